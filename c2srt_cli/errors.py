@@ -1,0 +1,80 @@
+"""Everything a user can meet: what happened, where, what to do next, and the exit code."""
+
+from collections.abc import Sequence
+
+
+class C2srtError(Exception):
+    """An error that the command line shows as one block, without a traceback.
+
+    Args:
+        what: One sentence that says what happened.
+        where: The path, field or option it happened at.
+        hint: What to do next, where possible a command to run.
+        problems: When one input has several faults, all of them, one line each.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [self.what if self.where is None else f"{self.where}: {self.what}"]
+        lines += [f"  {problem}" for problem in self.problems]
+        if self.hint:
+            lines.append(f"Next: {self.hint}")
+        return "\n".join(lines)
+
+
+class UsageError(C2srtError):
+    """The command line or an options file asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class InputError(C2srtError):
+    """An input or artifact is missing, stale or corrupt."""
+
+    exit_code = 3
+
+
+class ServiceError(C2srtError):
+    """A model hub, an LLM service or the network failed."""
+
+    exit_code = 4
+
+
+class Interrupted(C2srtError):  # noqa: N818 - no error, a wish
+    """The user pressed Ctrl-C; everything finished so far has been saved."""
+
+    exit_code = 130
+
+
+class ImageError(Exception):
+    """One image cannot be used. The run goes on; the image becomes a failure row.
+
+    Args:
+        reason: A stable code: ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt``,
+            ``too-large`` or ``bad-name``; ``sidecar`` where the image is tagged but its sidecar cannot be written.
+        detail: One line for people.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+#: Exit code of a run that finished although some of its items failed.
+SOME_ITEMS_FAILED = 5
