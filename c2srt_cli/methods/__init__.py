@@ -1,0 +1,1 @@
+"""One file per published method and one per published module; tensors in, tensors out."""

@@ -1,0 +1,123 @@
+"""Intra-category semantic refinement (ISR, C2SRT): per image and label, the patches that speak for the label."""
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Selection(NamedTuple):
+    """Selected patches of every label.
+
+    Attributes:
+        mask: 1 for a selected patch, else 0; float32 ``(..., L, P)``.
+        sizes: Selected patches, ``(..., L)``.
+        total: Sum of the selected cosines, ``(..., L)``.
+    """
+
+    mask: Tensor
+    sizes: Tensor
+    total: Tensor
+
+
+def patch_cap(patches: int, cap_at_196: int = 32) -> int:
+    """The most patches to select: 32 of ViT-B/16's 196 (C2SRT), the same share of any other grid, rounded up."""
+    return math.ceil(cap_at_196 * patches / 196)
+
+
+def select_patches(similarity: Tensor, *, logit_scale: float, alpha: float = 0.5, cap: int) -> Selection:
+    """The fewest patches, best first, that hold the mass ``alpha`` of a softmax over patches (C2SRT, eq. 4-5).
+
+    At most ``cap``; only the ``cap + 1`` largest entries of each row are ever ordered. Ties go to the first patch. The
+    mask carries no gradient, the total does.
+
+    Args:
+        similarity: Cosines of labels and patches, ``(..., L, P)``, float32.
+        logit_scale: Multiplies the cosines before the softmax (CLIP's own, about 100).
+        alpha: Mass to reach, in (0, 1].
+        cap: Most patches to select, from 1 to P.
+    """
+    top = _largest(similarity, min(cap + 1, similarity.shape[-1]))  # (..., L, cap + 1), descending
+    best = top[..., :1]
+    whole = (similarity - best).mul_(logit_scale).exp_().sum(-1, keepdim=True)  # (..., L, 1)
+    mass = (top[..., :cap] - best).mul_(logit_scale).exp_().cumsum(-1)  # (..., L, cap)
+    count = (mass < alpha * whole).sum(-1, keepdim=True).add_(1).clamp_(max=cap)  # (..., L, 1)
+    threshold = top.gather(-1, count - 1).detach()
+    mask = torch.empty(similarity.shape, device=similarity.device)
+    torch.ge(similarity.detach(), threshold, out=mask)
+    next_one = top.gather(-1, count.clamp(max=top.shape[-1] - 1))
+    tied = (next_one == threshold) & (count < similarity.shape[-1])
+    if tied.any():  # equal patches at the boundary, as on a blank wall: keep the first of them
+        above = similarity > threshold
+        ties = similarity == threshold
+        room = count - above.sum(-1, keepdim=True)
+        mask = (above | (ties & (ties.cumsum(-1) <= room))).float()
+    total = top[..., :cap].cumsum(-1).gather(-1, count - 1).squeeze(-1)
+    return Selection(mask, count.squeeze(-1), total)
+
+
+def select_top(similarity: Tensor, k: int) -> Selection:
+    """The ``k`` best patches of each row, the fixed number of MKT and BiAM. Shapes as in `select_patches`."""
+    return select_patches(similarity, logit_scale=0.0, alpha=1.0, cap=k)
+
+
+def pooled_cosine(selection: Selection, gram: Tensor) -> Tensor:
+    """Cosine of each label with the mean of its selected, L2-normalised patches.
+
+    With unit patches ``p_i`` and selection ``S``, ``cos = sum_S <t, p_i> / |sum_S p_i|`` and
+    ``|sum_S p_i|^2 = sum_{i,j in S} <p_i, p_j>``, so the pooled vectors ``(B, L, D)`` are never formed.
+
+    Args:
+        selection: Of ``(B, L, P)`` cosines.
+        gram: ``(B, P, P)`` inner products of the unit patches.
+
+    Returns:
+        ``(B, L)``, float32.
+    """
+    square = (selection.mask @ gram).mul_(selection.mask).sum(-1)  # (B, L)
+    return selection.total / square.clamp_min(1e-12).sqrt()
+
+
+def _largest(similarity: Tensor, k: int) -> Tensor:
+    """The ``k`` largest of each row, descending."""
+    if similarity.device.type != "cpu" or similarity.requires_grad or similarity.dtype != torch.float32:
+        return similarity.topk(k, dim=-1).values
+    # numpy's vectorised partition is several times as fast as torch.topk on a CPU, and releases the interpreter lock
+    rows = similarity.numpy()
+    kept = np.empty((*rows.shape[:-1], k), np.float32)
+
+    def fill(part: slice) -> None:
+        ordered = np.partition(rows[:, part], rows.shape[-1] - k, axis=-1)[..., rows.shape[-1] - k :]
+        ordered.sort(axis=-1)
+        kept[:, part] = ordered
+
+    if rows.ndim == 3 and rows.size > 1 << 18:
+        step = -(-rows.shape[1] // 8)
+        list(_threads().map(fill, [slice(start, start + step) for start in range(0, rows.shape[1], step)]))
+    else:
+        kept[...] = np.sort(np.partition(rows, rows.shape[-1] - k, axis=-1)[..., rows.shape[-1] - k :], axis=-1)
+    return torch.from_numpy(kept).flip(-1)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(torch.get_num_threads(), os.cpu_count() or 1), thread_name_prefix="isr")
+
+
+@contextmanager
+def bfloat16_matmul(enabled: bool) -> Iterator[None]:
+    """Let float32 matrix products on the CPU multiply in bfloat16 (and add in float32) inside the block."""
+    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16" if enabled else before
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
