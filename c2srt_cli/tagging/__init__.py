@@ -1,0 +1,1 @@
+"""Photographs → tags: the tagger, the decision rule, and one writer per format."""

@@ -1,0 +1,66 @@
+"""What every writer is given, what it is, and the names of the columns that tables share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from c2srt_cli.tagging.record import FailedImage
+
+#: Columns of csv and parquet, one row an image. The last four run in parallel: entry i speaks of label i.
+COLUMNS = ("path", "labels", "scores", "probabilities", "shares")
+
+
+@dataclass(frozen=True)
+class WriteContext:
+    """What a writer needs beside the rows.
+
+    Attributes:
+        root: The folder that the rows' paths are relative to.
+        labels: The label set, in the order of `TaggedImage.scores`.
+        all_scores: Write every label's score; every row then carries `TaggedImage.scores`.
+        sidecar_name: ``ext`` names the sidecar of ``a.jpg`` ``a.jpg.xmp``, ``stem`` names it ``a.xmp``.
+        provenance: What made the tags (method, backbone, …), recorded in XMP. No dates: a rerun writes the same bytes.
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    all_scores: bool = False
+    sidecar_name: Literal["ext", "stem"] = "ext"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One output format.
+
+    Attributes:
+        name: What the user types.
+        kind: Second argument of `write`: ``stream`` an open text file (``newline=""``), ``file`` a path to write to,
+            ``sidecar`` the folder that mirrors the photographs' tree. Only sidecars are put in place by the writer
+            itself, each atomically; for the others that is up to the caller.
+        suffix: Of the files it makes, with its dot; empty where there is none.
+        all_scores: Whether it can hold every label's score.
+        summary: One line for the help.
+        write: ``write(rows, target, context)``; returns the images whose result could not be stored.
+    """
+
+    name: str
+    kind: Literal["stream", "file", "sidecar"]
+    suffix: str
+    all_scores: bool
+    summary: str
+    write: Callable[..., list[FailedImage]]
+
+
+def score_columns(labels: Sequence[str]) -> list[str]:
+    """Name of each label's score column: the label, with ``label:`` before it where a fixed column has that name."""
+    taken = {*COLUMNS, *labels}
+    names = []
+    for label in labels:
+        name = label
+        if label in COLUMNS:
+            while name in taken:
+                name = f"label:{name}"
+        names.append(name)
+    return names

@@ -1,0 +1,31 @@
+"""JSON Lines: one object an image, ASCII only."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+from c2srt_cli.tagging.writers.context import WriteContext
+
+
+def write_jsonl(rows: Iterable[TaggedImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
+    """Write ``{"path": …, "tags": [{"label", "score", "probability", "share"}, …]}`` for each image.
+
+    Numbers have 6 decimals. With `WriteContext.all_scores` the object ends in ``"scores"``: label to score, in the
+    order of the label set.
+    """
+    for row in rows:
+        value: dict[str, Any] = {"path": row.path, "tags": [_tag(tag) for tag in row.tags]}
+        if context.all_scores and row.scores is not None:
+            value["scores"] = {label: round(score, 6) for label, score in zip(context.labels, row.scores, strict=True)}
+        stream.write(json.dumps(value, allow_nan=False) + "\n")
+    return []
+
+
+def _tag(tag: Tag) -> dict[str, str | float | None]:
+    return {
+        "label": tag.label,
+        "score": round(tag.score, 6),
+        "probability": None if tag.probability is None else round(tag.probability, 6),
+        "share": None if tag.share is None else round(tag.share, 6),
+    }
