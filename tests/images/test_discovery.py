@@ -1,0 +1,254 @@
+import io
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from odd_files import make_odd_files
+
+from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.images import SUFFIXES, Found, find_images
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make files below a folder, which is also the working directory."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def made(*names: str) -> Path:
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(b"content is not looked at")
+        return root
+
+    return made
+
+
+def names(found: Found) -> list[str]:
+    for file in found.files:
+        assert file.path == found.root / file.name
+    assert len({file.name for file in found.files}) == len(found.files)
+    return [file.name for file in found.files]
+
+
+def test_folder_is_searched_in_a_stable_order(make: Make) -> None:
+    made = ["b.jpg", "a/z.png", "a/B.jpg", "a.jpg", "Z.jpg", "a/b/c.webp", "a-b/x.jpg", "\u00e9.jpg", "z\U00010000.jpg"]
+    root = make(*made, "z\uffff.jpg")
+    found = find_images([str(root)])
+    # bytewise by parts: "Z" before "a", the folder "a" before "a-b" before "a.jpg", UTF-8 order
+    expected = ["Z.jpg", "a/B.jpg", "a/b/c.webp", "a/z.png", "a-b/x.jpg", "a.jpg", "b.jpg", "z\uffff.jpg"]
+    assert names(found) == [*expected, "z\U00010000.jpg", "\u00e9.jpg"]
+    assert names(found) == sorted(names(found), key=lambda name: [part.encode() for part in name.split("/")])
+    assert found.root == root and not found.problems
+    assert names(find_images([f"{root}/"])) == names(found)
+    assert find_images(["photos"]).root == root
+
+
+def test_suffixes_count_in_any_case_and_hidden_entries_do_not(make: Make) -> None:
+    root = make(
+        "a.JPG", "b.TiFf", "c.heic", "d.txt", "e", "f.jpg.xmp", ".g.jpg", ".h/i.jpg", "j/._k.jpg", "j/l.JPEG", ".jpg"
+    )
+    assert names(find_images([str(root)])) == ["a.JPG", "b.TiFf", "c.heic", "j/l.JPEG"]
+    assert names(find_images([str(root / ".h")])) == ["i.jpg"]
+    for suffix in SUFFIXES:
+        make(f"all/x{suffix}")
+    assert len(find_images([str(root / "all")]).files) == len(SUFFIXES)
+
+
+def test_files_named_in_full_are_always_tried(make: Make) -> None:
+    root = make("a.txt", ".b.jpg", "c", "-d.jpg", "[e]*.jpg")
+    inputs = [str(root / name) for name in ("c", "a.txt", ".b.jpg", "[e]*.jpg")]
+    found = find_images(inputs)
+    assert names(found) == ["c", "a.txt", ".b.jpg", "[e]*.jpg"]
+    assert found.root == root
+
+
+def test_links_to_files_are_followed_and_links_to_folders_are_not(make: Make) -> None:
+    root = make("a/x.jpg", "b/y.jpg")
+    other = make("../elsewhere/z.jpg").parent / "elsewhere"
+    (root / "link.jpg").symlink_to(other / "z.jpg")
+    (root / "folder").symlink_to(other)
+    (root / "folder.jpg").symlink_to(other)
+    (root / "a" / "up").symlink_to("..")
+    (root / "gone.jpg").symlink_to("nowhere")
+    (root / "loop.jpg").symlink_to("loop.jpg")
+    assert names(find_images([str(root)])) == ["a/x.jpg", "b/y.jpg", "gone.jpg", "link.jpg", "loop.jpg"]
+    named = find_images([str(root / "folder")])
+    assert names(named) == ["z.jpg"] and named.root == root / "folder"
+    assert names(find_images(["photos/**/*.jpg"])) == ["a/x.jpg", "b/y.jpg", "gone.jpg", "link.jpg", "loop.jpg"]
+
+
+def test_one_real_file_is_one_row(make: Make) -> None:
+    root = make("a.jpg", "b/c.jpg")
+    (root / "d.jpg").symlink_to("a.jpg")
+    (root / "e").symlink_to("b")
+    inputs = [str(root / "b"), str(root), "photos/a.jpg", "photos/*.jpg", str(root / "e"), "photos/../photos/a.jpg"]
+    found = find_images(inputs)
+    assert names(found) == ["b/c.jpg", "a.jpg"]
+    assert not found.problems
+
+
+def test_root_is_the_common_parent_of_what_was_named(make: Make) -> None:
+    root = make("x/a.jpg", "x/y/b.jpg", "z/c.jpg")
+
+    def root_of(*inputs: str) -> Path:
+        return find_images(inputs).root
+
+    assert root_of("photos") == root
+    assert root_of("photos/x/a.jpg") == root / "x"
+    assert root_of("photos/x/a.jpg", "photos/x/y/b.jpg") == root / "x"
+    assert root_of("photos/x/y", "photos/z/c.jpg") == root
+    # of a pattern the part before its first wildcard, whatever it happens to match
+    assert root_of("photos/*/y/b.jpg") == root
+    assert root_of("photos/**") == root
+    assert names(find_images(["photos/x/y", "photos/z"])) == ["x/y/b.jpg", "z/c.jpg"]
+
+
+def test_parent_behind_a_link_is_the_real_one(make: Make) -> None:
+    root = make("real/a.jpg", "real/deep/b.jpg")
+    (root / "link").symlink_to("real/deep")
+    found = find_images(["photos/link/../a.jpg"])
+    assert [file.path for file in found.files] == [root / "real" / "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("photos/*.jpg", ["a.jpg", "b.jpg"]),
+        ("photos/[a].*", ["a.jpg"]),
+        ("photos/?/*", ["c/d.jpg", "c/e/f.jpg"]),
+        ("photos/**/*.jpg", ["a.jpg", "b.jpg", "c/d.jpg", "c/e/f.jpg"]),
+        ("photos/**/e/*.jpg", ["c/e/f.jpg"]),
+        ("photos/**", ["a.jpg", "b.jpg", "c/d.jpg", "c/e/f.jpg", "g.png"]),
+        ("photos/**/*", ["a.jpg", "b.jpg", "c/d.jpg", "c/e/f.jpg", "g.png"]),
+        ("photos/c*", ["c/d.jpg", "c/e/f.jpg"]),
+        ("photos/.*/*.jpg", [".h/i.jpg"]),
+    ],
+)
+def test_patterns(make: Make, pattern: str, expected: list[str]) -> None:
+    root = make("a.jpg", "b.jpg", "c/d.jpg", "c/e/f.jpg", "g.png", "note.txt", ".h/i.jpg", ".j.jpg", "c/.k.jpg")
+    assert names(find_images([pattern])) == expected
+    found = find_images([str(root.parent / pattern)])
+    assert names(found) == expected and found.root == root
+
+
+def test_what_is_not_there_is_a_row(make: Make) -> None:
+    root = make("a.jpg")
+    found = find_images(
+        ["photos/gone.jpg", "photos/a.jpg", "photos/gone.jpg", "photos/no/such.jpg", "photos/a.jpg/b.jpg"]
+    )
+    assert names(found) == ["a.jpg"] and found.root == root
+    assert [(bad.name, bad.reason) for bad in found.problems] == [
+        ("gone.jpg", "missing"),
+        ("no/such.jpg", "missing"),
+        ("a.jpg/b.jpg", "missing"),
+    ]
+
+
+def test_inputs_that_hold_no_image_are_an_error_and_all_named(make: Make) -> None:
+    root = make("a.jpg", "texts/b.txt")
+    (root / "empty").mkdir()
+    with pytest.raises(InputError) as caught:
+        find_images(["photos/a.jpg", "photos/texts", "photos/empty", "photos/*.gif"])
+    assert caught.value.exit_code == 3
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "photos/texts",
+        "photos/empty",
+        "photos/*.gif",
+    ]
+    assert caught.value.hint and ".jpg" in caught.value.hint
+    with pytest.raises(InputError, match="no image") as caught:
+        find_images(["photos/gone.jpg"])
+    assert caught.value.problems == ("gone.jpg: missing, no such file",)
+    with pytest.raises(InputError, match="no image"):
+        find_images([])
+
+
+def test_unusable_inputs_are_usage_errors(make: Make) -> None:
+    make("a.jpg")
+    for inputs in ([""], ["photos", ""], ["-"], ["photos/a**b/*.jpg"]):
+        with pytest.raises(UsageError):
+            find_images(inputs)
+
+
+def test_list_on_stdin(make: Make) -> None:
+    root = make("a.jpg", "b c.jpg", "[d]?.jpg", "e/f.jpg", "- g.txt")
+    lines = ["photos/[d]?.jpg\n", "\n", f"{root}/b c.jpg\r\n", "photos/e\n", "photos/- g.txt\n", "photos/gone.jpg"]
+    found = find_images(["-"], stdin=io.StringIO("".join(lines)))
+    assert names(found) == ["[d]?.jpg", "b c.jpg", "e/f.jpg", "- g.txt"]
+    assert [bad.name for bad in found.problems] == ["gone.jpg"]
+    assert names(find_images(["-"], stdin=[line.strip() for line in lines])) == names(found)
+    both = find_images(["photos/a.jpg", "-"], stdin=["photos/e/f.jpg"])
+    assert names(both) == ["a.jpg", "e/f.jpg"]
+    with pytest.raises(InputError):
+        find_images(["-"], stdin=[])
+
+
+def test_list_on_stdin_with_nul_separators(make: Make) -> None:
+    root = make("a.jpg", "two\nlines.jpg", "c.jpg ")
+    listing = "".join(f"{root}/{name}\0" for name in ("two\nlines.jpg", "c.jpg ", "a.jpg"))
+    assert names(find_images(["-"], stdin=io.StringIO(listing))) == ["two\nlines.jpg", "c.jpg ", "a.jpg"]
+    assert names(find_images(["-"], stdin=io.StringIO(listing[:-1]))) == ["two\nlines.jpg", "c.jpg ", "a.jpg"]
+
+
+def test_names_that_are_not_utf8_are_reported_readably(make: Make) -> None:
+    root = make("good.jpg")
+    for raw in (b"caf\xe9.jpg", b"d\xff/x.jpg"):
+        path = Path(os.fsdecode(os.fsencode(root) + b"/" + raw))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    found = find_images([str(root)])
+    assert names(found) == ["good.jpg"]
+    assert [(bad.name, bad.reason) for bad in found.problems] == [
+        ("caf\\xe9.jpg", "bad-name"),
+        ("d\\xff/x.jpg", "bad-name"),
+    ]
+    # below a folder of such a name everything is fine
+    assert names(find_images([os.fsdecode(os.fsencode(root) + b"/d\xff")])) == ["x.jpg"]
+
+
+def test_folder_that_cannot_be_listed_is_a_row(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make("a.jpg", "locked/b.jpg")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # the superuser is refused nothing
+    found = find_images([str(root)])
+    assert names(found) == ["a.jpg"]
+    assert [(bad.name, bad.reason) for bad in found.problems] == [("locked", "unreadable")]
+    with pytest.raises(InputError, match="no image to read"):
+        find_images([str(root / "locked")])
+
+
+def test_folders_nested_deeper_than_python_calls(tmp_path: Path) -> None:
+    root = tmp_path / "deep"
+    root.mkdir()
+    descriptor = os.open(root, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    os.close(descriptor)
+    try:
+        assert names(find_images([str(root)])) == ["d/" * 1200 + "a.jpg"]
+    finally:
+        subprocess.run(["rm", "-r", root], check=True)  # pytest's own clearing would recurse too deep
+
+
+def test_odd_files_are_all_found(tmp_path: Path) -> None:
+    expected = make_odd_files(tmp_path)
+    found = find_images([str(tmp_path)])
+    assert {*names(found), *(bad.name for bad in found.problems)} == set(expected)
+    assert [bad.name for bad in found.problems] == [name for name, reason in expected.items() if reason == "bad-name"]
+    assert {file.name for file in find_images([f"{tmp_path}/**/*"]).files} == set(names(found))
