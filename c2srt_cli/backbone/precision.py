@@ -1,0 +1,196 @@
+"""Which device, dtype and batch size a backbone runs fastest with, measured once per machine."""
+
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from c2srt_cli import artifacts
+from c2srt_cli.backbone.linear import linear
+from c2srt_cli.backbone.names import home
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.errors import InputError, UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+#: bfloat16 must beat float32 by this factor in a product of the tower's MLP to count as native.
+NATIVE_GAIN = 1.3
+#: A larger batch must be faster than a smaller one by this share.
+WORTHWHILE = 0.03
+MEASURED = "probe.json"
+MAX_BATCH = 256
+#: No further batch size is tried that would end later than this, seconds.
+PATIENCE = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How forwards run; goes into manifests and is reused on resume.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        batch: Rows of every forward.
+        threads: torch's, on the CPU.
+    """
+
+    device: str
+    dtype: str
+    batch: int
+    threads: int
+
+
+def probe(
+    backbone: Backbone,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int | None = None,
+    dense: str | None = None,
+) -> Runtime:
+    """Choose device, dtype and batch size; leaves the backbone where it will run.
+
+    What is measured is kept in ``probe.json`` under `home`, by processor, torch, tower, dtype, stream and threads.
+
+    Args:
+        backbone: Its tower is what runs.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        precision: ``auto`` takes float16 on GPUs; bfloat16 on processors that have it natively, else float32.
+        batch: Rows of a forward, or None to measure.
+        dense: The local stream that will be asked for.
+
+    Raises:
+        UsageError: there is no such device or precision here.
+    """
+    device = _device(device)
+    threads = torch.get_num_threads()
+    tower = backbone.tower
+    shape = [
+        type(tower).__name__,
+        tower.depth,
+        tower.width(0),
+        tower.width(tower.depth),
+        backbone.image_size,
+        backbone.dim,
+    ]
+    machine = [_processor(device), torch.__version__, threads, shape]
+    if precision == "auto":
+        key = [*machine, "dtype"]
+        precision = _remembered(key)
+        if precision not in DTYPES:
+            precision = native_precision(device, tower.width(0))
+            _remember(key, precision)
+    if precision not in DTYPES:
+        raise UsageError(f"there is no precision {precision!r}", hint=f"use auto, {', '.join(DTYPES)}")
+    backbone.to(device, DTYPES[precision])
+    if batch is None:
+        key = [*machine, "batch", precision, dense]
+        batch = _remembered(key)
+        if not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
+            batch = _batch(backbone, device, dense)
+            _remember(key, batch)
+    if batch < 1:
+        raise UsageError("a batch has at least one row", where=f"batch {batch}")
+    return Runtime(device=device, dtype=precision, batch=batch, threads=threads)
+
+
+def _device(asked: str) -> str:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return next(name for name, there in present.items() if there)
+    kind, _, number = asked.partition(":")
+    if not present.get(kind, False) or (number and not number.isdecimal()):
+        raise UsageError(
+            f"there is no device {asked!r} here", hint=f"use {' or '.join(name for name in present if present[name])}"
+        )
+    return asked
+
+
+def native_precision(device: str, width: int = 768) -> str:
+    """float16 on GPUs; on a CPU, bfloat16 where a product at the MLP's shape gains by it."""
+    if device != "cpu":
+        return "float16"
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.ones(1576, width, dtype=dtype)  # the tokens of eight images of ViT-B/16
+        weight = torch.ones(4 * width, width, dtype=dtype)
+        with torch.inference_mode():
+            linear(x, weight, None)
+            seconds[dtype] = min(_seconds(partial(linear, x, weight, None)) for _ in range(3))
+    return "bfloat16" if seconds[torch.float32] > NATIVE_GAIN * seconds[torch.bfloat16] else "float32"
+
+
+def _batch(backbone: Backbone, device: str, dense: str | None) -> int:
+    """The fastest batch size per image; the smaller one where it hardly matters."""
+    best, best_seconds = 0, float("inf")
+    started = time.perf_counter()
+    for rows in (2, 4, 8, 16, 32) if device == "cpu" else (8, 16, 32, 64, 128, 256):
+        try:
+            if best == 0:
+                _forward(backbone, device, rows, dense)  # loads kernels, lays out weights
+            seconds = _forward(backbone, device, rows, dense)
+            if seconds < 0.2:
+                seconds = min(seconds, _forward(backbone, device, rows, dense))
+        except torch.OutOfMemoryError:
+            break
+        if seconds / rows < best_seconds * (1 - WORTHWHILE):
+            best, best_seconds = rows, seconds / rows
+        if time.perf_counter() - started + 2 * seconds > PATIENCE:
+            break
+    return best or 1
+
+
+@torch.inference_mode()
+def _forward(backbone: Backbone, device: str, rows: int, dense: str | None) -> float:
+    size, depth = backbone.image_size, backbone.tower.depth
+    pixels = torch.randint(0, 256, (rows, size, size, 3), dtype=torch.uint8, device=device)
+
+    def once() -> None:
+        tokens = backbone.trunk(pixels, depth, dense=dense, streams="both" if dense else "global")
+        backbone.tail(tokens, depth, dense=dense)
+        if device != "cpu":
+            getattr(torch, device.partition(":")[0]).synchronize()
+
+    return _seconds(once)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _processor(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, UnicodeDecodeError):
+        pass
+    return f"{device} {name} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _remembered(key: list[Any]) -> Any:
+    """What was measured before under ``key``; None for nothing, or where the file cannot be used."""
+    try:
+        return artifacts.read_json(home() / MEASURED)[artifacts.fingerprint(key)]
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _remember(key: list[Any], value: str | int) -> None:
+    """Keep a measured value. A home that cannot be written to costs a measurement per run, not the run."""
+    path = home() / MEASURED
+    try:
+        known = artifacts.read_json(path)
+    except InputError:
+        known = {}
+    with suppress(OSError):
+        artifacts.write_json(path, {**(known if isinstance(known, dict) else {}), artifacts.fingerprint(key): value})

@@ -1,0 +1,108 @@
+"""What every image tower offers: stages that can be cut, and two streams of tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor, nn
+
+from c2srt_cli.errors import UsageError
+
+Streams = Literal["global", "local", "both"]
+
+#: Blocks from the end that feed the local stream under ``dense="vv"`` (CLIP-Surgery, arXiv 2304.05653).
+VV_BLOCKS = 6
+
+SUPPORTED = (
+    "open_clip's VisionTransformer, timm ViT and EVA trunks (SigLIP, EVA02, PE), "
+    "and the timm CNNs ConvNeXt, FastViT, EfficientNet and MobileNetV3/V4"
+)
+
+
+@dataclass(slots=True)
+class Tokens:
+    """The map entering a cut.
+
+    Attributes:
+        x: Global stream ``(B, T, W)``, prefix tokens first, then the grid row by row.
+        local: Value-value stream ``(B, T, W)``.
+    """
+
+    x: Tensor | None
+    local: Tensor | None = None
+
+
+class ImageTower(Protocol):
+    """An image tower as a list of stages.
+
+    The embedding of a patch is, in every family, what the tower's own head makes of that patch alone: the final norm
+    and projection of its token; for attention pools the pool over that one token, which is its value path; for CNNs
+    pooling, norms and projection at that one location.
+
+    Attributes:
+        depth: Number of stages; a cut is in 0..depth.
+        num_prefix: Class and register tokens in front of the grid.
+        supports_local: Whether there is a value-value stream.
+        stages: The stages' modules, one entry per stage.
+        head_modules: Modules that run after the last stage.
+    """
+
+    depth: int
+    num_prefix: int
+    supports_local: bool
+
+    @property
+    def stages(self) -> Sequence[nn.Module]: ...  # noqa: D102
+
+    @property
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters used after the last stage: norms, pool, projection."""
+        ...
+
+    def grid(self, cut: int) -> tuple[int, int]:
+        """Height and width of the map at the cut."""
+        ...
+
+    def width(self, cut: int) -> int:
+        """Channels W at the cut."""
+        ...
+
+    def stem(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels ``(B, 3, S, S)`` to the tokens at cut 0, ``(B, T, W)``."""
+        ...
+
+    def run(self, tokens: Tokens, start: int, stop: int, local_from: int | None) -> Tokens:
+        """Run the stages ``start`` to ``stop - 1``.
+
+        Args:
+            tokens: Entering ``start``, with ``x``.
+            start: First stage.
+            stop: One past the last stage.
+            local_from: First stage that feeds the local stream; None to leave it out.
+        """
+        ...
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Tokens after the last stage ``(B, T, W)`` to the global embedding ``(B, D)``."""
+        ...
+
+    def project(self, x: Tensor) -> Tensor:
+        """Tokens of either stream after the last stage ``(B, T, W)`` to patches ``(B, P, D)``."""
+        ...
+
+
+def local_start(tower: ImageTower, dense: str | None) -> int | None:
+    """The first stage that feeds the local stream; None without one.
+
+    Raises:
+        UsageError: ``dense`` is unknown, or the tower has no local stream.
+    """
+    if dense is None:
+        return None
+    if dense not in ("vv", "vv-all"):
+        raise UsageError(f"there is no local stream {dense!r}", hint="use vv, vv-all or none")
+    if not tower.supports_local:
+        raise UsageError(
+            f"this backbone has no value-value stream, so {dense!r} cannot be computed", hint="use it without one"
+        )
+    return 0 if dense == "vv-all" else max(0, tower.depth - VV_BLOCKS)
