@@ -5,10 +5,11 @@ is unfinished. While a stage works on a folder its resolved options stand in ``u
 compares with its own.
 """
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from c2srt_cli.errors import InputError, UsageError
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 LOCK = ".lock"
+#: How temporary names end.
+TEMPORARY = ".c2srt-tmp"
 
 
 def canonical_json(value: object) -> bytes:
@@ -38,21 +41,29 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Size and modification time in nanoseconds, which change when a file does; (-1, -1) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; on success it is fsynced and renamed to ``path``.
 
-    After a crash either the old file or the new one is there, whole.
+    After a crash either the old file or the new one is there, whole, and maybe a temporary one, for `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{_short(path)}.{secrets.token_hex(4)}{TEMPORARY}")
+    # opened, not made by tempfile: the file gets the mode that any new file would
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~umask)
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o777)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -60,6 +71,43 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _short(path: Path) -> str:
+    """Enough of a file's name to know it by; names of 255 bytes leave no room for more."""
+    return path.name.encode(errors="ignore")[:100].decode(errors="ignore")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what a killed `atomic_write` of ``path`` left; of every file in it, where ``path`` is a folder.
+
+    Only while holding the lock: a temporary file may be another writer's.
+    """
+    folder, start = (path, ".") if path.is_dir() else (path.parent, f".{_short(path)}.")
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if entry.name.startswith(start) and entry.name.endswith(TEMPORARY):
+                entry.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn what the system says about the files below ``where`` into an error for the user.
+
+    Raises:
+        InputError: instead of an OSError: the disk is full, the folder may not be written to, …
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise InputError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(error.filename or where),
+            hint="make room, then run the same command again: it resumes"
+            if full
+            else "name an --out that you may write to",
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -106,16 +154,22 @@ def manifest(kind: str, schema: int, options: Mapping[str, Any], inputs: Mapping
     return {"kind": kind, "schema": schema, "tool": __version__, "options": dict(options), "inputs": dict(inputs)}
 
 
-def artifact_kind(folder: Path) -> str | None:
-    """Kind of the artifact in ``folder``, finished or not; None where there is none."""
+def peek_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the artifact in ``folder``, finished or not; None where there is none that can be read."""
     for name in (MANIFEST, UNFINISHED):
         try:
             value = json.loads((folder / name).read_bytes())
         except (OSError, ValueError):
             continue
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
-            return str(value["kind"])
+            return value
     return None
+
+
+def artifact_kind(folder: Path) -> str | None:
+    """Kind of the artifact in ``folder``, finished or not; None where there is none."""
+    found = peek_manifest(folder)
+    return None if found is None else str(found["kind"])
 
 
 def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
@@ -149,10 +203,11 @@ def check_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any
     Raises:
         InputError: naming every field that differs, its stored and its wanted value.
     """
+    there, now = _flat(stored), _flat(wanted)
     differing = [
-        f"{key}: {stored.get(key)!r} there, {wanted.get(key)!r} now"
-        for key in sorted({*stored, *wanted})
-        if stored.get(key) != wanted.get(key)
+        f"{key}: {there.get(key)!r} there, {now.get(key)!r} now"
+        for key in sorted({*there, *now})
+        if there.get(key) != now.get(key)
     ]
     if differing:
         raise InputError(
@@ -163,24 +218,35 @@ def check_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any
         )
 
 
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names: ``runtime.batch``."""
+    flat: dict[str, Any] = {}
+    for key, field in value.items():
+        flat |= _flat(field, f"{prefix}{key}.") if isinstance(field, Mapping) else {f"{prefix}{key}": field}
+    return flat
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path`` against a second writer. The system releases it when its holder dies.
 
     Raises:
+        InputError: its folder cannot be written to.
         UsageError: another process holds it.
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(path)
-    try:
-        held.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            "another c2srt is writing here", where=str(path.parent), hint="wait for it, or name another --out"
-        ) from None
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                "another c2srt is writing here", where=str(path.parent), hint="wait for it, or name another --out"
+            ) from None
     try:
         yield
     finally:
+        path.unlink(missing_ok=True)  # while it is held: whoever waits for it sees that it is gone, and starts over
         held.release()

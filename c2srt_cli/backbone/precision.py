@@ -36,7 +36,7 @@ class Runtime:
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         batch: Rows of every forward.
-        threads: torch's, on the CPU.
+        threads: Of one forward pass, on the CPU.
     """
 
     device: str
@@ -68,7 +68,18 @@ def probe(
         UsageError: there is no such device or precision here.
     """
     device = _device(device)
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
+    threads = 1 if device == "cpu" else before  # passes run side by side, one a core
+    torch.set_num_threads(threads)
+    try:
+        return _measure(backbone, device, threads, precision=precision, batch=batch, dense=dense)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(
+    backbone: Backbone, device: str, threads: int, *, precision: str, batch: int | None, dense: str | None
+) -> Runtime:
     tower = backbone.tower
     shape = [
         type(tower).__name__,
@@ -129,7 +140,7 @@ def _batch(backbone: Backbone, device: str, dense: str | None) -> int:
     """The fastest batch size per image; the smaller one where it hardly matters."""
     best, best_seconds = 0, float("inf")
     started = time.perf_counter()
-    for rows in (2, 4, 8, 16, 32) if device == "cpu" else (8, 16, 32, 64, 128, 256):
+    for rows in (4, 8, 16, 32) if device == "cpu" else (8, 16, 32, 64, 128, 256):
         try:
             if best == 0:
                 _forward(backbone, device, rows, dense)  # loads kernels, lays out weights

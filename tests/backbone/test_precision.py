@@ -23,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
     first = probe(backbone, device="cpu", dense="vv")
-    assert first.device == "cpu" and first.threads == torch.get_num_threads()
+    assert first.device == "cpu" and first.threads == 1
     assert first.dtype in ("float32", "bfloat16") and first.batch in (2, 4, 8, 16, 32)
     assert str(backbone.dtype) == f"torch.{first.dtype}"
     kept = json.loads((home / "probe.json").read_text())
@@ -41,7 +41,7 @@ def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Pa
 def test_what_is_asked_for_is_taken(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
     runtime = probe(backbone, device="cpu", precision="bfloat16", batch=5)
-    assert runtime == Runtime("cpu", "bfloat16", 5, torch.get_num_threads())
+    assert runtime == Runtime("cpu", "bfloat16", 5, 1)
     assert backbone.dtype == torch.bfloat16
     assert not home.exists()
     for device in {"cuda", "mps"} - {
@@ -65,7 +65,7 @@ def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
 ) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
     for seconds_of, expected in (
-        (lambda rows: 0.001 * rows, 2),  # no gain
+        (lambda rows: 0.001 * rows, 4),  # no gain
         (lambda rows: 0.001 * rows * (1 - 0.005 * rows), 32),  # gains all the way
         (lambda rows: 0.001 * (rows if rows > 8 else 4 + rows / 2), 8),
     ):
@@ -80,8 +80,8 @@ def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
         return 1.0 * rows
 
     monkeypatch.setattr(precision, "_forward", slow)
-    assert precision._batch(backbone, "cpu", None) == 2
-    assert calls == [2, 2]
+    assert precision._batch(backbone, "cpu", None) == 4
+    assert calls == [4, 4]
 
 
 def test_out_of_memory_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

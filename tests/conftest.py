@@ -1,0 +1,31 @@
+"""What all tests share: a home of their own, and the tiny model."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tiny import write_tiny_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or written to the user's own cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("C2SRT_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a tiny model with random weights."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def tiny(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The tiny model's name, in a test that runs on one thread: a model this small loses time on more."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tiny_model
+    torch.set_num_threads(before)
