@@ -1,0 +1,1 @@
+"""Photographs → cached tokens: the encoder pipeline, the store on disk, and the text embeddings beside it."""

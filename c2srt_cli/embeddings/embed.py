@@ -1,0 +1,291 @@
+"""The stage behind ``c2srt embed``: photographs → ``embeddings/``, resumable and incremental."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from c2srt_cli.artifacts import (
+    LOCK,
+    MANIFEST,
+    UNFINISHED,
+    check_same,
+    disk_errors,
+    lock,
+    manifest,
+    peek_manifest,
+    remove_leftovers,
+    write_json,
+)
+from c2srt_cli.backbone.registry import load_backbone, resolve
+from c2srt_cli.embeddings import store
+from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec, resolve_cut
+from c2srt_cli.embeddings.plan import plan_work
+from c2srt_cli.embeddings.shards import ShardWriter
+from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
+from c2srt_cli.embeddings.text import embed_labels, save_text, text_labels, token_counter
+from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
+from c2srt_cli.labels import LabelSet, read_labels, read_templates
+from c2srt_cli.progress import Progress
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What the user asks for; None means the default, or what a resumed run began with.
+
+    Attributes:
+        inputs: Folders, files, globs, or ``-`` for a list on standard input.
+        out: The folder to write.
+        stdin: The lines of standard input, where ``-`` is among the inputs.
+        labels: A labels file whose text embeddings to store, or None.
+        backbone: Which backbone; ``auto`` where None.
+        templates: ``default``, ``clip`` or a file.
+        method: The method whose cut and streams to store.
+        cut: Stage before which to cut, or None for the method's.
+        streams: ``global``, ``local``, ``both``, or None for the method's.
+        dense: ``vv``, ``vv-all``, ``none``, or None for the method's.
+        fit: ``crop``, ``squash``, ``pad``, or None for the backbone's own.
+        draft: Decode JPEGs at a reduced size where that is enough.
+        machine: Device, precision, batch shape, threads.
+        overwrite: Start again instead of resuming.
+    """
+
+    inputs: tuple[str, ...]
+    out: Path
+    stdin: tuple[str, ...] | None = None
+    labels: Path | None = None
+    backbone: str | None = None
+    templates: str = "default"
+    method: str = "zero-shot"
+    cut: int | None = None
+    streams: str | None = None
+    dense: str | None = None
+    fit: str | None = None
+    draft: bool = True
+    machine: Machine = Machine()
+    overwrite: bool = False
+
+
+def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
+    """Find the photographs, load the backbone, read the labels.
+
+    Raises:
+        InputError: photographs, labels or weights are missing or unusable.
+        UsageError: the options contradict each other or the backbone.
+    """
+    if options.labels is not None and not options.labels.is_file():
+        read_labels(options.labels)  # says what is wrong before anything slow is loaded
+    templates = read_templates(options.templates)
+    found = find_images(options.inputs, stdin=options.stdin)
+    spec, note = resolve(options.backbone or "auto")
+    progress.note(note)
+    backbone = load_backbone(spec)
+    cut = resolve_cut(backbone, method=options.method, cut=options.cut, streams=options.streams, dense=options.dense)
+    previous = None if options.overwrite else _previous(options.out)
+    encoder = make_encoder(backbone, cut, options.machine, previous["options"]["runtime"] if previous else None)
+    labels = None
+    if options.labels is not None:
+        labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
+    return EmbedJob(
+        found=found,
+        out=options.out,
+        encoder=encoder,
+        pixels=pixel_spec(backbone, fit=options.fit, draft=options.draft),
+        labels=labels,
+        templates=templates,
+        workers=options.machine.decode_threads,
+        overwrite=options.overwrite,
+    )
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """Everything `embed` needs, resolved.
+
+    Attributes:
+        found: The photographs.
+        out: The folder to write.
+        encoder: Backbone, runtime and cut.
+        pixels: How pictures are prepared.
+        labels: Label set whose text embeddings to store, or None.
+        templates: Prompts around the labels.
+        workers: Decode threads.
+        overwrite: Start again instead of resuming.
+    """
+
+    found: Found
+    out: Path
+    encoder: Encoder
+    pixels: PixelSpec
+    labels: LabelSet | None
+    templates: tuple[str, ...]
+    workers: int
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedResult:
+    """What one run of `embed` did.
+
+    Attributes:
+        total: Photographs in the index.
+        encoded: Encoded in this run.
+        removed: Rows dropped because their photograph vanished.
+        failures: Rows of photographs that could not be used.
+    """
+
+    total: int
+    encoded: int
+    removed: int
+    failures: tuple[Row, ...]
+
+
+def bytes_per_image(encoder: Encoder) -> int:
+    """Payload of one photograph: its streams in bf16 and its global embedding in float32."""
+    tower, stage = encoder.backbone.tower, encoder.cut.stage
+    height, width = tower.grid(stage)
+    stream = (tower.num_prefix + height * width) * tower.width(stage) * 2
+    return stream * (2 if encoder.cut.streams == "both" else 1) + encoder.backbone.dim * 4
+
+
+def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
+    """Write or bring up to date the embeddings of ``job.found`` in ``job.out``.
+
+    Raises:
+        InputError: something else is there, or embeddings made with other options, or the disk is too small.
+        Interrupted: the user stopped it; a rerun goes on from there.
+        UsageError: another process is writing there.
+    """
+    out, options = job.out, resolved_options(job)
+    with lock(out / LOCK), disk_errors(out):
+        previous = _previous(out)
+        if previous is not None and not job.overwrite:
+            check_same(out, previous["options"], options)
+        remove_leftovers(out)
+        known = {} if job.overwrite else store.known_rows(out)
+        current, plan = plan_work(job.found.files, known)
+        _check_space(job, len(plan), progress)
+        if job.overwrite and previous is not None:
+            _discard(out, previous)
+        text = text_labels(out / TEXT)
+        # first this, then that: a folder with a payload is never without its options
+        write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
+        (out / MANIFEST).unlink(missing_ok=True)
+        encoded = _encode_shards(job, plan, current, progress) if plan else 0
+        if job.labels is not None:
+            embedded = embed_labels(job.encoder.backbone, job.labels, job.templates, progress)
+            save_text(out / TEXT, embedded, job.labels, job.templates)
+            text = job.labels.fingerprint
+        rows = [current[file.name] for file in job.found.files]
+        rows += [
+            Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems
+        ]
+        store.write_index(out, rows)
+        live = {row.shard for row in rows}
+        for number in store.shard_numbers(out):
+            if number not in live:
+                store.shard_path(out, number).unlink()
+        write_json(out / MANIFEST, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
+        (out / UNFINISHED).unlink()
+    return EmbedResult(
+        total=len(rows),
+        encoded=encoded,
+        removed=len(known.keys() - current.keys()),
+        failures=tuple(row for row in rows if row.status == "failed"),
+    )
+
+
+def _encode_shards(job: EmbedJob, plan: list[ImageFile], current: dict[str, Row], progress: Progress) -> int:
+    """Encode what is planned into shards, and put its rows into ``current``; how many photographs that were."""
+    count, total = 0, len(plan)
+    with ShardWriter(job.out, current) as shards:
+        batches = encode(plan, job.encoder, job.pixels, chunk=store.SHARD, workers=job.workers, done=shards.count)
+        for batch in batches:
+            rows = shards.add(batch)
+            current.update((row.path, row) for row in rows)
+            count += len(rows)
+            progress.advance(count, total)
+            if shards.count == store.SHARD or count == total:
+                shards.write(complete=True)
+            if progress.stopped() and count < total:
+                shards.write(complete=False)
+                shards.wait()
+                batches.close()
+                raise Interrupted(f"{count:,} of {total:,} photographs are encoded and saved", where=str(job.out))
+    return count
+
+
+def resolved_options(job: EmbedJob) -> dict[str, Any]:
+    """Everything that decides the payload's values, as the manifest records it."""
+    encoder = job.encoder
+    backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.cut.stage
+    return {
+        "root": str(job.found.root),
+        "backbone": backbone.id,
+        "weights_sha256": backbone.weights_sha256,
+        "cut": stage,
+        "depth": tower.depth,
+        "dense": encoder.cut.dense,
+        "streams": encoder.cut.streams,
+        "num_prefix": tower.num_prefix,
+        "grid": list(tower.grid(stage)),
+        "width": tower.width(stage),
+        "dim": backbone.dim,
+        "pixels": asdict(job.pixels),
+        "mean": list(backbone.mean),
+        "std": list(backbone.std),
+        "runtime": asdict(encoder.runtime),
+        "stored_dtype": "bfloat16",
+        "torch": torch.__version__,
+    }
+
+
+def _previous(out: Path) -> dict[str, Any] | None:
+    """The manifest of the embeddings in ``out``, finished or not; None where there is nothing yet.
+
+    Raises:
+        InputError: there is something else.
+    """
+    previous = peek_manifest(out)
+    if previous is None:
+        foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+        if foreign or out.is_file():
+            raise InputError(
+                f"the folder is not empty ({foreign[0]}, …) and holds no embeddings" if foreign else "is a file",
+                where=str(out),
+                hint="name another --out",
+            )
+    elif previous["kind"] != KIND or previous.get("schema") != SCHEMA:
+        raise InputError(
+            f"holds {previous['kind']}, layout {previous.get('schema')}; this version writes {KIND}, layout {SCHEMA}",
+            where=str(out),
+            hint="name another --out",
+        )
+    return previous
+
+
+def _discard(out: Path, previous: dict[str, Any]) -> None:
+    """Delete the payload; whatever a kill leaves of it still says what it was made with."""
+    write_json(out / UNFINISHED, previous)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in store.payload(out):
+        path.unlink()
+
+
+def _check_space(job: EmbedJob, count: int, progress: Progress) -> None:
+    each = bytes_per_image(job.encoder)
+    reclaimed = sum(path.stat().st_size for path in store.payload(job.out)) if job.overwrite else 0
+    needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
+    progress.note(
+        f"{count:,} of {len(job.found.files):,} photographs to encode, {each / 1024:.0f} KiB each: "
+        f"{needed / 2**20:,.1f} MiB of {free / 2**30:,.1f} GiB free"
+    )
+    if needed * 1.02 + 2**20 > free:
+        raise InputError(
+            f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            where=str(job.out),
+            hint="name an --out on a larger disk; nothing has been written",
+        )

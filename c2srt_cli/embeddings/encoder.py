@@ -1,0 +1,336 @@
+"""Photographs → tokens: decode threads feed forward passes of one fixed batch shape."""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.artifacts import file_stamp
+from c2srt_cli.backbone.precision import Runtime, probe
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.backbone.tower import Streams, Tokens
+from c2srt_cli.errors import ImageError, UsageError
+from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_pixels
+
+#: Batches decoded ahead of the forward passes.
+LOOK_AHEAD = 2
+#: Cores that torch may use.
+CORES = torch.get_num_threads()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the tower is cut and what is kept there.
+
+    Attributes:
+        stage: The cut lies before this stage, 0 to depth.
+        dense: Which blocks feed the local stream (``vv``, ``vv-all``), or None for none.
+        streams: ``global``, ``local`` or ``both``.
+    """
+
+    stage: int
+    dense: str | None
+    streams: str
+
+
+def resolve_cut(backbone: Backbone, *, method: str, cut: int | None, streams: str | None, dense: str | None) -> Cut:
+    """The cut and streams that ``method`` reads, unless set by hand (DESIGN, section 2).
+
+    Args:
+        backbone: Its tower's depth decides where the cut lies.
+        method: ``zero-shot``, ``c2srt``, ``mkt`` or ``ram``.
+        cut: Stage before which to cut, or None.
+        streams: ``global``, ``local``, ``both``, or None.
+        dense: ``vv``, ``vv-all``, ``none``, or None.
+
+    Raises:
+        UsageError: the tower has no such stage or no local stream, or what is asked for contradicts itself.
+    """
+    depth, has_local = backbone.tower.depth, backbone.tower.supports_local
+    behind, method_dense = {"zero-shot": (0, "vv"), "c2srt": (2, None), "mkt": (2, None), "ram": (3, "vv-all")}[method]
+    stage = max(0, depth - behind) if cut is None else cut
+    if not 0 <= stage <= depth:
+        raise UsageError(f"this tower has {depth} stages; a cut lies from 0 to {depth}", where=f"--cut {cut}")
+    chosen = dense or (method_dense if has_local or method == "ram" else None)
+    chosen = None if chosen == "none" else chosen
+    if streams is None:  # the local stream alone is enough where nothing is left to run
+        streams = "global" if chosen is None else "local" if method == "zero-shot" and stage == depth else "both"
+    if streams == "global":
+        if dense not in (None, "none"):
+            raise UsageError("the global stream alone has no dense mode", where=f"--dense {dense}", hint="leave it out")
+        return Cut(stage, None, streams)
+    if not has_local:
+        raise UsageError(
+            f"{backbone.id} has no local stream to store",
+            where=f"--dense {dense}" if dense else f"--for {method} --streams {streams}",
+            hint="RAM trains from both streams" if method == "ram" else "use --streams global",
+        )
+    if chosen is None:
+        raise UsageError(
+            "without a dense mode there is no local stream", where=f"--streams {streams}", hint="give --dense vv"
+        )
+    if streams == "local" and stage < depth:
+        raise UsageError(
+            "the local stream alone cannot be continued behind a cut, its later blocks read the global one",
+            where="--streams local",
+            hint="use --streams both, or no --cut",
+        )
+    return Cut(stage, chosen, streams)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One photograph of a batch: its pixels' facts, or why there are none.
+
+    Attributes:
+        file: Which.
+        stamp: Its size and modification time before it was read: a file that is still being copied will look changed.
+        pixels: None where there is an error.
+        error: None where there are pixels.
+    """
+
+    file: ImageFile
+    stamp: tuple[int, int]
+    pixels: Pixels | None
+    error: ImageError | None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """Photographs in the order of the list, and rows for those that could be read.
+
+    Attributes:
+        outcomes: One per photograph, failures included.
+        count: Photographs without an error; their rows come first, padding up to the batch shape follows.
+        tokens: Streams at the cut, ``(B, T, W)``.
+        global_embedding: ``(B, D)``, un-normalised.
+        patches: ``(B, P, D)``, un-normalised, from the local stream where there is one.
+    """
+
+    outcomes: list[Outcome]
+    count: int
+    tokens: Tokens
+    global_embedding: Tensor
+    patches: Tensor
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A backbone ready to encode batches of one shape.
+
+    Every forward has ``runtime.batch`` rows, the last ones padded with black, so that a photograph's values do not
+    depend on which others it came with.
+    """
+
+    backbone: Backbone
+    runtime: Runtime
+    cut: Cut
+
+    @property
+    def lanes(self) -> int:
+        """Forward passes that run side by side: one on a GPU, on a CPU as many as its cores have room for.
+
+        Several passes of one thread each leave no core waiting for another, as the threads of one pass do.
+        """
+        return max(1, CORES // self.runtime.threads) if self.runtime.device == "cpu" else 1
+
+    def describe(self) -> str:
+        """Backbone and runtime in a few words."""
+        run = self.runtime
+        return f"{self.backbone.id} on {run.device}, {run.dtype}, batches of {run.batch}, {self.lanes} at a time"
+
+    @torch.inference_mode()
+    def tail(self, tokens: Tokens) -> tuple[Tensor | None, Tensor]:
+        """Run the stages behind the cut: the global embedding (None without its stream) and the patches."""
+        global_embedding, patches = self.backbone.tail(tokens, self.cut.stage, dense=self.cut.dense)
+        return global_embedding, patches
+
+    @torch.inference_mode()
+    def forward(self, arrays: Sequence[np.ndarray]) -> tuple[Tokens, Tensor, Tensor]:
+        """Encode up to ``runtime.batch`` pictures ``(S, S, 3)`` uint8.
+
+        Returns:
+            Tokens at the cut, the global embedding and the patches of the whole padded batch, as in `EncodedBatch`.
+        """
+        size = self.backbone.image_size
+        pixels = np.zeros((self.runtime.batch, size, size, 3), np.uint8)
+        for row, array in enumerate(arrays):
+            pixels[row] = array
+        backbone, cut = self.backbone, self.cut
+        wanted: Streams = "global" if cut.dense is None else "both"
+        tokens = backbone.trunk(
+            torch.from_numpy(pixels).to(self.runtime.device), cut.stage, dense=cut.dense, streams=wanted
+        )
+        global_embedding, patches = self.tail(tokens)
+        assert global_embedding is not None
+        kept = Tokens(
+            x=None if cut.streams == "local" else tokens.x, local=None if cut.streams == "global" else tokens.local
+        )
+        return kept, global_embedding, patches
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the user says of the machine; None leaves it to the probe, or to what a resumed run began with.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or None.
+        precision: ``float32``, ``bfloat16``, ``float16`` or None.
+        batch: Rows of a forward pass, or None.
+        workers: Decode threads, or None for one a core, at most 8.
+    """
+
+    device: str | None = None
+    precision: str | None = None
+    batch: int | None = None
+    workers: int | None = None
+
+    @property
+    def decode_threads(self) -> int:
+        """Threads that read and decode photographs."""
+        return self.workers or min(8, os.cpu_count() or 1)
+
+
+def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping[str, Any] | None = None) -> Encoder:
+    """Put a backbone on its device, in its precision, with its batch shape.
+
+    Args:
+        backbone: As loaded.
+        cut: Where it is cut.
+        machine: What the user asks for.
+        stored: The runtime of what this run goes on with; it is reused unless the user asks for something else, or
+            its device is not there.
+
+    Raises:
+        UsageError: there is no such device or precision here.
+    """
+    asked = {"device": machine.device, "dtype": machine.precision, "batch": machine.batch}
+    fits = stored is not None and all(value in (None, stored[key]) for key, value in asked.items())
+    if stored is not None and fits and _is_there(stored["device"]):
+        runtime = Runtime(**stored)
+    else:
+        runtime = probe(
+            backbone,
+            device=machine.device or "auto",
+            precision=machine.precision or "auto",
+            batch=machine.batch,
+            dense=cut.dense,
+        )
+    encoder = Encoder(backbone, runtime, cut)
+    backbone.to(runtime.device, getattr(torch, runtime.dtype))
+    return encoder
+
+
+def _is_there(device: str) -> bool:
+    """Whether torch can use a device here: embeddings made on a GPU are also read on a laptop."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        return False
+    return True
+
+
+def pixel_spec(backbone: Backbone, *, fit: str | None, draft: bool) -> PixelSpec:
+    """How pictures are prepared for ``backbone``, by its own preprocessing unless ``fit`` says otherwise."""
+    return PixelSpec(
+        size=backbone.image_size,
+        fit=fit or backbone.default_fit,
+        interpolation=backbone.interpolation,
+        fill=backbone.fill,
+        draft=draft,
+    )
+
+
+def encode(
+    files: Iterable[ImageFile],
+    encoder: Encoder,
+    pixels: PixelSpec,
+    *,
+    workers: int,
+    chunk: int | None = None,
+    done: int = 0,
+) -> Generator[EncodedBatch, None, None]:
+    """Encode photographs in order, decoding ahead in threads.
+
+    No batch crosses a multiple of ``chunk`` photographs, so a run that stops and goes on at such a multiple forms the
+    same batches as one that never stopped.
+
+    Args:
+        files: What to encode.
+        encoder: The forward pass.
+        pixels: How pictures are prepared.
+        workers: Decode threads.
+        chunk: Photographs, failures counted in, after which a batch is closed even if it is not full.
+        done: Photographs of the first chunk that an earlier run has encoded.
+    """
+
+    def attempt(file: ImageFile) -> Outcome:
+        stamp = file_stamp(file.path)
+        try:
+            return Outcome(file, stamp, load_pixels(file.path, pixels), None)
+        except ImageError as error:
+            return Outcome(file, stamp, None, error)
+
+    batch, lanes = encoder.runtime.batch, encoder.lanes
+    remaining = iter(files)
+    with (
+        _threads_per_lane(encoder),
+        ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool,
+        ThreadPoolExecutor(lanes, thread_name_prefix="forward") as passes,
+    ):
+        running: deque[Future[EncodedBatch]] = deque()
+        ahead: deque[Future[Outcome]] = deque(
+            pool.submit(attempt, file) for file in islice(remaining, max(LOOK_AHEAD * batch, workers))
+        )
+        outcomes: list[Outcome] = []
+        good: list[np.ndarray] = []
+        seen = done
+        try:
+            while ahead:
+                outcome = ahead.popleft().result()
+                for file in islice(remaining, 1):
+                    ahead.append(pool.submit(attempt, file))
+                outcomes.append(outcome)
+                if outcome.pixels is not None:
+                    good.append(outcome.pixels.array)
+                seen += 1
+                if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
+                    running.append(passes.submit(_run, encoder, outcomes, good))
+                    outcomes, good = [], []
+                    if len(running) > lanes:
+                        yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for picture in ahead:
+                picture.cancel()
+            for later in running:
+                later.cancel()
+
+
+@contextmanager
+def _threads_per_lane(encoder: Encoder) -> Iterator[None]:
+    """Give each forward pass its share of the cores."""
+    before = torch.get_num_threads()
+    if encoder.runtime.device == "cpu":
+        torch.set_num_threads(encoder.runtime.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(encoder: Encoder, outcomes: list[Outcome], good: list[np.ndarray]) -> EncodedBatch:
+    if not good:
+        empty = torch.empty(0, device=encoder.runtime.device)
+        return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), empty, empty)
+    tokens, global_embedding, patches = encoder.forward(good)
+    return EncodedBatch(outcomes, len(good), tokens, global_embedding, patches)

@@ -1,0 +1,49 @@
+"""What a run of `embed` has to do: which rows of an earlier run still hold, and which photographs to encode."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from c2srt_cli.artifacts import file_sha256, file_stamp
+from c2srt_cli.embeddings.store import Row
+from c2srt_cli.images import ImageFile
+
+
+def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[str, Row], list[ImageFile]]:
+    """Split photographs into rows that still hold, and files to encode: new, changed, or mended.
+
+    Failures hold as well, until the file changes or can be read at last: a resumed run that tried them again would cut
+    its shards elsewhere than one that was never stopped.
+
+    Args:
+        files: The photographs.
+        known: Rows of earlier runs by path.
+
+    Returns:
+        The rows that hold by path, and the files to encode in their order.
+    """
+    current: dict[str, Row] = {}
+    plan: list[ImageFile] = []
+    for file in files:
+        row = known.get(file.name)
+        held = None if row is None else _held(file, row)
+        if held is None:
+            plan.append(file)
+        else:
+            current[file.name] = held
+    return current, plan
+
+
+def _held(file: ImageFile, row: Row) -> Row | None:
+    """The row, as far as it still speaks of the file."""
+    size, mtime_ns = file_stamp(file.path)
+    if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
+        return None
+    if (size, mtime_ns) == (row.size, row.mtime_ns):
+        return row
+    try:
+        if size == row.size and row.sha256 and file_sha256(file.path) == row.sha256:
+            return replace(row, mtime_ns=mtime_ns)  # touched, not changed
+    except OSError:
+        pass
+    return None

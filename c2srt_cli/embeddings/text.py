@@ -1,0 +1,88 @@
+"""Labels → text embeddings."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.embeddings.store import HEADER, write_tensors
+from c2srt_cli.errors import Interrupted
+from c2srt_cli.labels import LabelSet, TokenCounter
+from c2srt_cli.progress import Progress
+
+#: Prompts encoded at once: bounds the memory of 20,000 labels times 80 templates.
+PROMPTS = 8192
+
+
+def embed_labels(backbone: Backbone, labels: LabelSet, templates: Sequence[str], progress: Progress) -> Tensor:
+    """Embed each label as the mean of its prompts' unit embeddings, normalised again (CLIP, section 3.1.4).
+
+    Every wording of a label (itself and its synonyms) is put into every template.
+
+    Returns:
+        ``(L, D)`` float32 on the CPU, rows of norm 1.
+
+    Raises:
+        Interrupted: the user stopped it.
+    """
+    rows: list[Tensor] = []
+    pending: list[int] = []  # prompts per label
+    prompts: list[str] = []
+
+    def flush() -> None:
+        if prompts:
+            embedded = normalize(backbone.embed_texts(prompts), dim=-1)  # (N, D)
+            rows.extend(part.mean(0) for part in torch.split(embedded, pending))
+            prompts.clear()
+            pending.clear()
+
+    for label in labels:
+        mine = [template.format(wording) for wording in label.wordings for template in templates]
+        prompts.extend(mine)
+        pending.append(len(mine))
+        if len(prompts) >= PROMPTS:
+            flush()
+            if progress.stopped():
+                raise Interrupted(f"{len(rows):,} of {len(labels):,} labels are embedded, none of them is kept")
+    flush()
+    return normalize(torch.stack(rows), dim=-1)
+
+
+def token_counter(backbone: Backbone) -> TokenCounter:
+    """What `labels.read_labels` counts a label's tokens with."""
+    return lambda texts: (backbone.token_counts(texts), backbone.text_context)
+
+
+def save_text(path: Path, text: Tensor, labels: LabelSet, templates: Sequence[str]) -> None:
+    """Write ``text.safetensors``: the embeddings ``(L, D)``, with labels and templates in its header."""
+    names = [[label.name, label.synonyms, label.threshold, label.id] for label in labels]
+    header = {"labels": names, "labels_fingerprint": labels.fingerprint, "templates": list(templates)}
+    write_tensors(path, {"text": text.contiguous()}, header)
+
+
+def text_labels(path: Path) -> str | None:
+    """Fingerprint of the labels in ``text.safetensors``; None where there is none that can be read."""
+    found = _read(path)
+    return None if found is None else str(found[1]["labels_fingerprint"])
+
+
+def read_text(path: Path, labels: LabelSet, templates: Sequence[str]) -> Tensor | None:
+    """The embeddings ``(L, D)`` in ``text.safetensors``; None where it is not of these labels and templates."""
+    found = _read(path)
+    if found is None or (found[1]["labels_fingerprint"], found[1]["templates"]) != (labels.fingerprint, [*templates]):
+        return None
+    return found[0]
+
+
+def _read(path: Path) -> tuple[Tensor, dict[str, Any]] | None:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.get_tensor("text"), json.loads(file.metadata()[HEADER])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,519 @@
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pyarrow.parquet as pq
+import pytest
+import torch
+from photos import Killed, content, die_at, file_limit, fingerprints, stop_after, write_photos
+from PIL import Image
+from safetensors.torch import load_file
+
+from c2srt_cli import __version__, artifacts
+from c2srt_cli.backbone.registry import load_backbone
+from c2srt_cli.embeddings import plan, store
+from c2srt_cli.embeddings.embed import EmbedJob, EmbedOptions, EmbedResult, embed, prepare_embedding
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.images import PixelSpec, load_pixels
+from c2srt_cli.progress import Progress
+
+BATCH = 3
+
+
+def prepared(photos: Path, out: Path, tiny: str, **options: Any) -> EmbedJob:
+    options = {"machine": Machine(precision="float32", batch=BATCH, workers=2), **options}
+    return prepare_embedding(EmbedOptions((str(photos),), out, backbone=tiny, **options), Progress())
+
+
+def run(photos: Path, out: Path, tiny: str, *, progress: Progress | None = None, **options: Any) -> EmbedResult:
+    return embed(prepared(photos, out, tiny, **options), progress or Progress())
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of four photographs, which batches of three do not fill evenly."""
+    monkeypatch.setattr(store, "SHARD", 4)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Eleven files, three of them no photographs."""
+    folder = tmp_path / "photos"
+    write_photos(folder, 8)
+    (folder / "p0000a.jpg").write_text("no photograph")
+    (folder / "p0005a.jpg").write_bytes(b"")
+    (folder / "p0009.jpg").symlink_to(".nowhere.jpg")
+    return folder
+
+
+def by_path(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Every embedded photograph's tensors, read with safetensors alone."""
+    rows = pq.read_table(folder / "index.parquet").to_pylist()
+    shards = {
+        row["shard"]: load_file(folder / f"shard-{row['shard']:05}.safetensors") for row in rows if row["row"] >= 0
+    }
+    return {
+        row["path"]: {name: tensor[row["row"]].clone() for name, tensor in shards[row["shard"]].items()}
+        for row in rows
+        if row["status"] == "ok"
+    }
+
+
+def same(first: dict[str, dict[str, torch.Tensor]], second: dict[str, dict[str, torch.Tensor]]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(tensor, second[path][name]) for path, tensors in first.items() for name, tensor in tensors.items()
+    )
+
+
+def reference_batch(model: Any, transform: Any, paths: list[Path]) -> torch.Tensor:
+    """open_clip's own global embeddings of up to a batch of photographs, in the batch shape of the run."""
+    pictures = []
+    for path in paths:
+        with Image.open(path) as image:
+            pictures.append(transform(image.convert("RGB")))
+    x = torch.stack(pictures)
+    x = torch.cat([x, x.new_zeros(BATCH - len(x), *x.shape[1:])])
+    with torch.inference_mode():
+        embedded: torch.Tensor = model.visual(x)[: len(paths)]
+    return embedded
+
+
+class TestContent:
+    def test_global_is_what_open_clip_computes_from_the_files(self, tiny: str, tmp_path: Path) -> None:
+        paths = write_photos(tmp_path / "photos", 7)
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        model, _, transform = open_clip.create_model_and_transforms(tiny)
+        model.eval()
+        stored = by_path(tmp_path / "e")
+        for start in range(0, 7, BATCH):
+            expected = reference_batch(model, transform, paths[start : start + BATCH])
+            found = torch.stack([stored[path.name]["global"] for path in paths[start : start + BATCH]])
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({}, (3, "vv", "local")),
+            ({"dense": "none"}, (3, None, "global")),
+            ({"method": "c2srt"}, (1, None, "global")),
+            ({"method": "mkt"}, (1, None, "global")),
+            ({"method": "ram"}, (0, "vv-all", "both")),
+            ({"method": "c2srt", "dense": "vv"}, (1, "vv", "both")),
+            ({"cut": 2}, (2, "vv", "both")),
+            ({"cut": 2, "streams": "global"}, (2, None, "global")),
+            ({"streams": "both", "dense": "vv-all"}, (3, "vv-all", "both")),
+            ({"fit": "squash"}, (3, "vv", "local")),
+        ],
+    )
+    def test_tokens_are_the_trunk_of_the_same_pixels(
+        self, tiny: str, tmp_path: Path, options: dict[str, Any], expected: tuple[int, str | None, str]
+    ) -> None:
+        cut, dense, streams = expected
+        paths = write_photos(tmp_path / "photos", 4)
+        run(tmp_path / "photos", tmp_path / "e", tiny, **options)
+        stored, backbone = by_path(tmp_path / "e"), load_backbone(tiny)
+        spec = PixelSpec(64, fit=options.get("fit", "crop"))
+        for start in range(0, 4, BATCH):
+            part = paths[start : start + BATCH]
+            arrays = [load_pixels(path, spec).array for path in part]
+            pixels = torch.from_numpy(np.stack([*arrays, *[np.zeros_like(arrays[0])] * (BATCH - len(part))]))
+            with torch.inference_mode():
+                tokens = backbone.trunk(pixels, cut, dense=dense, streams="both" if dense else "global")
+            computed = {"tokens": tokens.x, "local": tokens.local}
+            kept = {"global": {"tokens"}, "local": {"local"}, "both": {"tokens", "local"}}[streams]
+            for row, path in enumerate(part):
+                found = stored[path.name]
+                assert found.keys() - {"global"} == kept
+                for name in kept:
+                    whole = computed[name]
+                    assert whole is not None
+                    assert torch.equal(found[name], whole[row].to(torch.bfloat16))
+        made = json.loads((tmp_path / "e/manifest.json").read_text())["options"]
+        assert (made["cut"], made["dense"], made["streams"]) == expected
+
+    @pytest.mark.parametrize(
+        ("options", "where"),
+        [
+            ({"cut": 4}, "--cut 4"),
+            ({"cut": 2, "streams": "local"}, "--streams local"),
+            ({"streams": "local", "dense": "none"}, "--streams local"),
+            ({"streams": "global", "dense": "vv"}, "--dense vv"),
+            ({"method": "c2srt", "streams": "both"}, "--streams both"),
+        ],
+    )
+    def test_contradictions_are_refused(self, tiny: str, tmp_path: Path, options: dict[str, Any], where: str) -> None:
+        write_photos(tmp_path / "photos", 1)
+        with pytest.raises(UsageError) as refused:
+            run(tmp_path / "photos", tmp_path / "e", tiny, **options)
+        assert refused.value.where == where
+        assert not (tmp_path / "e").exists()
+
+    @pytest.mark.usefixtures("small_shards")
+    def test_index_and_manifest(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        labels = tmp_path / "labels.txt"
+        labels.write_text("cat\ndog\n")
+        result = run(mixed, tmp_path / "e", tiny, labels=labels)
+        assert (result.total, result.encoded, result.removed) == (11, 11, 0)
+        rows = pq.read_table(tmp_path / "e/index.parquet").to_pylist()
+        assert [row["path"] for row in rows] == sorted(path.name for path in mixed.iterdir())
+        reasons = {"p0000a.jpg": "unsupported", "p0005a.jpg": "empty", "p0009.jpg": "missing"}
+        counts: dict[int, int] = {}
+        for position, row in enumerate(rows):
+            path = mixed / row["path"]
+            assert row["shard"] == position // 4
+            assert row["reason"] == reasons.get(row["path"], "")
+            if row["reason"]:
+                assert (row["status"], row["row"], row["sha256"]) == ("failed", -1, "")
+                assert row["detail"]
+                continue
+            assert row["status"] == "ok"
+            assert row["row"] == counts.get(row["shard"], 0)
+            counts[row["shard"]] = row["row"] + 1
+            assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert (row["size"], row["mtime_ns"]) == (path.stat().st_size, path.stat().st_mtime_ns)
+            with Image.open(path) as image:
+                assert (row["width"], row["height"]) == image.size
+        assert [row.reason for row in result.failures] == ["unsupported", "empty", "missing"]
+
+        manifest = json.loads((tmp_path / "e/manifest.json").read_text())
+        assert manifest.keys() == {"kind", "schema", "tool", "options", "inputs"}
+        assert (manifest["kind"], manifest["tool"]) == ("embeddings", __version__)
+        plain = json.dumps([["cat", [], None, ""], ["dog", [], None, ""]], separators=(",", ":"))
+        assert manifest["inputs"] == {"labels": hashlib.sha256(plain.encode()).hexdigest()}
+        weights = (Path(tiny.removeprefix("local-dir:")) / "open_clip_model.safetensors").read_bytes()
+        assert manifest["options"]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+        assert manifest["options"]["root"] == str(mixed)
+        assert manifest["options"]["runtime"] == {"device": "cpu", "dtype": "float32", "batch": 3, "threads": 1}
+        assert not (tmp_path / "e/unfinished.json").exists()
+
+    @pytest.mark.usefixtures("small_shards")
+    def test_a_failure_shifts_nobody(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        together = by_path(tmp_path / "e")
+        assert len(together) == 8
+        for name, tensors in together.items():
+            run(mixed / name, tmp_path / "alone", tiny, overwrite=True)
+            assert same(by_path(tmp_path / "alone"), {name: tensors})
+
+    def test_nothing_but_failures(self, tiny: str, tmp_path: Path) -> None:
+        (tmp_path / "photos").mkdir()
+        for name in "ab":
+            (tmp_path / f"photos/{name}.jpg").write_bytes(b"")
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert len(result.failures) == 2
+        assert Store.open(tmp_path / "e").verify() == 2
+        assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 0
+
+    def test_no_lock_and_no_temporary_file_stays(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        (tmp_path / "e").mkdir()
+        (tmp_path / "e/.shard-00000.safetensors.0123abcd.c2srt-tmp").write_bytes(b"left by a killed run")
+        run(mixed, tmp_path / "e", tiny)
+        assert {path.name for path in (tmp_path / "e").iterdir()} == {
+            "index.parquet",
+            "manifest.json",
+            "shard-00000.safetensors",
+        }
+
+
+class TestIncremental:
+    @pytest.mark.usefixtures("small_shards")
+    def test_a_rerun_does_nothing(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        before = content(tmp_path / "e")
+        result = run(mixed, tmp_path / "e", tiny)
+        assert (result.total, result.encoded, len(result.failures)) == (11, 0, 3)
+        assert content(tmp_path / "e") == before
+
+    @pytest.mark.usefixtures("small_shards")
+    def test_new_changed_touched_vanished_mended(
+        self, tiny: str, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        write_photos(mixed, 2, seed=1, start=20)  # new
+        write_photos(mixed, 1, seed=2, start=1)  # changed
+        os.utime(mixed / "p0002.png", ns=(1, 1))  # touched
+        (mixed / "p0003.png").unlink()  # vanished
+        shutil.copy(mixed / "p0004.png", mixed / ".nowhere.jpg")  # mended: the link leads somewhere
+        shutil.copy(mixed / "p0004.png", mixed / "p0005a.jpg")  # mended
+        result = run(mixed, tmp_path / "e", tiny)
+        assert (result.total, result.encoded, result.removed) == (12, 5, 1)
+        assert [row.path for row in result.failures] == ["p0000a.jpg"]
+        run(mixed, tmp_path / "fresh", tiny)
+        assert same(by_path(tmp_path / "e"), by_path(tmp_path / "fresh"))
+        rows = {row.path: row for row in Store.open(tmp_path / "e").rows}
+        assert rows["p0002.png"].mtime_ns == 1
+        assert Store.open(tmp_path / "e").verify() == 12
+
+        # the touched file is known by its new time: nothing is hashed again
+        monkeypatch.setattr(plan, "file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+        assert run(mixed, tmp_path / "e", tiny).encoded == 0
+
+    @pytest.mark.usefixtures("small_shards")
+    def test_shards_without_a_living_row_are_deleted(self, tiny: str, tmp_path: Path) -> None:
+        paths = write_photos(tmp_path / "photos", 9)
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        for path in paths[4:8]:
+            path.unlink()
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert (result.encoded, result.removed) == (0, 4)
+        assert store.shard_numbers(tmp_path / "e") == [0, 2]
+        write_photos(tmp_path / "photos", 1, start=30)
+        assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 1
+        assert store.shard_numbers(tmp_path / "e") == [0, 2, 3]
+
+    def test_a_file_that_becomes_readable(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 2)
+        os.mkfifo(tmp_path / "photos/pipe.jpg")
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert [row.reason for row in result.failures] == ["unreadable"]
+        assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 0
+        (tmp_path / "photos/pipe.jpg").unlink()
+        shutil.copy(tmp_path / "photos/p0000.png", tmp_path / "photos/pipe.jpg")
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert (result.encoded, result.failures) == (1, ())
+
+    def test_a_file_that_grows_while_it_is_read_is_tried_again(
+        self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write_photos(tmp_path / "photos", 1)[0]
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100])
+        from c2srt_cli.embeddings import encoder
+
+        def read_then_grow(file: Path, spec: PixelSpec) -> Any:
+            try:
+                return load_pixels(file, spec)
+            finally:
+                file.write_bytes(whole)
+
+        monkeypatch.setattr(encoder, "load_pixels", read_then_grow)
+        assert [row.reason for row in run(tmp_path / "photos", tmp_path / "e", tiny).failures] == ["corrupt"]
+        assert run(tmp_path / "photos", tmp_path / "e", tiny).failures == ()
+
+    def test_labels_come_and_stay(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 2)
+        labels = tmp_path / "labels.txt"
+        labels.write_text("cat\n")
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert json.loads((tmp_path / "e/manifest.json").read_text())["inputs"] == {}
+        run(tmp_path / "photos", tmp_path / "e", tiny, labels=labels)
+        with_labels = content(tmp_path / "e")
+        assert "labels" in json.loads(with_labels["manifest.json"])["inputs"]
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert content(tmp_path / "e") == with_labels
+
+
+class TestRefusals:
+    def test_other_options_are_named(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 2)
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        before = fingerprints(tmp_path / "e")
+        with pytest.raises(InputError) as refused:
+            run(tmp_path / "photos", tmp_path / "e", tiny, fit="pad", machine=Machine(precision="float32", batch=2))
+        assert refused.value.exit_code == 3
+        assert refused.value.problems == (
+            "pixels.fit: 'crop' there, 'pad' now",
+            "runtime.batch: 3 there, 2 now",
+        )
+        assert fingerprints(tmp_path / "e") == before
+        run(tmp_path / "photos", tmp_path / "e", tiny, fit="pad", overwrite=True)
+        assert Store.open(tmp_path / "e").manifest["options"]["pixels"]["fit"] == "pad"
+
+    def test_the_runtime_is_taken_over(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 2)
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        run(tmp_path / "photos", tmp_path / "e", tiny, machine=Machine())
+        assert Store.open(tmp_path / "e").manifest["options"]["runtime"]["batch"] == BATCH
+
+    @pytest.mark.parametrize("name", ["notes.txt", "shard-00000.safetensors", "manifest.json"])
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_a_foreign_folder_is_left_alone(self, tiny: str, tmp_path: Path, name: str, overwrite: bool) -> None:
+        write_photos(tmp_path / "photos", 1)
+        (tmp_path / "e").mkdir()
+        (tmp_path / "e" / name).write_text('["mine"]')
+        before = fingerprints(tmp_path / "e")
+        with pytest.raises(InputError, match="holds no embeddings"):
+            run(tmp_path / "photos", tmp_path / "e", tiny, overwrite=overwrite)
+        assert fingerprints(tmp_path / "e") == before
+
+    def test_another_artifact_is_left_alone(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 1)
+        artifacts.write_json(tmp_path / "e/manifest.json", artifacts.manifest("run", 1, {}, {}))
+        before = fingerprints(tmp_path / "e")
+        with pytest.raises(InputError, match="holds run"):
+            run(tmp_path / "photos", tmp_path / "e", tiny, overwrite=True)
+        assert fingerprints(tmp_path / "e") == before
+
+    def test_a_file_is_no_folder(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 1)
+        (tmp_path / "e").write_text("a file")
+        with pytest.raises(InputError):
+            run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert (tmp_path / "e").read_text() == "a file"
+
+    def test_a_second_writer_is_refused(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 1)
+        hold = (
+            "import sys, pathlib; from c2srt_cli.artifacts import lock\n"
+            "with lock(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", hold, str(tmp_path / "e/.lock")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(UsageError, match="another c2srt"):
+                run(tmp_path / "photos", tmp_path / "e", tiny)
+            other.kill()
+        assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 1
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_too_little_space_is_noticed_before_anything_is_written(
+        self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+    ) -> None:
+        write_photos(tmp_path / "photos", 2)
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        before = fingerprints(tmp_path / "e")
+        write_photos(tmp_path / "photos", 5, start=2)
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+        with pytest.raises(InputError, match="GiB are free"):
+            run(tmp_path / "photos", tmp_path / "e", tiny, overwrite=overwrite)
+        assert fingerprints(tmp_path / "e") == before
+
+    @pytest.mark.usefixtures("small_shards")
+    def test_a_full_disk_is_an_error_for_people_and_loses_nothing(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 9)
+        run(tmp_path / "photos", tmp_path / "whole", tiny)
+        job = prepared(tmp_path / "photos", tmp_path / "e", tiny)
+        shard = (tmp_path / "whole/shard-00000.safetensors").stat().st_size
+        with file_limit(shard - 1), pytest.raises(InputError, match=os.strerror(errno.EFBIG)):
+            embed(job, Progress())
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert content(tmp_path / "e") == content(tmp_path / "whole")
+
+
+class TestDamage:
+    @pytest.mark.usefixtures("small_shards")
+    def test_images_of_a_damaged_shard_are_encoded_again(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        intact = by_path(tmp_path / "e")
+        shard = tmp_path / "e/shard-00001.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-1])
+        with pytest.raises(InputError, match="cannot be read"):
+            Store.open(tmp_path / "e").verify()
+        assert run(mixed, tmp_path / "e", tiny).encoded == 4
+        assert store.shard_numbers(tmp_path / "e") == [0, 2, 3]
+        assert same(by_path(tmp_path / "e"), intact)
+        assert Store.open(tmp_path / "e").verify() == 11
+
+    def test_a_missing_index_is_rebuilt(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        before = content(tmp_path / "e")
+        (tmp_path / "e/index.parquet").write_bytes(b"PAR1")
+        with pytest.raises(InputError, match="index"):
+            Store.open(tmp_path / "e")
+        assert run(mixed, tmp_path / "e", tiny).encoded == 0
+        assert content(tmp_path / "e") == before
+
+
+@pytest.mark.usefixtures("small_shards")
+class TestResume:
+    @pytest.fixture
+    def whole(self, tiny: str, mixed: Path, tmp_path: Path) -> dict[str, bytes]:
+        """The payload of a run that nobody stopped."""
+        (tmp_path / "labels.txt").write_text("cat\ndog\n")
+        run(mixed, tmp_path / "whole", tiny, labels=tmp_path / "labels.txt")
+        return content(tmp_path / "whole")
+
+    @pytest.mark.parametrize("batches", [1, 2, 3])
+    def test_stopped_by_the_user(
+        self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes], batches: int
+    ) -> None:
+        with pytest.raises(Interrupted, match="of 11 photographs"):
+            run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt", progress=stop_after(batches))
+        with pytest.raises(InputError, match="unfinished"):
+            Store.open(tmp_path / "e")
+        shards = [store.read_shard(tmp_path / "e", number) for number in store.shard_numbers(tmp_path / "e")]
+        saved = sum(len(shard.rows) for shard in shards if shard)
+        result = run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt")
+        assert result.encoded == 11 - saved < 11
+        assert content(tmp_path / "e") == whole
+
+    def test_stopped_again_and_again(self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
+        stops = 0
+        while True:
+            try:
+                run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt", progress=stop_after(1))
+                break
+            except Interrupted:
+                stops += 1
+        assert stops >= 3
+        assert content(tmp_path / "e") == whole
+
+    def test_killed_at_any_write(
+        self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whichever write a run dies at, the next one leaves what an unbroken one does."""
+        job = prepared(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt")
+        real = os.fsync
+        for number in range(1, 40):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", die_at(number, real))
+                try:
+                    embed(job, Progress())
+                except Killed:
+                    pass
+                else:
+                    break
+            embed(job, Progress())
+            assert content(job.out) == whole, f"killed at write {number}"
+            shutil.rmtree(job.out)
+        assert number > 10
+
+    def test_overwriting_killed_at_any_write_never_mixes(
+        self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job, real = prepared(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt"), os.fsync
+        run(mixed, tmp_path / "padded", tiny, fit="pad")
+        for number in range(1, 40):
+            shutil.rmtree(job.out, ignore_errors=True)
+            shutil.copytree(tmp_path / "padded", job.out)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", die_at(number, real))
+                try:
+                    embed(replace(job, overwrite=True), Progress())
+                except Killed:
+                    pass
+                else:
+                    break
+            try:
+                embed(job, Progress())
+            except InputError as refused:  # still the old one
+                assert refused.problems == ("pixels.fit: 'pad' there, 'crop' now",)
+                embed(replace(job, overwrite=True), Progress())
+            assert content(job.out) == whole, f"killed at write {number}"
+        assert number > 10
+
+    def test_a_photograph_that_changes_in_between(self, tiny: str, tmp_path: Path) -> None:
+        photos = tmp_path / "photos"
+        write_photos(photos, 9)
+        with pytest.raises(Interrupted):
+            run(photos, tmp_path / "e", tiny, progress=stop_after(3))
+        write_photos(photos, 1, seed=5, start=1)  # in the complete shard
+        write_photos(photos, 1, seed=6, start=5)  # in the one that was begun
+        run(photos, tmp_path / "e", tiny)
+        run(photos, tmp_path / "fresh", tiny)
+        assert same(by_path(tmp_path / "e"), by_path(tmp_path / "fresh"))
+        assert Store.open(tmp_path / "e").verify() == 9
