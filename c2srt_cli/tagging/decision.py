@@ -1,0 +1,81 @@
+"""Which labels an image is given."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from c2srt_cli.errors import UsageError
+from c2srt_cli.labels import LabelSet
+
+#: The relative rule keeps labels whose odds, at the model's own temperature, are this share of the best one's or more.
+RELATIVE_ODDS = 0.1
+#: And never more labels than this.
+RELATIVE_MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How labels are chosen from scores.
+
+    With neither threshold nor ``top_k`` the rule is relative: a label is kept when ``exp(logit_scale * score)`` is at
+    least a tenth of the best label's, at most ten labels. The model was trained to compare captions at that
+    temperature, so the rule needs no tuning, gives every image at least one label, and does not change its mind about a
+    label when the vocabulary grows by labels that fit the image less. A label's own threshold goes before any of these.
+
+    Attributes:
+        threshold: Probability from which a label is given.
+        top_k: Most labels to give, those with thresholds of their own included.
+    """
+
+    threshold: float | None = None
+    top_k: int | None = None
+
+    def check(self, labels: LabelSet, *, calibrated: bool) -> None:
+        """Refuse thresholds where there are no probabilities.
+
+        Raises:
+            UsageError: a threshold is asked for and nothing is calibrated.
+        """
+        if calibrated:
+            return
+        why = (
+            "scores of this backbone under these options are not calibrated, so there is no probability to compare with"
+        )
+        if self.threshold is not None:
+            raise UsageError(why, where="--threshold", hint="use --top-k, or neither for the relative rule")
+        if self.top_k is None and any(label.threshold is not None for label in labels):
+            raise UsageError(why, where="column 'threshold' of the labels", hint="use --top-k, or remove the column")
+
+    def choose(
+        self, scores: np.ndarray, probabilities: np.ndarray | None, thresholds: np.ndarray, logit_scale: float
+    ) -> np.ndarray:
+        """Indices of the labels of one image, best first.
+
+        Args:
+            scores: ``(L,)``.
+            probabilities: ``(L,)``, or None.
+            thresholds: ``(L,)`` the labels' own, NaN where there is none.
+            logit_scale: The model's, as a factor.
+        """
+        if self.threshold is not None:
+            assert probabilities is not None
+            keep = probabilities >= self.threshold
+        elif self.top_k is not None:
+            keep = np.ones(len(scores), bool)
+        else:
+            close = np.flatnonzero(scores >= scores.max() + math.log(RELATIVE_ODDS) / logit_scale)
+            keep = np.zeros(len(scores), bool)
+            keep[_best(close, scores, RELATIVE_MOST)] = True
+        if probabilities is not None:
+            keep = np.where(np.isnan(thresholds), keep, probabilities >= thresholds)
+        return _best(np.flatnonzero(keep), scores, self.top_k)
+
+
+def _best(indices: np.ndarray, scores: np.ndarray, most: int | None) -> np.ndarray:
+    """Up to ``most`` of the indices, best score first, equal scores by index."""
+    values = scores[indices]
+    if most is not None and len(indices) > 4 * most:  # only the best are ever ordered
+        indices = indices[values >= np.partition(values, -most)[-most]]
+        values = scores[indices]
+    return indices[np.argsort(-values, kind="stable")][:most]

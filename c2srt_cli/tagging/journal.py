@@ -1,0 +1,155 @@
+"""Results on disk while a run goes on, so that a killed run resumes where it was."""
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from c2srt_cli.artifacts import check_same, sync_folder
+from c2srt_cli.errors import InputError
+from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+
+SCHEMA = 1
+
+
+def begun_options(path: Path) -> dict[str, Any] | None:
+    """The options under which the journal at ``path`` was begun; None where there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        value = json.loads(first) if first.endswith(b"\n") else None
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict) or value.get("journal") != SCHEMA or not isinstance(value.get("options"), dict):
+        return None
+    return dict(value["options"])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an image's result stands in the journal, and the stamp of the image it belongs to."""
+
+    offset: int
+    stamp: str
+
+
+class Journal:
+    """An append-only file of results, committed batch by batch.
+
+    The first line holds the options. A batch is its lines and a ``commit`` line, written at once and fsynced; whatever
+    follows the last commit is cut off when the journal is opened again.
+
+    Args:
+        path: The journal's file.
+        options: What decides the results; a journal of other options is refused.
+        labels: Names by index.
+
+    Raises:
+        InputError: the journal there was written under other options, or is not a journal.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any], labels: Sequence[str]) -> None:
+        self.path = path
+        self._labels = labels
+        self._index = {label: i for i, label in enumerate(labels)}
+        self.entries: dict[str, Entry] = {}
+        header = json.dumps({"journal": SCHEMA, "options": options}, sort_keys=True).encode() + b"\n"
+        end = self._recover(options) if path.exists() else 0
+        self._file: BinaryIO = path.open("r+b" if end else "w+b")
+        try:
+            self._file.truncate(end)
+            if not end:
+                self._file.write(header)
+                self._sync()
+                sync_folder(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _recover(self, options: Mapping[str, Any]) -> int:
+        """Read what is committed; the offset where the next line goes."""
+        found = begun_options(self.path)
+        with self.path.open("rb") as file:
+            if not file.readline().endswith(b"\n"):
+                return 0  # killed while the header was written
+            if found is None:
+                raise InputError(
+                    "is not a journal of this version", where=str(self.path), hint="--overwrite starts again"
+                )
+            check_same(self.path, found, json.loads(json.dumps(options)))
+            end = offset = file.tell()
+            pending: dict[str, Entry] = {}
+            for line in file:
+                try:
+                    value = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    value = None
+                if not isinstance(value, dict):
+                    break
+                offset += len(line)
+                if "path" in value:
+                    pending[value["path"]] = Entry(offset - len(line), value["stamp"])
+                elif value.get("commit") == len(pending):
+                    self.entries.update(pending)
+                    pending.clear()
+                    end = offset
+                else:
+                    break
+        return end
+
+    def append(self, results: Sequence[tuple[TaggedImage | FailedImage, str]]) -> None:
+        """Commit a batch of results, each with its image's stamp."""
+        self._file.seek(0, os.SEEK_END)
+        offset = self._file.tell()
+        lines = []
+        for result, stamp in results:
+            line = json.dumps(self._encode(result) | {"stamp": stamp}).encode() + b"\n"
+            self.entries[result.path] = Entry(offset, stamp)
+            offset += len(line)
+            lines.append(line)
+        lines.append(b'{"commit": %d}\n' % len(results))
+        self._file.write(b"".join(lines))
+        self._sync()
+
+    def read(self, names: Sequence[str]) -> Iterator[TaggedImage | FailedImage]:
+        """Results of some images, in the order of ``names``."""
+        for name in names:
+            self._file.seek(self.entries[name].offset)
+            yield self._decode(json.loads(self._file.readline()))
+
+    def _encode(self, result: TaggedImage | FailedImage) -> dict[str, Any]:
+        if isinstance(result, FailedImage):
+            return {"path": result.path, "reason": result.reason, "detail": result.detail}
+        tags = [[self._index[tag.label], tag.score, tag.probability, tag.share] for tag in result.tags]
+        value: dict[str, Any] = {"path": result.path, "tags": tags}
+        if result.scores is not None:  # a quarter of the size, and of the time, of numbers in decimal
+            value["scores"] = base64.b64encode(np.array(result.scores, "<f4").tobytes()).decode()
+        return value
+
+    def _decode(self, value: dict[str, Any]) -> TaggedImage | FailedImage:
+        if "reason" in value:
+            return FailedImage(value["path"], value["reason"], value["detail"])
+        scores = value.get("scores")
+        return TaggedImage(
+            value["path"],
+            tuple(Tag(self._labels[index], *numbers) for index, *numbers in value["tags"]),
+            None if scores is None else tuple(np.frombuffer(base64.b64decode(scores), "<f4").tolist()),
+        )
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

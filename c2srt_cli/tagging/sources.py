@@ -1,0 +1,148 @@
+"""Where the tagger's images come from: photographs, or embeddings made of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from c2srt_cli.artifacts import MANIFEST, file_stamp
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.embeddings.encoder import Encoder, encode
+from c2srt_cli.embeddings.store import Row, Store, payload
+from c2srt_cli.images import Found, PixelSpec
+from c2srt_cli.tagging.record import FailedImage
+
+#: Images read from embeddings at once where only norm and projection are left to run.
+READ = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of a source.
+
+    Attributes:
+        name: Its key, relative to the root.
+        stamp: Changes when the image does.
+    """
+
+    name: str
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBatch:
+    """Consecutive images: which they are, which failed, and the embeddings of the others in order.
+
+    Attributes:
+        items: In the order asked for.
+        failures: By name.
+        global_embedding: ``(B, D)``: first the items that did not fail, then padding up to the batch shape.
+        patches: ``(B, P, D)``.
+    """
+
+    items: list[Item]
+    failures: dict[str, FailedImage]
+    global_embedding: Tensor
+    patches: Tensor
+
+
+class Source(Protocol):
+    """Images in a stable order, read in batches."""
+
+    root: Path
+    items: list[Item]
+    problems: list[FailedImage]
+
+    @property
+    def files(self) -> Iterable[Path]:
+        """What is read, and never to be written to."""
+        ...
+
+    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+        """Embed some of the items, in their order."""
+        ...
+
+
+class PhotoSource:
+    """Photographs, decoded and encoded on the way.
+
+    Args:
+        found: The photographs.
+        encoder: Backbone and runtime.
+        pixels: How pictures are prepared.
+        workers: Decode threads.
+    """
+
+    def __init__(self, found: Found, encoder: Encoder, pixels: PixelSpec, workers: int) -> None:
+        self.root = found.root
+        self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in found.problems]
+        self._files = {file.name: file for file in found.files}
+        self._encoder, self._pixels, self._workers = encoder, pixels, workers
+        self.items = [Item(file.name, "{}:{}".format(*file_stamp(file.path))) for file in found.files]
+
+    @property
+    def files(self) -> Iterable[Path]:
+        """The photographs."""
+        return (file.path for file in self._files.values())
+
+    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+        """Decode ahead, encode in the fixed batch shape."""
+        by_name = {item.name: item for item in items}
+        files = [self._files[item.name] for item in items]
+        for batch in encode(files, self._encoder, self._pixels, workers=self._workers):
+            failures = {
+                outcome.file.name: FailedImage(outcome.file.name, outcome.error.reason, outcome.error.detail)
+                for outcome in batch.outcomes
+                if outcome.error is not None
+            }
+            these = [by_name[outcome.file.name] for outcome in batch.outcomes]
+            yield SourceBatch(these, failures, batch.global_embedding, batch.patches)
+
+
+class EmbeddingSource:
+    """Embeddings written by `embed`; only the tail of the tower runs.
+
+    Args:
+        store: Finished embeddings.
+        encoder: The backbone they were made with, under its runtime.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self.root = Path(store.manifest["options"]["root"])
+        self._store, self._encoder = store, encoder
+        self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
+        self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
+        self.items = [Item(row.path, row.sha256) for row in self._rows.values()]
+
+    @property
+    def files(self) -> Iterable[Path]:
+        """The manifest and the payload."""
+        return (self._store.folder / MANIFEST, *payload(self._store.folder))
+
+    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+        """Read tokens from the shards and run the tail."""
+        encoder = self._encoder
+        size = encoder.runtime.batch if encoder.cut.stage < encoder.backbone.tower.depth else READ
+        rows = [self._rows[item.name] for item in items]
+        start = 0
+        for batch, stored, global_embedding in self._store.batches(rows, size):
+            tokens = Tokens(x=self._filled(stored.x, size), local=self._filled(stored.local, size))
+            _, patches = encoder.tail(tokens)
+            globals_ = self._filled(global_embedding, size)
+            assert globals_ is not None
+            yield SourceBatch(list(items[start : start + len(batch)]), {}, globals_, patches)
+            start += len(batch)
+
+    def _filled(self, stream: Tensor | None, size: int) -> Tensor | None:
+        """On the device, in the runtime's precision, padded to the one batch shape."""
+        if stream is None:
+            return None
+        stream = stream.to(self._encoder.runtime.device, self._encoder.backbone.dtype)
+        return (
+            torch.cat([stream, stream.new_zeros(size - len(stream), *stream.shape[1:])])
+            if len(stream) < size
+            else stream
+        )
