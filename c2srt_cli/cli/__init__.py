@@ -1,0 +1,60 @@
+"""What the user types: the app, and the one place where errors become messages and exit codes."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from c2srt_cli import __version__
+from c2srt_cli.cli.demo import demo
+from c2srt_cli.cli.doctor import doctor
+from c2srt_cli.cli.embed import embed
+from c2srt_cli.cli.fetch import fetch
+from c2srt_cli.cli.tag import tag
+from c2srt_cli.errors import C2srtError
+
+app = typer.Typer(
+    name="c2srt",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (tag, embed, fetch, doctor, demo):
+    app.command(no_args_is_help=command in (tag, embed, fetch))(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"c2srt {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="stdout is data, stderr is people. Every command resumes what was interrupted.")
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Tag photographs with your own words: open-vocabulary multi-label recognition."""
+    del version
+    if debug:
+        os.environ["C2SRT_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; every error that a user can meet ends here."""
+    try:
+        app()
+    except C2srtError as error:
+        from c2srt_cli.cli.console import show_error
+
+        if os.environ.get("C2SRT_DEBUG"):
+            traceback.print_exc()
+        show_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,108 @@
+"""What people see on stderr: notes, progress, errors. And how Ctrl-C reaches a running stage."""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.text import Text
+
+from c2srt_cli.errors import C2srtError, Interrupted
+from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.writers.escape import terminal_text
+
+
+def stderr() -> Console:
+    """The console for people."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str, style: str = "dim") -> None:
+    """Print one line for people."""
+    stderr().print(Text(terminal_text(text), style))
+
+
+def show_error(error: C2srtError) -> None:
+    """Print an error as one block: what, where, every problem, what to do."""
+    block = Text()
+    interrupted = isinstance(error, Interrupted)
+    block.append("stopped: " if interrupted else "error: ", "bold yellow" if interrupted else "bold red")
+    block.append(terminal_text(error.what))
+    if error.where:
+        block.append("\n   where: ", "bold").append(terminal_text(error.where))
+    for problem in error.problems:
+        block.append("\n       - ").append(terminal_text(problem))
+    hint = error.hint
+    if interrupted and not hint:
+        again = [argument for argument in sys.argv[1:] if argument != "--overwrite"]  # it would discard what is done
+        hint = f"to continue: {shlex.join(['c2srt', *again])}"
+    if hint:
+        block.append("\n    next: ", "bold").append(terminal_text(hint))
+    stderr().print(block)
+
+
+@contextmanager
+def running(what: str) -> Iterator[Progress]:
+    """A bar on a terminal, notes on stderr, and Ctrl-C as a wish to stop: a second one stops at once."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    wishes = 0
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal wishes
+        wishes += 1
+        if wishes > 1:
+            raise KeyboardInterrupt
+        bar.console.print("[yellow]stopping after this batch; Ctrl-C again stops at once")
+
+    console = stderr()
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with bar:
+            task = bar.add_task(what, total=None, rate="", visible=False)
+
+            def advance(done: int, total: int) -> None:
+                speed = bar.tasks[0].speed
+                rate = f"{speed:,.1f}/s" if speed else ""
+                bar.update(task, completed=done, total=total, rate=rate, visible=True)
+
+            yield Progress(
+                note=lambda text: bar.console.print(Text(terminal_text(text), "dim")),
+                advance=advance,
+                stopped=lambda: wishes > 0,
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def pipe() -> Iterator[None]:
+    """End quietly, as other programs do, when the reader of stdout (head, less) has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
+        sys.exit(141)
+
+
+def finish(failures: int, *, allowed: bool) -> None:
+    """Exit with 5 where items failed, unless that is allowed."""
+    from c2srt_cli.errors import SOME_ITEMS_FAILED
+
+    if failures and not allowed:
+        sys.exit(SOME_ITEMS_FAILED)

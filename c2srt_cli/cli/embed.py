@@ -1,0 +1,105 @@
+"""``c2srt embed``: photographs → cached tokens."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from c2srt_cli.cli import options as o
+from c2srt_cli.cli.console import finish, note, running
+
+CUT = "Cut"
+
+
+class Method(StrEnum):
+    """Methods by what they read."""
+
+    zero_shot = "zero-shot"
+    c2srt = "c2srt"
+    mkt = "mkt"
+    ram = "ram"
+
+
+class Streams(StrEnum):
+    """Streams of tokens to store."""
+
+    global_ = "global"
+    local = "local"
+    both = "both"
+
+
+def embed(
+    photos: o.Photos,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write.", show_default=False, rich_help_panel=o.OUTPUT)
+    ],
+    labels: Annotated[
+        Path | None, typer.Option("--labels", "-l", help="Store the text embeddings of these labels too.")
+    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(
+            "--for",
+            help="Method that will read them: zero-shot tags from the end of the tower, the others train before it.",
+            rich_help_panel=CUT,
+        ),
+    ] = Method.zero_shot,
+    cut: Annotated[
+        int | None,
+        typer.Option(min=0, help="Stage before which the tower is cut.", show_default="by --for", rich_help_panel=CUT),
+    ] = None,
+    streams: Annotated[
+        Streams | None,
+        typer.Option(help="Streams to store at the cut.", show_default="by --for", rich_help_panel=CUT),
+    ] = None,
+    backbone: o.Backbone = None,
+    templates: o.Templates = "default",
+    dense: o.DenseOption = None,
+    fit: o.FitOption = None,
+    draft: o.Draft = True,
+    overwrite: o.Overwrite = False,
+    allow_failures: o.AllowFailures = False,
+    device: o.Device = None,
+    precision: o.PrecisionOption = None,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = None,
+) -> None:
+    """Run the frozen part of the backbone once and keep its tokens.
+
+    [bold]c2srt embed ./photos --out embeddings[/], then [bold]c2srt tag embeddings --labels labels.txt[/]
+
+    A rerun encodes only what is new or changed, and forgets what has gone.
+    """
+    from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
+    from c2srt_cli.embeddings.embed import embed as run
+    from c2srt_cli.embeddings.encoder import Machine
+
+    options = EmbedOptions(
+        inputs=tuple(photos),
+        stdin=o.stdin_list(photos),
+        out=out,
+        labels=labels,
+        backbone=backbone,
+        templates=templates,
+        method=method.value,
+        cut=cut,
+        streams=streams.value if streams else None,
+        dense=dense.value if dense else None,
+        fit=fit.value if fit else None,
+        draft=draft,
+        machine=Machine(device, precision.value if precision else None, batch_size, workers),
+        overwrite=overwrite,
+    )
+    with running("embedding") as progress:
+        result = run(prepare_embedding(options, progress), progress)
+    note(
+        f"{result.total - len(result.failures):,} photographs in {out}: {result.encoded:,} encoded now, "
+        f"{result.removed:,} removed"
+    )
+    for row in result.failures[:20]:
+        note(f"  not embedded: {row.path}: {row.reason}: {row.detail}", "yellow")
+    if len(result.failures) > 20:
+        note(f"  … and {len(result.failures) - 20:,} more in {out}/index.parquet", "yellow")
+    note(f"next: c2srt tag {out} --labels labels.txt")
+    finish(len(result.failures), allowed=allow_failures)

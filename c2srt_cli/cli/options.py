@@ -1,0 +1,127 @@
+"""Options that several commands share."""
+
+import io
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from c2srt_cli.errors import UsageError
+
+IMAGES, MODEL, MACHINE, OUTPUT = "Photographs", "Model", "Machine", "Output"
+
+
+class Fit(StrEnum):
+    """How a photograph is brought to the model's square."""
+
+    crop = "crop"
+    squash = "squash"
+    pad = "pad"
+
+
+class Dense(StrEnum):
+    """Which blocks feed the local stream."""
+
+    vv = "vv"
+    vv_all = "vv-all"
+    none = "none"
+
+
+class Precision(StrEnum):
+    """Numbers the tower computes in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTOS...", help="Folders, files, quoted patterns, or - for a list on stdin.", show_default=False
+    ),
+]
+Labels = Annotated[
+    Path,
+    typer.Option("--labels", "-l", help="One label a line, or a CSV/TSV with the column label.", show_default=False),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME.",
+        show_default="auto",
+        rich_help_panel=MODEL,
+    ),
+]
+Templates = Annotated[
+    str,
+    typer.Option(
+        help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.", rich_help_panel=MODEL
+    ),
+]
+DenseOption = Annotated[
+    Dense | None,
+    typer.Option(
+        help="Value-value attention for the patches: the last six blocks, all, or none.",
+        show_default="vv where the tower has it",
+        rich_help_panel=MODEL,
+    ),
+]
+FitOption = Annotated[
+    Fit | None,
+    typer.Option(
+        help="crop the middle square, squash to a square, or pad to one.",
+        show_default="the backbone's own",
+        rich_help_panel=IMAGES,
+    ),
+]
+Draft = Annotated[
+    bool,
+    typer.Option(
+        "--draft/--no-draft",
+        help="Decode JPEGs at a reduced size of at least twice the model's input. Published protocols decode in full.",
+        rich_help_panel=IMAGES,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1 or mps.", show_default="the fastest there is", rich_help_panel=MACHINE),
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        help="Numbers of the forward pass.", show_default="what a probe finds native", rich_help_panel=MACHINE
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Photographs a forward pass.", show_default="by a probe", rich_help_panel=MACHINE),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that decode.", show_default="one a core, at most 8", rich_help_panel=MACHINE),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Start again instead of going on with what is there.", rich_help_panel=OUTPUT),
+]
+AllowFailures = Annotated[
+    bool,
+    typer.Option(
+        "--allow-failures", help="Exit 0 even when some photographs could not be used.", rich_help_panel=OUTPUT
+    ),
+]
+
+
+def stdin_list(inputs: list[str]) -> tuple[str, ...] | None:
+    """The lines of standard input, where ``-`` is among the inputs."""
+    if "-" not in inputs:
+        return None
+    if sys.stdin.isatty():
+        raise UsageError(
+            "- reads a list of photographs from standard input", hint="find photos -name '*.jpg' | c2srt tag - …"
+        )
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    return tuple(io.StringIO(text, newline="\n"))

@@ -1,0 +1,183 @@
+"""``c2srt tag``: photographs and labels in, tags out."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2srt_cli.cli import options as o
+from c2srt_cli.cli.console import finish, note, pipe, running
+from c2srt_cli.errors import UsageError
+from c2srt_cli.tagging.writers import WRITERS, Writer
+
+if TYPE_CHECKING:
+    from c2srt_cli.tagging.tagger import TagResult
+
+Format = StrEnum("Format", list(WRITERS))  # type: ignore[misc] # the registry is the one list of formats
+
+
+class Pool(StrEnum):
+    """How patches become the local score."""
+
+    isr = "isr"
+    topk = "topk"
+    max = "max"
+    mean = "mean"
+    global_ = "global"
+
+
+class SidecarName(StrEnum):
+    """How a sidecar is named after its photograph."""
+
+    ext = "ext"
+    stem = "stem"
+
+
+def tag(
+    photos: o.Photos,
+    labels: o.Labels,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write; its suffix says the format. For txt and xmp a folder instead of the photographs' own.",
+            show_default="stdout",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the name the user types
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="; ".join(f"[bold]{writer.name}[/] {writer.summary}" for writer in WRITERS.values()) + ".",
+            show_default="by --out; else a table on a terminal, jsonl in a pipe",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Give labels from this probability on. Needs a calibrated backbone.",
+            rich_help_panel="Decision",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Give the K best labels. By default: those with a tenth of the best one's odds or more, at most 10.",
+            rich_help_panel="Decision",
+        ),
+    ] = None,
+    pool: Annotated[
+        Pool,
+        typer.Option(
+            help="Patches of the local score: isr takes the fewest that hold the mass alpha, topk a fixed number.",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = Pool.isr,
+    alpha: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Softmax mass that isr gathers.", rich_help_panel=o.MODEL)
+    ] = 0.5,
+    cap: Annotated[
+        int,
+        typer.Option(
+            min=1, max=196, help="Most patches of 196 that isr takes (topk: the number).", rich_help_panel=o.MODEL
+        ),
+    ] = 32,
+    backbone: o.Backbone = None,
+    templates: o.Templates = "default",
+    dense: o.DenseOption = None,
+    fit: o.FitOption = None,
+    draft: o.Draft = True,
+    all_scores: Annotated[
+        bool,
+        typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
+    ] = False,
+    sidecar_name: Annotated[
+        SidecarName,
+        typer.Option(help="Name of the sidecar of a.jpg: ext a.jpg.xmp, stem a.xmp.", rich_help_panel=o.OUTPUT),
+    ] = SidecarName.ext,
+    overwrite: o.Overwrite = False,
+    allow_failures: o.AllowFailures = False,
+    device: o.Device = None,
+    precision: o.PrecisionOption = None,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = None,
+) -> None:
+    """Tag photographs with your own labels.
+
+    [bold]c2srt tag ./photos --labels labels.txt[/]
+
+    PHOTOS may also be a folder that c2srt embed wrote: tagging again with other labels then takes seconds.
+    """
+    writer = _writer(format.value if format else None, out, all_scores=all_scores)
+    from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.methods.zero_shot import Pooling
+    from c2srt_cli.tagging.decision import Rule
+    from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
+    from c2srt_cli.tagging.tagger import tag_to_files, tag_to_stream
+
+    options = TagOptions(
+        inputs=tuple(photos),
+        stdin=o.stdin_list(photos),
+        labels=labels,
+        backbone=backbone,
+        templates=templates,
+        pooling=Pooling(pool=pool.value, alpha=alpha, cap=cap),
+        dense=dense.value if dense else None,
+        fit=fit.value if fit else None,
+        draft=draft,
+        rule=Rule(threshold=threshold, top_k=top_k),
+        all_scores=all_scores,
+        machine=Machine(device, precision.value if precision else None, batch_size, workers),
+        writer=writer,
+        out=out,
+    )
+    with running("tagging") as progress:
+        job = prepare_tagging(options, progress)
+        if out is None and writer.kind != "sidecar":
+            with pipe():
+                result = tag_to_stream(job, writer, sys.stdout, progress)
+        else:
+            target = out if out is not None else job.source.root
+            result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name.value)
+    _report(result, out)
+    finish(len(result.failures), allowed=allow_failures)
+
+
+def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
+    suffixes = {writer.suffix: writer for writer in WRITERS.values() if writer.suffix and writer.kind != "sidecar"}
+    if name is not None:
+        writer = WRITERS[name]
+    elif out is not None:
+        if out.suffix.lower() not in suffixes:
+            raise UsageError(
+                f"the suffix {out.suffix!r} names no format" if out.suffix else "without a suffix there is no format",
+                where=f"--out {out}",
+                hint=f"use {', '.join(suffixes)}, or give --format",
+            )
+        writer = suffixes[out.suffix.lower()]
+    else:
+        writer = WRITERS["table" if sys.stdout.isatty() else "jsonl"]
+    if writer.kind == "file" and out is None:
+        raise UsageError(f"{writer.name} goes into a file", where="--format", hint=f"give --out tags{writer.suffix}")
+    if all_scores and not writer.all_scores:
+        raise UsageError(
+            f"{writer.name} holds the chosen labels only", where="--all-scores", hint="use jsonl, csv or parquet"
+        )
+    return writer
+
+
+def _report(result: "TagResult", out: Path | None) -> None:
+    note(f"{result.tagged:,} images tagged" + (f" → {out}" if out else ""))
+    for failure in result.failures[:20]:
+        note(f"  not tagged: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
+    if len(result.failures) > 20:
+        note(f"  … and {len(result.failures) - 20:,} more", "yellow")

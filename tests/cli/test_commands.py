@@ -1,0 +1,351 @@
+import csv
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from photos import content, fingerprints, write_photos
+
+from c2srt_cli.cli import main
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.tagging.writers import WRITERS
+
+HEAVY = ("torch", "pandas", "pyarrow", "openai", "open_clip", "torch_geometric", "timm", "numpy")
+FAST = ("--precision", "float32", "--batch-size", "3", "--workers", "2")
+
+Run = Callable[..., "Done"]
+
+
+class Done:
+    """What a command left: exit code, stdout, stderr."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def c2srt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process, through the function that the installed command calls."""
+    monkeypatch.setenv("C2SRT_DEBUG", "")
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "argv", ["c2srt", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        assert isinstance(code, int | None)
+        return Done(code or 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    write_photos(folder, 5)
+    return folder
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("# mine\n" + "".join(f"thing {i}\n" for i in range(30)))
+    return path
+
+
+@pytest.fixture
+def tag(tiny: str, photos: Path, labels: Path) -> tuple[object, ...]:
+    """A whole command line that tags; options may follow."""
+    return ("tag", photos, "-l", labels, "--backbone", tiny, *FAST)
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class TestHelp:
+    SHOW = (
+        "import sys\nfrom c2srt_cli.cli import main\n"
+        "for line in sys.argv[1:]:\n"
+        "    sys.argv = ['c2srt', *line.split()]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        assert end.code == 0, line\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+
+    def test_imports_nothing_heavy(self) -> None:
+        lines = [
+            "--help",
+            "-h",
+            "--version",
+            "tag --help",
+            "embed --help",
+            "fetch --help",
+            "doctor --help",
+            "demo --help",
+        ]
+        done = subprocess.run([sys.executable, "-c", self.SHOW, *lines], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "[]\n")
+        for option in ("--labels", "--top-k", "--sidecar-name", "--for", "--overwrite"):
+            assert option in done.stdout
+        assert all(name in done.stdout for name in WRITERS)
+
+    def test_answers_at_once(self) -> None:
+        """Within 0.3 s of computing; a busy machine may take longer by the clock."""
+        spent = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-m", "c2srt_cli", "--help"], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert min(spent) < 0.3
+
+
+@pytest.mark.usefixtures("tiny")
+class TestTag:
+    def test_stdout_is_data(self, c2srt: Run, tag: tuple[object, ...], photos: Path) -> None:
+        before = fingerprints(photos)
+        done = c2srt(*tag)
+        assert done.code == 0
+        assert [row["path"] for row in rows(done.out)] == [f"p000{i}.png" for i in range(5)]
+        assert "5 images tagged" in done.err
+        assert fingerprints(photos) == before
+
+    @pytest.mark.parametrize("name", WRITERS)
+    def test_every_format(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path, name: str) -> None:
+        out = tmp_path / "new" / ("side" if WRITERS[name].kind == "sidecar" else f"tags{WRITERS[name].suffix}")
+        line = (*tag, "-o", out, "-f", name, "--top-k", 3)
+        assert c2srt(*line).code == 0
+        first = content(tmp_path / "new")
+        assert len(first) >= 2
+        again = c2srt(*line)
+        assert (again.code, again.out) == (0, "")
+        assert content(tmp_path / "new") == first
+
+    def test_sidecars_beside_the_photographs(self, c2srt: Run, tag: tuple[object, ...], photos: Path) -> None:
+        before = fingerprints(photos)
+        assert c2srt(*tag, "-f", "xmp", "--sidecar-name", "stem").code == 0
+        after = fingerprints(photos)
+        assert {name: after[name] for name in before} == before
+        assert after.keys() - before.keys() == {f"p000{i}.xmp" for i in range(5)}
+
+    def test_all_scores_and_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
+        (tmp_path / "templates.txt").write_text("a {}\n")
+        options = ("--all-scores", "--top-k", 4, "--pool", "topk", "--cap", 50, "--alpha", 0.4, "--fit", "pad")
+        more = ("--dense", "none", "--no-draft", "--templates", tmp_path / "templates.txt", "--format", "csv")
+        done = c2srt(*tag, *options, *more)
+        table = list(csv.DictReader(io.StringIO(done.out)))
+        assert done.code == 0
+        for row in table:
+            scores = {f"thing {i}": float(row[f"thing {i}"]) for i in range(30)}
+            assert [float(value) for value in row["scores"].split(";")] == sorted(scores.values(), reverse=True)[:4]
+            assert set(row["labels"].split(";")) == set(sorted(scores, key=lambda name: -scores[name])[:4])
+
+    def test_a_list_on_stdin(self, c2srt: Run, tiny: str, photos: Path, labels: Path) -> None:
+        listed = b"\n".join(os.fsencode(photos / f"p000{i}.png") for i in (3, 1)) + b"\n"
+        done = c2srt("tag", "-", "-l", labels, "--backbone", tiny, *FAST, stdin=listed)
+        assert [row["path"] for row in rows(done.out)] == ["p0003.png", "p0001.png"]
+
+    def test_some_fail(self, c2srt: Run, tag: tuple[object, ...], photos: Path, tmp_path: Path) -> None:
+        (photos / "broken \x1b[31m.jpg").write_bytes(b"no image")
+        done = c2srt(*tag)
+        assert done.code == 5
+        assert len(rows(done.out)) == 5
+        assert "not tagged: broken \\x1b[31m.jpg: unsupported" in done.err
+        assert c2srt(*tag, "--allow-failures").code == 0
+        assert c2srt(*tag, "--out", tmp_path / "t.jsonl").code == 5
+        (failure,) = rows((tmp_path / "t.jsonl.failures.jsonl").read_text())
+        assert failure["reason"] == "unsupported"
+
+    def test_from_embeddings(self, c2srt: Run, tiny: str, photos: Path, labels: Path, tmp_path: Path) -> None:
+        machine = ("--precision", "bfloat16", "--batch-size", "3")
+        direct = c2srt("tag", photos, "-l", labels, "--backbone", tiny, *machine)
+        assert c2srt("embed", photos, "-o", tmp_path / "e", "-l", labels, "--backbone", tiny, *machine).code == 0
+        done = c2srt("tag", tmp_path / "e", "-l", labels)
+        assert (done.code, done.out) == (0, direct.out)
+
+
+@pytest.mark.usefixtures("tiny")
+class TestEmbed:
+    def test_twice(self, c2srt: Run, tiny: str, photos: Path, labels: Path, tmp_path: Path) -> None:
+        (photos / "broken.jpg").write_bytes(b"")
+        line = ("embed", photos, "--out", tmp_path / "e", "--labels", labels, "--backbone", tiny, *FAST)
+        done = c2srt(*line)
+        assert (done.code, done.out) == (5, "")
+        assert "5 photographs in" in done.err
+        assert "6 encoded now" in done.err
+        assert "not embedded: broken.jpg: empty" in done.err
+        first = content(tmp_path / "e")
+        again = c2srt(*line, "--allow-failures")
+        assert again.code == 0
+        assert "0 encoded now" in again.err
+        assert content(tmp_path / "e") == first
+        assert Store.open(tmp_path / "e").verify() == 6
+
+    @pytest.mark.parametrize(
+        "expected", [("zero-shot", 3, "local", "vv"), ("c2srt", 1, "global", None), ("ram", 0, "both", "vv-all")]
+    )
+    def test_for_a_method(
+        self, c2srt: Run, tiny: str, photos: Path, expected: tuple[str, int, str, str | None]
+    ) -> None:
+        out = photos.parent / "e"
+        assert c2srt("embed", photos, "-o", out, "--for", expected[0], "--backbone", tiny, *FAST).code == 0
+        made = Store.open(out).manifest["options"]
+        assert (made["cut"], made["streams"], made["dense"]) == expected[1:]
+
+    def test_other_options(self, c2srt: Run, tiny: str, photos: Path, tmp_path: Path) -> None:
+        line = ("embed", photos, "-o", tmp_path / "e", "--backbone", tiny, *FAST)
+        assert c2srt(*line).code == 0
+        done = c2srt(*line, "--fit", "squash")
+        assert done.code == 3
+        assert "- pixels.fit: 'crop' there, 'squash' now" in done.err
+        assert c2srt(*line, "--fit", "squash", "--overwrite").code == 0
+
+
+@pytest.mark.usefixtures("tiny")
+class TestErrors:
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ("tag {photos} -l {labels} -o tags.docx", 2, "'.docx' names no format"),
+            ("tag {photos} -l {labels} -o tags", 2, "without a suffix"),
+            ("tag {photos} -l {labels} -f parquet", 2, "goes into a file"),
+            ("tag {photos} -l {labels} -f txt --all-scores", 2, "--all-scores"),
+            ("tag {photos} -l {labels} --threshold 0.5 --backbone {tiny}", 2, "not calibrated"),
+            ("tag {photos} -l {labels} --threshold 1.5", 2, "--threshold"),
+            ("tag {photos} -l {labels} --fitt crop", 2, "No such option"),
+            ("tag {photos}", 2, "--labels"),
+            ("tagg {photos}", 2, "No such command"),
+            ("tag {photos} -l {labels} --backbone {tiny} --device abacus", 2, "there is no device 'abacus'"),
+            ("tag {photos} -l missing.txt", 3, "one label a line"),
+            ("tag {photos}/nothing*.jpg -l {labels}", 3, "no image found"),
+            ("tag {photos}/missing.jpg -l {labels}", 3, "no such file"),
+            ("tag {photos} -l {labels} --backbone local-dir:missing", 3, "missing"),
+            ("tag {photos} -l {labels} --backbone {tiny} -o {labels} -f jsonl --overwrite", 2, "never written to"),
+            ("tag {photos} -l {labels} --backbone {tiny} -o {labels} -f jsonl", 2, "never written to"),
+            ("embed {photos} -o {photos} --backbone {tiny}", 3, "holds no embeddings"),
+            ("embed {photos} -o {photos} --backbone {tiny} --overwrite", 3, "holds no embeddings"),
+            ("embed {photos} -o e --backbone {tiny} --cut 7", 2, "this tower has 3 stages"),
+            ("embed {photos} -o {labels}/e --backbone {tiny}", 3, "cannot be written"),
+        ],
+    )
+    def test_one_block_without_a_traceback(
+        self, c2srt: Run, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, case: tuple[str, int, str]
+    ) -> None:
+        line, code, said = case
+        tiny, photos, labels = (request.getfixturevalue(name) for name in ("tiny", "photos", "labels"))
+        monkeypatch.chdir(photos.parent)
+        before = fingerprints(photos.parent)
+        done = c2srt(*line.format(tiny=tiny, photos=photos, labels=labels).split())
+        assert done.code == code, done.err
+        assert done.out == ""
+        assert said in " ".join(done.err.split())
+        assert "Traceback" not in done.err
+        assert fingerprints(photos.parent) == before
+
+    def test_all_faults_of_the_labels_at_once(self, c2srt: Run, tiny: str, photos: Path, labels: Path) -> None:
+        labels.write_bytes(b"cat\nCat\n\xff\n" + b"very " * 90 + b"long\n")
+        done = c2srt("tag", photos, "-l", labels, "--backbone", tiny)
+        assert done.code == 3
+        assert done.err.count("\n       - ") == 3
+        for fault in ("lines 1 and 2", "line 3: byte 0xff", "line 4:"):
+            assert fault in done.err
+
+    def test_debug_shows_where(self, c2srt: Run, photos: Path) -> None:
+        done = c2srt("--debug", "tag", photos, "-l", "missing.txt")
+        assert done.code == 3
+        assert "Traceback" in done.err
+        assert "read_labels" in done.err
+        assert "error: the labels cannot be read" in done.err
+
+    def test_resume_under_other_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
+        line = (*tag, "-o", tmp_path / "t.jsonl")
+        assert c2srt(*line).code == 0
+        header = json.dumps({"journal": 1, "options": {"format": "csv", "labels": "other"}}) + "\n"
+        (tmp_path / ".t.jsonl.journal").write_text(header)
+        done = c2srt(*line)
+        assert done.code == 3
+        assert "- format: 'csv' there, 'jsonl' now" in done.err
+        assert "--overwrite" in done.err
+        assert c2srt(*line, "--overwrite").code == 0
+        assert not (tmp_path / ".t.jsonl.journal").exists()
+
+
+def start(*arguments: object, **options: object) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "c2srt_cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def wait_for(process: "subprocess.Popen[bytes]", sign: Callable[[], bool]) -> None:
+    while not sign() and process.poll() is None:
+        time.sleep(0.002)
+    assert process.poll() is None, process.communicate()
+
+
+@pytest.mark.usefixtures("tiny")
+class TestProcesses:
+    """What only processes of their own can show."""
+
+    @pytest.fixture
+    def many(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "many"
+        write_photos(folder, 500)
+        return folder
+
+    @pytest.mark.parametrize("command", ["tag", "embed"])
+    def test_interrupted_and_continued(self, c2srt: Run, tiny: str, many: Path, labels: Path, command: str) -> None:
+        tmp_path = many.parent
+
+        def line(name: str) -> tuple[object, ...]:
+            out = tmp_path / name / ("e" if command == "embed" else "t.jsonl")
+            options = ("--backbone", tiny, "--precision", "float32", "--batch-size", 1)
+            return (command, many, "--labels", labels, "--out", out, *options)
+
+        process = start(*line("broken"))
+        sign = tmp_path / "broken" / ("e/unfinished.json" if command == "embed" else ".t.jsonl.journal")
+        wait_for(process, sign.exists)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert out == b""
+        text = err.decode()
+        assert "stopped: " in text
+        assert f"to continue: c2srt {command} {many}" in text
+        assert "Traceback" not in text
+        done = c2srt(*line("broken"))
+        assert done.code == 0
+        if command == "tag":
+            assert "resuming: " in done.err
+        else:
+            assert "500 encoded now" not in done.err
+        assert c2srt(*line("whole")).code == 0
+        assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+    def test_in_a_pipe_whose_reader_goes(self, tiny: str, many: Path, labels: Path) -> None:
+        listed = "\n".join(map(str, sorted(many.iterdir()))).encode()
+        with start("tag", "-", "-l", labels, "--backbone", tiny, "--batch-size", 1, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdin.write(listed)
+            process.stdin.close()
+            first = json.loads(process.stdout.readline())
+            process.stdout.close()
+            err = process.stderr.read().decode()
+        assert first["path"] == "p0000.png"
+        assert process.returncode == 141
+        assert "Traceback" not in err
+        assert "Exception" not in err
