@@ -1,5 +1,5 @@
 # `make demo` and `make test` set up what they need in .venv from a bare Python 3.11.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 BIN := .venv/bin
 
 .PHONY: demo test lint soak bench clean

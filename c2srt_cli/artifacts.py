@@ -99,6 +99,8 @@ def disk_errors(where: Path) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # no fault of a disk
+        raise
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise InputError(

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from c2srt_cli.artifacts import artifact_kind
+from c2srt_cli.artifacts import artifact_kind, file_sha256, read_json
 from c2srt_cli.backbone import names
 from c2srt_cli.errors import C2srtError, InputError
 
@@ -34,7 +34,7 @@ def examine(artifacts: list[Path]) -> list[Finding]:
     """Look at everything, and at the artifacts that are named.
 
     Args:
-        artifacts: Folders that a stage wrote.
+        artifacts: Folders of embeddings, files of tags.
     """
     return [
         *_backbones(),
@@ -103,6 +103,8 @@ def _parts() -> list[Finding]:
 def _artifact(folder: Path) -> Finding:
     part = f"artifact {folder}"
     try:
+        if folder.is_file():
+            return _tags(part, folder)
         kind = artifact_kind(folder)
         if kind is None:
             raise InputError("there is no manifest", where=str(folder), hint="name a folder that a c2srt stage wrote")
@@ -115,6 +117,14 @@ def _artifact(folder: Path) -> Finding:
     except C2srtError as error:
         return Finding(part, "bad", str(error))
     return Finding(part, "ok", f"embeddings of {count:,} photographs, every row read")
+
+
+def _tags(part: str, path: Path) -> Finding:
+    from c2srt_cli.tagging.tagger import manifest_path
+
+    if read_json(manifest_path(path)).get("sha256") != file_sha256(path):
+        raise InputError("has been changed since c2srt wrote it", where=str(path))
+    return Finding(part, "ok", "tags, as they were written")
 
 
 def _mebibytes(size: int) -> str:

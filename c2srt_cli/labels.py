@@ -100,6 +100,7 @@ def read_labels(path: Path, *, templates: Sequence[str] = (), count_tokens: Toke
     rows = list(_table_rows(lines, path.suffix.lower(), problems) if table else _line_rows(lines))
     if not rows and not problems:
         problems.append("there is no label in the file")
+    problems += [f"line {number}: nothing behind the last |" for number, label in rows if not label.wordings[0]]
     problems += _duplicates(rows)
     if count_tokens is not None:
         problems += _too_long(rows, templates or (DEFAULT_TEMPLATE,), count_tokens)
@@ -145,8 +146,10 @@ def _table_rows(lines: Sequence[str], suffix: str, problems: list[str]) -> Itera
     if "label" not in header:
         problems.append(f"line 1: no column 'label' (columns are {', '.join(COLUMNS)})")
         return
-    for row in reader:
+    for row in _records(reader, problems):
         number = reader.line_num
+        if row.get(None):  # type: ignore[call-overload] # where csv puts what is left over
+            problems.append(f"line {number}: more cells than columns; put quotes around a cell with commas")
         name = normalise(row.get("label") or "")
         if not name:
             if any(value for key, value in row.items() if key):
@@ -165,6 +168,14 @@ def _table_rows(lines: Sequence[str], suffix: str, problems: list[str]) -> Itera
         yield number, Label(name, synonyms, threshold, normalise(row.get("id") or ""))
 
 
+def _records(reader: "csv.DictReader[str]", problems: list[str]) -> Iterator[dict[str, str]]:
+    """The rows of a table, as far as it can be read."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        problems.append(f"line {reader.line_num}: {error}")
+
+
 def _duplicates(rows: Sequence[tuple[int, Label]]) -> list[str]:
     first: dict[str, int] = {}
     problems = []
@@ -177,7 +188,8 @@ def _duplicates(rows: Sequence[tuple[int, Label]]) -> list[str]:
 
 
 def _too_long(rows: Sequence[tuple[int, Label]], templates: Sequence[str], count_tokens: TokenCounter) -> list[str]:
-    longest = max(templates, key=len)
+    counts, _ = count_tokens([template.format("") for template in templates])
+    longest = templates[max(range(len(templates)), key=counts.__getitem__)]
     wordings = [(number, text) for number, label in rows for text in label.wordings]
     if not wordings:
         return []
@@ -207,13 +219,19 @@ def read_templates(spec: str) -> tuple[str, ...]:
 
         return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
     path = Path(spec)
-    if not path.is_file():
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise InputError("is a folder, not a file of templates", where=spec) from None
+    except PermissionError:
+        raise InputError("the templates cannot be read", where=spec, hint="check its permissions") from None
+    except OSError:
         raise UsageError(
             f"{spec!r} is neither 'default' nor 'clip' nor a file",
             where="--templates",
             hint="write one template a line: a photo of a {}.",
-        )
-    lines, problems = _decode(path.read_bytes())
+        ) from None
+    lines, problems = _decode(data)
     numbered = [(number, normalise(line)) for number, line in enumerate(lines, 1)]
     kept = [(number, line) for number, line in numbered if line and not line.startswith("#")]
     for number, line in kept:

@@ -86,6 +86,27 @@ def test_problems_of_tables(tmp_path: Path) -> None:
         "lines 2 and 5: 'cat' stands twice",
     )
     assert problems(write(tmp_path, "name\ncat\n", "labels.csv"))[-1].startswith("line 1: no column 'label'")
+    found = problems(write(tmp_path, "label,synonyms\ncar,automobile,vehicle\n", "labels.csv"))
+    assert found == ("line 2: more cells than columns; put quotes around a cell with commas",)
+    (found_one,) = problems(write(tmp_path, 'label\ncat\n"' + "x" * 200_000, "labels.csv"))
+    assert "field larger than field limit" in found_one
+
+
+def test_a_hierarchy_needs_a_last_part(tmp_path: Path) -> None:
+    assert problems(write(tmp_path, "animal|\ncat\n|\n")) == (
+        "line 1: nothing behind the last |",
+        "line 3: nothing behind the last |",
+    )
+
+
+def test_length_is_judged_in_the_template_with_the_most_tokens(tmp_path: Path) -> None:
+    templates = ("incomprehensibilities {}", "a b c d {}")  # the longer one has fewer words
+    found = problems(
+        write(tmp_path, "one two\n"),
+        count_tokens=lambda texts: ([len(t.split()) for t in texts], 5),
+        templates=templates,
+    )
+    assert found == ("line 1: 'one two' takes 6 tokens, the text encoder reads 5",)
 
 
 def test_the_fingerprint_follows_what_decides_the_tags(tmp_path: Path) -> None:

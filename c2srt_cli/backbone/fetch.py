@@ -78,6 +78,7 @@ def fetch(spec: str, progress: Progress = lambda _done, _total: None) -> dict[st
             "source_sha256": file_sha256(path),
             "sha256": file_sha256(weights),
             "size": weights.stat().st_size,
+            "mtime_ns": weights.stat().st_mtime_ns,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {name: version(name) for name in ("c2srt", "open_clip_torch", "torch")},
         }

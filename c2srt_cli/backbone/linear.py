@@ -6,7 +6,8 @@ nothing; and for the few hundred tokens of an image, bfloat16 attention written 
 as the fused kernel.
 """
 
-from typing import Literal
+from threading import Lock
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ LAYOUT_ROWS = 1024
 MAX_UNFUSED_TOKENS = 512
 
 _packed = WeakTensorKeyDictionary()
+_packing = Lock()
 
 
 class Linear(nn.Linear):
@@ -75,13 +77,17 @@ def _pack(weight: Tensor, transposed: bool) -> Tensor | None:
     if known is not None and known[0] == state:
         packed: Tensor | None = known[1]
         return packed
-    rows = weight.detach().T.contiguous() if transposed else weight.detach()
-    try:
-        packed = torch.ops.mkldnn._reorder_linear_weight(rows, LAYOUT_ROWS)
-    except (AttributeError, RuntimeError):
-        packed = None
-    _packed[weight] = (state, packed)
-    return packed
+    with _packing:  # passes that start side by side would lay out every weight at the same time
+        known = _packed.get(weight)  # type: ignore[no-untyped-call]
+        if known is not None and known[0] == state:
+            return cast("Tensor | None", known[1])
+        rows = weight.detach().T.contiguous() if transposed else weight.detach()
+        try:
+            packed = torch.ops.mkldnn._reorder_linear_weight(rows, LAYOUT_ROWS)
+        except (AttributeError, RuntimeError):
+            packed = None
+        _packed[weight] = (state, packed)
+        return packed
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Tensor:

@@ -32,16 +32,25 @@ def fetched_folder(spec: str) -> Path:
 
 
 def record(spec: str) -> dict[str, Any] | None:
-    """What ``c2srt fetch`` recorded of a backbone; None unless its weights are there and of the recorded size."""
+    """What ``c2srt fetch`` recorded of a backbone; None unless those weights are there, untouched."""
+    value = _recorded(spec)
+    if value is None:
+        return None
+    weights = fetched_folder(spec) / WEIGHTS[0]
+    if value.get("mtime_ns") != weights.stat().st_mtime_ns and file_sha256(weights) != value.get("sha256"):
+        return None  # touched since it was fetched, and not the same any more
+    return value
+
+
+def _recorded(spec: str) -> dict[str, Any] | None:
+    """The record of weights that are there and of the recorded size."""
     folder = fetched_folder(spec)
     try:
         value = read_json(folder / RECORD)
         size = (folder / WEIGHTS[0]).stat().st_size
     except (InputError, OSError):
         return None
-    if not isinstance(value, dict) or value.get("spec") != spec or value.get("size") != size:
-        return None
-    return value
+    return value if isinstance(value, dict) and (value.get("spec"), value.get("size")) == (spec, size) else None
 
 
 def fetched() -> list[dict[str, Any]]:
@@ -52,7 +61,7 @@ def fetched() -> list[dict[str, Any]]:
             spec = read_json(path)["spec"]
         except (InputError, KeyError, TypeError):
             continue
-        if isinstance(spec, str) and (value := record(spec)) is not None:
+        if isinstance(spec, str) and (value := _recorded(spec)) is not None:
             found.append(value)
     return found
 
@@ -165,11 +174,11 @@ def verify(spec: str) -> None:
     Raises:
         InputError: they differ, or are not on disk.
     """
-    folder = locate(spec)
-    known = record(spec)
+    known = _recorded(spec)
     if known is None:
-        weights_file(folder)
+        weights_file(locate(spec))
         return
+    folder = fetched_folder(spec)
     if file_sha256(weights_file(folder)) != known.get("sha256"):
         raise InputError(
             f"the weights of {spec} are not those that were fetched", where=str(folder), hint=f"c2srt fetch {spec}"

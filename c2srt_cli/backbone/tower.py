@@ -44,7 +44,6 @@ class ImageTower(Protocol):
         num_prefix: Class and register tokens in front of the grid.
         supports_local: Whether there is a value-value stream.
         stages: The stages' modules, one entry per stage.
-        head_modules: Modules that run after the last stage.
     """
 
     depth: int

@@ -32,7 +32,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="stdout is data, stderr is people. Every command resumes what was interrupted.")
+@app.callback(epilog="stdout is data, stderr is people. What writes files resumes after an interruption.")
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

@@ -46,8 +46,13 @@ def show_error(error: C2srtError) -> None:
 
 
 @contextmanager
-def running(what: str) -> Iterator[Progress]:
-    """A bar on a terminal, notes on stderr, and Ctrl-C as a wish to stop: a second one stops at once."""
+def running(what: str, *, bar_wanted: bool = True) -> Iterator[Progress]:
+    """A bar on a terminal, notes on stderr, and Ctrl-C as a wish to stop: a second one stops at once.
+
+    Args:
+        what: What the bar says.
+        bar_wanted: False where results come out on the same terminal meanwhile.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -69,7 +74,9 @@ def running(what: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        redirect_stdout=False,  # stdout is data, and may be a file while this is a terminal
+        redirect_stderr=False,
+        disable=not (console.is_terminal and bar_wanted),
     )
     before = signal.signal(signal.SIGINT, stop)
     try:
@@ -95,6 +102,7 @@ def pipe() -> Iterator[None]:
     """End quietly, as other programs do, when the reader of stdout (head, less) has gone."""
     try:
         yield
+        sys.stdout.flush()  # here, not at exit, where the interpreter would complain
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
         sys.exit(141)

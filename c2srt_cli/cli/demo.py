@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import note, running
+from c2srt_cli.cli.console import finish, note, running
 
 
 def demo(
@@ -19,6 +19,7 @@ def demo(
     [bold]c2srt demo[/]
     """
     from c2srt_cli.demo import demo_photographs, everyday_labels
+    from c2srt_cli.progress import Progress
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.tagging.tagger import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.writers import WRITERS
@@ -27,6 +28,7 @@ def demo(
     options = TagOptions(inputs=photographs, labels=everyday_labels(), backbone=backbone)
     with running("tagging") as progress:
         job = prepare_tagging(options, progress)
-        tag_to_files(job, WRITERS["jsonl"], out, progress, overwrite=False)
-        tag_to_stream(job, WRITERS["table"], sys.stdout, progress)
+        result = tag_to_files(job, WRITERS["jsonl"], out, progress, overwrite=False)
+    tag_to_stream(job, WRITERS["table"], sys.stdout, Progress())  # eight photographs: quicker than reading them back
     note(f"the tags are in {out}; next: c2srt tag ./photos --labels labels.txt")
+    finish(len(result.failures), allowed=False)

@@ -13,7 +13,8 @@ SIGNS = {"ok": ("✓", "green"), "missing": ("-", "dim"), "bad": ("✗", "bold r
 
 def doctor(
     artifacts: Annotated[
-        list[Path] | None, typer.Argument(metavar="[ARTIFACT]...", help="Folders to verify, such as embeddings.")
+        list[Path] | None,
+        typer.Argument(metavar="[ARTIFACT]...", help="What to verify: a folder of embeddings, a file of tags."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

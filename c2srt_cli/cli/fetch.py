@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.cli.console import note, running
+from c2srt_cli.errors import Interrupted
 
 
 def fetch(
@@ -24,6 +25,12 @@ def fetch(
     from c2srt_cli.backbone.fetch import fetch as run
 
     with running(f"fetching {backbone}") as progress:
-        record = run(backbone, progress.advance)
+
+        def advance(done: int, total: int) -> None:
+            progress.advance(done, total)
+            if progress.stopped():
+                raise Interrupted("the download is not finished; it resumes")
+
+        record = run(backbone, advance)
     note(f"{backbone}: {record['size'] / 2**20:,.0f} MiB, sha256 {record['sha256'][:16]}…")
     note(f"next: c2srt tag ./photos --labels labels.txt --backbone {backbone}")

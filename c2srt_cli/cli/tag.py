@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2srt_cli.artifacts import disk_errors
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, pipe, running
 from c2srt_cli.errors import UsageError
@@ -140,10 +141,11 @@ def tag(
         writer=writer,
         out=out,
     )
-    with running("tagging") as progress:
+    streams = out is None and writer.kind != "sidecar"
+    with running("tagging", bar_wanted=not (streams and sys.stdout.isatty())) as progress:
         job = prepare_tagging(options, progress)
-        if out is None and writer.kind != "sidecar":
-            with pipe():
+        if streams:
+            with pipe(), disk_errors(Path("standard output")):
                 result = tag_to_stream(job, writer, sys.stdout, progress)
         else:
             target = out if out is not None else job.source.root
@@ -177,7 +179,8 @@ def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
 
 def _report(result: "TagResult", out: Path | None) -> None:
     note(f"{result.tagged:,} images tagged" + (f" → {out}" if out else ""))
-    for failure in result.failures[:20]:
+    shown = 20 if result.failures_path else len(result.failures)
+    for failure in result.failures[:shown]:
         note(f"  not tagged: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
-    if len(result.failures) > 20:
-        note(f"  … and {len(result.failures) - 20:,} more", "yellow")
+    if len(result.failures) > shown:
+        note(f"  … and {len(result.failures) - shown:,} more in {result.failures_path}", "yellow")

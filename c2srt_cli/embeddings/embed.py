@@ -25,7 +25,7 @@ from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder,
 from c2srt_cli.embeddings.plan import plan_work
 from c2srt_cli.embeddings.shards import ShardWriter
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
-from c2srt_cli.embeddings.text import embed_labels, save_text, text_labels, token_counter
+from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, read_labels, read_templates
@@ -175,7 +175,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
         (out / MANIFEST).unlink(missing_ok=True)
         encoded = _encode_shards(job, plan, current, progress) if plan else 0
-        if job.labels is not None:
+        if job.labels is not None and read_text(out / TEXT, job.labels, job.templates) is None:
             embedded = embed_labels(job.encoder.backbone, job.labels, job.templates, progress)
             save_text(out / TEXT, embedded, job.labels, job.templates)
             text = job.labels.fingerprint

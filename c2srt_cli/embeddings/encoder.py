@@ -1,6 +1,5 @@
 """Photographs → tokens: decode threads feed forward passes of one fixed batch shape."""
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -142,6 +141,17 @@ class Encoder:
         """
         return max(1, CORES // self.runtime.threads) if self.runtime.device == "cpu" else 1
 
+    @contextmanager
+    def threads_per_lane(self) -> Iterator[None]:
+        """Give each forward pass its share of the cores, inside the block."""
+        before = torch.get_num_threads()
+        if self.runtime.device == "cpu":
+            torch.set_num_threads(self.runtime.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
     def describe(self) -> str:
         """Backbone and runtime in a few words."""
         run = self.runtime
@@ -196,7 +206,7 @@ class Machine:
     @property
     def decode_threads(self) -> int:
         """Threads that read and decode photographs."""
-        return self.workers or min(8, os.cpu_count() or 1)
+        return self.workers or min(8, CORES)
 
 
 def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping[str, Any] | None = None) -> Encoder:
@@ -282,7 +292,7 @@ def encode(
     batch, lanes = encoder.runtime.batch, encoder.lanes
     remaining = iter(files)
     with (
-        _threads_per_lane(encoder),
+        encoder.threads_per_lane(),
         ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool,
         ThreadPoolExecutor(lanes, thread_name_prefix="forward") as passes,
     ):
@@ -314,18 +324,6 @@ def encode(
                 picture.cancel()
             for later in running:
                 later.cancel()
-
-
-@contextmanager
-def _threads_per_lane(encoder: Encoder) -> Iterator[None]:
-    """Give each forward pass its share of the cores."""
-    before = torch.get_num_threads()
-    if encoder.runtime.device == "cpu":
-        torch.set_num_threads(encoder.runtime.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run(encoder: Encoder, outcomes: list[Outcome], good: list[np.ndarray]) -> EncodedBatch:

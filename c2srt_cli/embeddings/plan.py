@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from c2srt_cli.artifacts import file_sha256, file_stamp
 from c2srt_cli.embeddings.store import Row
-from c2srt_cli.images import ImageFile
+from c2srt_cli.images import ImageFile, is_supported
 
 
 def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[str, Row], list[ImageFile]]:
@@ -38,6 +38,8 @@ def _held(file: ImageFile, row: Row) -> Row | None:
     """The row, as far as it still speaks of the file."""
     size, mtime_ns = file_stamp(file.path)
     if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
+        return None
+    if row.reason == "unsupported" and file.path.is_file() and is_supported(file.path):  # an extra was installed
         return None
     if (size, mtime_ns) == (row.size, row.mtime_ns):
         return row

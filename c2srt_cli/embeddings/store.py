@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -219,31 +221,25 @@ class Store:
         return len(self.rows)
 
     def batches(self, rows: Sequence[Row], size: int) -> Iterator[tuple[list[Row], Tokens, Tensor]]:
-        """Read rows in their order, up to ``size`` at a time; a batch never spans two shards.
+        """Read rows in their order, ``size`` at a time, from whatever shards they lie in.
 
         Yields:
             The rows, their tokens ``(n, T, W)`` and global embeddings ``(n, D)``.
         """
-        number, tensors = -1, dict[str, Tensor]()
-        start = 0
-        while start < len(rows):
-            if rows[start].shard != number:
-                number = rows[start].shard
-                tensors = read_tensors(self.folder, number)
-            stop = start
-            while stop < len(rows) and stop - start < size and rows[stop].shard == number:
-                stop += 1
-            batch = list(rows[start:stop])
-            picked = [row.row for row in batch]
-            consecutive = picked == list(range(picked[0], picked[0] + len(picked)))
-            where = slice(picked[0], picked[0] + len(picked)) if consecutive else torch.tensor(picked)
-            x, local = tensors.get("tokens"), tensors.get("local")
-            yield (
-                batch,
-                Tokens(x=None if x is None else x[where], local=None if local is None else local[where]),
-                tensors["global"][where],
-            )
-            start = stop
+        shard = lru_cache(maxsize=8)(partial(read_tensors, self.folder))  # mapped, not read: cheap to hold
+        for start in range(0, len(rows), size):
+            batch = list(rows[start : start + size])
+            runs = [list(run) for _, run in groupby(batch, lambda row: row.shard)]
+            parts = [_rows_of(shard(run[0].shard), [row.row for row in run]) for run in runs]
+            joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
+            yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
+
+
+def _rows_of(tensors: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
+    """Some rows of every tensor of a shard: a view where they follow each other."""
+    consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
+    where = slice(rows[0], rows[0] + len(rows)) if consecutive else torch.tensor(rows)
+    return {name: tensor[where] for name, tensor in tensors.items()}
 
 
 def payload(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from c2srt_cli.labels import LabelSet, TokenCounter
 from c2srt_cli.progress import Progress
 
 #: Prompts encoded at once: bounds the memory of 20,000 labels times 80 templates.
-PROMPTS = 8192
+PROMPTS = 2048
 
 
 def embed_labels(backbone: Backbone, labels: LabelSet, templates: Sequence[str], progress: Progress) -> Tensor:

@@ -2,7 +2,7 @@
 
 from c2srt_cli.images.discovery import SUFFIXES, FailedFile, Found, ImageFile, find_images
 from c2srt_cli.images.fit import FITS, PixelSpec
-from c2srt_cli.images.pixels import MAX_BYTES, MAX_PIXELS, Pixels, load_pixels
+from c2srt_cli.images.pixels import MAX_BYTES, MAX_PIXELS, Pixels, is_supported, load_pixels
 
 __all__ = [
     "FITS",
@@ -15,5 +15,6 @@ __all__ = [
     "PixelSpec",
     "Pixels",
     "find_images",
+    "is_supported",
     "load_pixels",
 ]

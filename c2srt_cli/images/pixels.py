@@ -7,8 +7,10 @@ import os
 import re
 import stat
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError, features
@@ -20,6 +22,8 @@ from c2srt_cli.images.jpeg import breaks_off
 
 #: Most pixels that are decoded: phones take 200 million. In full they need 4 bytes each, twice while they are turned.
 MAX_PIXELS = 200_000_000
+#: From this size on pictures are decoded one at a time: several at once could take all the memory.
+LARGE_PIXELS = 40_000_000
 #: Largest file that is read.
 MAX_BYTES = 1 << 30
 
@@ -41,6 +45,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ONE_LARGE = Lock()
 _Box = tuple[float, float, float, float]
 _PILLOW = re.compile(r"PIL\.")
 
@@ -149,6 +154,16 @@ def _sniff(data: bytes) -> str:
     raise ImageError("unsupported", f"the content is none of {_FORMATS}")
 
 
+def is_supported(path: Path) -> bool:
+    """Whether the first bytes of a file announce a format that can be read here and now."""
+    try:
+        with path.open("rb") as file:
+            _sniff(file.read(512))
+    except (OSError, ImageError):
+        return False
+    return True
+
+
 def _heif() -> str:
     try:
         import pillow_heif
@@ -181,17 +196,18 @@ def _prepare(data: bytes, kind: str, spec: PixelSpec) -> tuple[Image.Image, tupl
         wanted = _draft_size(image.size, spec) if spec.draft else None
         drafted = image.draft(None, wanted) if wanted else None
         part: _Box = drafted[1] if drafted else (0, 0, width, height)
-        image.load()
-        if kind == "JPEG" and breaks_off(data, image, wanted):
-            raise ImageError("corrupt", "the picture breaks off before its end")
-        orientation = _orientation(image)
-        picture = to_rgb(image)
-    if orientation > 1:
-        part = _turn(part, picture.size, orientation)
-        picture = picture.transpose(_TRANSPOSE[orientation])
-    if orientation >= 5:
-        width, height = height, width
-    return fit_square(picture, part, (width, height), spec), (width, height)
+        with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+            image.load()
+            if kind == "JPEG" and breaks_off(data, image, wanted):
+                raise ImageError("corrupt", "the picture breaks off before its end")
+            orientation = _orientation(image)
+            picture = to_rgb(image)
+            if orientation > 1:
+                part = _turn(part, picture.size, orientation)
+                picture = picture.transpose(_TRANSPOSE[orientation])
+            if orientation >= 5:
+                width, height = height, width
+            return fit_square(picture, part, (width, height), spec), (width, height)
 
 
 def _draft_size(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:

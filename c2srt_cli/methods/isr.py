@@ -111,12 +111,15 @@ def _largest(similarity: Tensor, k: int) -> Tensor:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(torch.get_num_threads(), os.cpu_count() or 1), thread_name_prefix="isr")
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="isr")
 
 
 @contextmanager
 def bfloat16_matmul(enabled: bool) -> Iterator[None]:
-    """Let float32 matrix products on the CPU multiply in bfloat16 (and add in float32) inside the block."""
+    """Let float32 matrix products on the CPU multiply in bfloat16 (and add in float32) inside the block.
+
+    The switch is the process's: forward passes that run beside it are in bfloat16 wherever it is on.
+    """
     matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if enabled else before

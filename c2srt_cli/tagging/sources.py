@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import MANIFEST, file_stamp
+from c2srt_cli.artifacts import MANIFEST, file_stamp, fingerprint
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder, encode
 from c2srt_cli.embeddings.store import Row, Store, payload
@@ -55,6 +55,7 @@ class Source(Protocol):
     root: Path
     items: list[Item]
     problems: list[FailedImage]
+    inputs: dict[str, str]
 
     @property
     def files(self) -> Iterable[Path]:
@@ -77,7 +78,7 @@ class PhotoSource:
     """
 
     def __init__(self, found: Found, encoder: Encoder, pixels: PixelSpec, workers: int) -> None:
-        self.root = found.root
+        self.root, self.inputs = found.root, dict[str, str]()
         self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in found.problems]
         self._files = {file.name: file for file in found.files}
         self._encoder, self._pixels, self._workers = encoder, pixels, workers
@@ -112,6 +113,7 @@ class EmbeddingSource:
 
     def __init__(self, store: Store, encoder: Encoder) -> None:
         self.root = Path(store.manifest["options"]["root"])
+        self.inputs = {"embeddings": fingerprint(store.manifest)}
         self._store, self._encoder = store, encoder
         self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]

@@ -104,11 +104,13 @@ class TagResult:
         tagged: Images that have a result.
         resumed: How many of them an earlier, interrupted run had done.
         failures: Images that could not be tagged or whose result could not be stored.
+        failures_path: The file that lists them all, where results go to files.
     """
 
     tagged: int
     resumed: int
     failures: tuple[FailedImage, ...]
+    failures_path: Path | None = None
 
 
 def tag_images(
@@ -239,14 +241,15 @@ def tag_to_files(
                         yield result
 
             failures += _write(writer, rows(), out, context)
-        if writer.kind == "sidecar":
-            _write_failures(out / SIDECAR_FAILURES, failures)
-        else:
-            _write_failures(out.with_name(f"{out.name}.failures.jsonl"), failures)
-            made = manifest(KIND, SCHEMA, options, {"labels": job.labels.fingerprint})
+        sidecars = writer.kind == "sidecar"
+        failures_path = out / SIDECAR_FAILURES if sidecars else out.with_name(f"{out.name}.failures.jsonl")
+        _write_failures(failures_path, failures)
+        if not sidecars:
+            made = manifest(KIND, SCHEMA, options, {"labels": job.labels.fingerprint} | job.source.inputs)
             write_json(manifest_path(out), made | {"sha256": file_sha256(out)})
         journal_path.unlink()
-    return TagResult(len(stamps) + len(job.source.problems) - len(failures), resumed, tuple(failures))
+    tagged = len(stamps) + len(job.source.problems) - len(failures)
+    return TagResult(tagged, resumed, tuple(failures), failures_path)
 
 
 def manifest_path(out: Path) -> Path:

@@ -334,6 +334,33 @@ class TestProcesses:
         assert c2srt(*line("whole")).code == 0
         assert content(tmp_path / "broken") == content(tmp_path / "whole")
 
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+    def test_data_goes_to_stdout_while_stderr_is_a_terminal(
+        self, tiny: str, photos: Path, labels: Path, tmp_path: Path
+    ) -> None:
+        import pty
+
+        outer, inner = pty.openpty()
+        with (tmp_path / "out").open("wb") as out:
+            command = [sys.executable, "-m", "c2srt_cli", "tag", str(photos), "-l", str(labels), "--backbone", tiny]
+            process = subprocess.Popen(command, stdout=out, stderr=inner)
+            os.close(inner)
+            shown = b""
+            while True:
+                try:
+                    part = os.read(outer, 4096)
+                except OSError:  # how Linux says that the other side is closed
+                    break
+                if not part:
+                    break
+                shown += part
+        os.close(outer)
+        assert process.wait() == 0
+        names = [json.loads(line)["path"] for line in (tmp_path / "out").read_text().splitlines()]
+        assert names == sorted(path.name for path in photos.iterdir())
+        assert b'"path"' not in shown
+        assert b"images tagged" in shown
+
     def test_in_a_pipe_whose_reader_goes(self, tiny: str, many: Path, labels: Path) -> None:
         listed = "\n".join(map(str, sorted(many.iterdir()))).encode()
         with start("tag", "-", "-l", labels, "--backbone", tiny, "--batch-size", 1, stdin=subprocess.PIPE) as process:

@@ -284,6 +284,20 @@ class TestIncremental:
         result = run(tmp_path / "photos", tmp_path / "e", tiny)
         assert (result.encoded, result.failures) == (1, ())
 
+    def test_a_format_that_can_be_read_at_last(
+        self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+        write_photos(tmp_path / "photos", 2)
+        pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(tmp_path / "photos/a.heic")
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "pillow_heif", None)  # as if the extra were not installed
+            result = run(tmp_path / "photos", tmp_path / "e", tiny)
+            assert [row.reason for row in result.failures] == ["unsupported"]
+            assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 0
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert (result.encoded, result.failures) == (1, ())
+
     def test_a_file_that_grows_while_it_is_read_is_tried_again(
         self, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

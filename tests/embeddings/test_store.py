@@ -122,8 +122,8 @@ class TestStore:
         opened = finish(folder, [])
         wanted = [row("a", 0, 0), row("b", 0, 1), row("c", 0, 2), row("e", 1, 1), row("d", 1, 0), row("x", 7, 0)]
         found = list(opened.batches(wanted, 2))
-        assert [[r.path for r in rows] for rows, _, _ in found] == [["a", "b"], ["c"], ["e", "d"], ["x"]]
-        assert [g[:, 0].tolist() for _, _, g in found] == [[0, 1], [2], [11, 10], [20]]
+        assert [[r.path for r in rows] for rows, _, _ in found] == [["a", "b"], ["c", "e"], ["d", "x"]]
+        assert [g[:, 0].tolist() for _, _, g in found] == [[0, 1], [2, 11], [10, 20]]
         for _, tokens, global_embedding in found:
             assert tokens.x is not None
             assert tokens.local is None
