@@ -126,7 +126,7 @@ class Soak:
 
     def _say(self, line: str) -> None:
         self.lines.append(line)
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)
 
 
 def payload(folder: Path) -> dict[str, bytes]:
@@ -200,7 +200,7 @@ def main() -> None:
         with ThreadPoolExecutor(len(soaks)) as pool:
             list(pool.map(lambda soak: soak.run(asked.kills), soaks))
     failures = sum(soak.failures for soak in soaks)
-    print(  # noqa: T201
+    print(
         f"{asked.kills} kills of each of {len(soaks)} commands in {time.monotonic() - began:.0f} s: "
         + (f"{failures} left something else than an unbroken run" if failures else "all identical to an unbroken run")
     )

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import c2srt_cli.backbone.mini  # noqa: F401 - registers its architecture with timm
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.backbone.names import CONFIG
 from c2srt_cli.backbone.tower import SUPPORTED

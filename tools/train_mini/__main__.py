@@ -1,0 +1,264 @@
+"""The steps of the recipe, each resumable: ``python -m train_mini STEP --help``."""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from train_mini.corpus import Photo, read_photos
+from train_mini.words import Vocabulary, read_names
+
+
+def main() -> None:
+    """Run one step."""
+    parser = argparse.ArgumentParser(prog="train_mini", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name, step in STEPS.items():
+        sub = steps.add_parser(name, help=step.__doc__)
+        sub.set_defaults(run=step)
+        sub.add_argument("--cache", type=Path, required=True, help="folder of everything in between")
+        sub.add_argument("--threads", type=int, default=2)
+        if name in ("pixels", "texts", "linear", "image", "calibrate"):
+            sub.add_argument("--coco", type=Path, required=True, help="folder with data/, train.csv, test.csv")
+            sub.add_argument("--flickr", type=Path, required=True, help="folder with images/, captions.txt")
+        if name in ("teacher", "texts"):
+            sub.add_argument("--shared", type=Path, required=True, help="the folder data of the shared data")
+        if name == "texts":
+            sub.add_argument("--wordnet", type=Path, required=True, help="words.txt of tiny-imagenet-200")
+            sub.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+            sub.add_argument("--everyday", type=Path, required=True, help="the labels of the demo")
+        if name in ("views", "linear"):
+            sub.add_argument("--cut", type=int, default=4)
+            if name == "views":
+                sub.add_argument("--numbers", type=int, nargs="+", default=list(range(8)))
+        if name in ("text", "image", "export"):
+            sub.add_argument("--name", default=name if name != "export" else "image", help="of the checkpoint")
+        if name in ("text", "image"):
+            sub.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="change an option")
+        if name == "image":
+            sub.add_argument("--views", type=int, nargs="*", help="default: all that are there")
+            sub.add_argument("--start", help="checkpoint whose averaged weights to start from")
+            sub.add_argument("--hold", action="store_true", help="keep every seventh word out, to validate on")
+            sub.add_argument("--every", type=int, default=350, help="steps from one validation to the next")
+        if name in ("export", "calibrate"):
+            sub.add_argument("--out", type=Path, required=True, help="folder of the exported backbone")
+        if name == "export":
+            sub.add_argument("--text", default="composed", help="checkpoint of the text tower")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.run(args)
+
+
+def pixels(args: argparse.Namespace) -> None:
+    """Decode every photograph once."""
+    from train_mini.pixels import decode
+
+    decode([photo.path for photo in _photos(args)], args.cache / "pixels.npy")
+
+
+def teacher(args: argparse.Namespace) -> None:
+    """De-quantise the ImageNet teacher."""
+    from train_mini.teacher import dequantise
+
+    torch.save(dequantise(args.shared / "teachers/imagenet1k-mobilenet-v2-224-uint8.tflite"), args.cache / "teacher.pt")
+
+
+def texts(args: argparse.Namespace) -> None:
+    """Embed captions, words, names and tokens with the text teacher."""
+    from open_clip import SimpleTokenizer
+
+    from train_mini.minilm import MiniLM
+    from train_mini.teacher import read_class_names
+
+    photos = _photos(args)
+    decoder = SimpleTokenizer().decoder
+    kinds = {
+        "classes": read_class_names(args.shared / "teachers/imagenet1k-labels.txt"),
+        "vocab": _vocabulary(photos).words,
+        "captions": [caption for photo in photos for caption in photo.captions],
+        "names": read_names(args.wordnet, args.shared, args.everyday),
+        "tokens": [decoder[i].replace("</w>", " ").strip() or "." for i in range(49406)],
+    }
+    encoder = MiniLM(args.minilm)
+    for kind, lines in kinds.items():
+        names, out = args.cache / f"{kind}.json", args.cache / f"{kind}.npy"
+        if out.exists() and names.exists() and json.loads(names.read_text(encoding="utf-8")) == lines:
+            continue
+        names.write_text(json.dumps(lines), encoding="utf-8")
+        np.save(out, encoder.embed(lines))
+        print(kind, len(lines), flush=True)
+
+
+def views(args: argparse.Namespace) -> None:
+    """Run the frozen stages on augmented views."""
+    from train_mini.features import cache_view
+
+    out = args.cache / f"cut{args.cut}"
+    out.mkdir(exist_ok=True)
+    stored, sizes = np.load(args.cache / "pixels.npy", mmap_mode="r"), np.load(args.cache / "sizes.npy")
+    for number in args.numbers:
+        cache_view(stored, sizes, torch.load(args.cache / "teacher.pt"), out, number, cut=args.cut, seed=0)
+
+
+def compose(args: argparse.Namespace) -> None:
+    """Set the text tower from the meanings of single words."""
+    from train_mini.export import build
+    from train_mini.text import compose as set_tower
+
+    torch.manual_seed(0)
+    model = build()
+    set_tower(model, _targets(args.cache, "tokens"), torch.cat([_targets(args.cache, k) for k in ("classes", "vocab")]))
+    own = {n: p.detach() for n, p in model.named_parameters() if not n.startswith(("visual.", "logit_"))}
+    torch.save({"average": own}, args.cache / "composed.pt")
+
+
+def linear(args: argparse.Namespace) -> None:
+    """Fit the closed-form projection."""
+    from train_mini.linear import fit
+    from train_mini.tower import Tower
+
+    photos = _photos(args)
+    teacher = torch.load(args.cache / "teacher.pt")
+    rows = np.flatnonzero([not photo.validates for photo in photos])
+    rows = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 16000), replace=False))
+    folder = args.cache / f"cut{args.cut}"
+    maps = np.load(folder / "maps-0.npy", mmap_mode="r")
+    zero, step = torch.from_numpy(np.load(folder / "scale.npy"))
+    tower = Tower()
+    tower.load(teacher[:-1])
+    tower = tower.to(torch.bfloat16, memory_format=torch.channels_last)
+    features = []
+    with torch.inference_mode():
+        for part in np.array_split(rows, len(rows) // 16):
+            x = (torch.from_numpy(maps[part]).float() * step + zero).permute(0, 3, 1, 2)  # (B, C, h, w)
+            features.append(tower.tail(x.bfloat16(), args.cut).float().mean((2, 3)))
+    captions, vocabulary = _targets(args.cache, "captions"), _vocabulary(photos)
+    first = np.cumsum([0, *(len(photo.captions) for photo in photos)])
+    projection = fit(
+        torch.cat(features),
+        captions=normalize(torch.stack([captions[first[i] : first[i + 1]].mean(0) for i in rows]), dim=-1),
+        labels=[vocabulary.of(photos[i].captions) for i in rows],
+        vocabulary=_targets(args.cache, "vocab"),
+        classes=_targets(args.cache, "classes"),
+        head=teacher[-1][0].flatten(1)[1:],
+    )
+    torch.save(projection, args.cache / "projection.pt")
+
+
+def text(args: argparse.Namespace) -> None:
+    """Distil the text tower."""
+    from train_mini.export import build
+    from train_mini.text import Corpus, Distillation, Options, compose, distil
+
+    torch.manual_seed(0)
+    kinds = [
+        (
+            json.loads((args.cache / f"{kind}.json").read_text(encoding="utf-8")),
+            _targets(args.cache, kind),
+            share,
+            around,
+        )
+        for kind, share, around in (
+            ("names", 0.55, True),
+            ("vocab", 0.15, True),
+            ("classes", 0.05, True),
+            ("captions", 0.25, False),
+        )
+    ]
+    model = build()
+    compose(model, _targets(args.cache, "tokens"), torch.cat([_targets(args.cache, k) for k in ("classes", "vocab")]))
+    run = Distillation(model, Corpus(kinds), _options(Options, args.set))
+    distil(run, args.cache / f"{args.name}.pt")
+
+
+def image(args: argparse.Namespace) -> None:
+    """Train the image tower."""
+    from train_mini.image import Data, Options, Training, train
+
+    options = _options(Options, args.set)
+    photos = _photos(args)
+    vocabulary = _vocabulary(photos)
+    held = np.arange(len(vocabulary.words)) % 7 == 3
+    labels = [vocabulary.of(photo.captions) for photo in photos]
+    validates = np.array([photo.validates for photo in photos])
+    if args.hold:
+        labels = [own if v else [w for w in own if not held[w]] for own, v in zip(labels, validates, strict=True)]
+    folder = args.cache / f"cut{options.cut}"
+    numbers = args.views or sorted(int(path.stem.split("-")[1]) for path in folder.glob("maps-?.npy"))
+    zero, step = torch.from_numpy(np.load(folder / "scale.npy"))
+    data = Data(
+        maps=[np.load(folder / f"maps-{k}.npy", mmap_mode="r") for k in numbers],
+        logits=[np.load(folder / f"logits-{k}.npy", mmap_mode="r") for k in numbers],
+        zero=zero,
+        step=step,
+        captions=_targets(args.cache, "captions"),
+        first=np.cumsum([0, *(len(photo.captions) for photo in photos)]),
+        classes=_targets(args.cache, "classes"),
+        vocabulary=_targets(args.cache, "vocab"),
+        labels=labels,
+        rows=np.flatnonzero(~validates),
+    )
+    training = Training(data, torch.load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"), options)
+    if args.start:
+        training.start(torch.load(args.cache / f"{args.start}.pt")["average"])
+    train(training, args.cache / f"{args.name}.pt", np.flatnonzero(validates), held, args.every)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the shipped files."""
+    from train_mini.export import export as write
+
+    student, text_tower = (torch.load(args.cache / f"{name}.pt")["average"] for name in (args.name, args.text))
+    write(student, text_tower, args.out)
+
+
+def calibrate(args: argparse.Namespace) -> None:
+    """Fit the probabilities of an exported backbone."""
+    from train_mini.calibrate import calibrate as fit
+
+    fit(f"local-dir:{args.out.absolute()}", args.coco, args.out / "calibration.json")
+
+
+STEPS = {
+    "compose": compose,
+    "linear": linear,
+    "pixels": pixels,
+    "teacher": teacher,
+    "texts": texts,
+    "views": views,
+    "text": text,
+    "image": image,
+    "export": export,
+    "calibrate": calibrate,
+}
+
+
+def _photos(args: argparse.Namespace) -> list[Photo]:
+    return read_photos(args.coco, args.flickr)
+
+
+def _vocabulary(photos: list[Photo]) -> Vocabulary:
+    return Vocabulary([photo.captions for photo in photos if not photo.validates])
+
+
+def _targets(cache: Path, kind: str) -> Tensor:
+    """The teacher's embeddings without what everyday words and classes have in common: unit rows."""
+    common = [torch.from_numpy(np.load(cache / f"{part}.npy").astype(np.float32)) for part in ("vocab", "classes")]
+    mean = torch.cat(common).mean(0)
+    return normalize(torch.from_numpy(np.load(cache / f"{kind}.npy").astype(np.float32)) - mean, dim=-1)
+
+
+def _options(kind: Any, changes: list[str]) -> Any:
+    types = {field.name: field.type for field in fields(kind)}
+    given = dict(change.split("=") for change in changes)
+    return kind(**{name: (int if types[name] in (int, "int") else float)(value) for name, value in given.items()})
+
+
+if __name__ == "__main__":
+    main()
