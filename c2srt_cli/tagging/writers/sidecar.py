@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from c2srt_cli.errors import InputError
+from c2srt_cli.tagging.record import TaggedImage
 from c2srt_cli.tagging.writers.context import WriteContext
 from c2srt_cli.tagging.writers.escape import terminal_text
 
@@ -12,6 +13,18 @@ from c2srt_cli.tagging.writers.escape import terminal_text
 def sidecar_path(path: str, suffix: str, context: WriteContext) -> str:
     """Path of an image's sidecar, relative to the folder that mirrors the photographs' tree."""
     return path + suffix if context.sidecar_name == "ext" else str(PurePosixPath(path).with_suffix(suffix))
+
+
+def checked(rows: Iterable[TaggedImage], suffix: str, context: WriteContext) -> Iterable[TaggedImage]:
+    """The rows, once none of them would share a sidecar; under ``ext`` none can, and they go on streaming.
+
+    Raises:
+        InputError: naming every collision.
+    """
+    if context.sidecar_name == "stem":
+        rows = list(rows)
+        check_sidecars((row.path for row in rows), suffix, context)
+    return rows
 
 
 def check_sidecars(paths: Iterable[str], suffix: str, context: WriteContext) -> None:

@@ -8,7 +8,7 @@ from c2srt_cli.artifacts import atomic_write
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.writers.context import WriteContext
 from c2srt_cli.tagging.writers.escape import one_line
-from c2srt_cli.tagging.writers.sidecar import check_sidecars, sidecar_path
+from c2srt_cli.tagging.writers.sidecar import checked, sidecar_path
 
 #: Holds the fingerprints of the text sidecars that c2srt wrote in a folder: programs that read those want labels and
 #: nothing else, so a mark of origin has no place inside.
@@ -27,13 +27,10 @@ def write_txt(rows: Iterable[TaggedImage], folder: Path, context: WriteContext) 
     Raises:
         InputError: two images would share a sidecar; nothing has been written.
     """
-    if context.sidecar_name == "stem":
-        rows = list(rows)
-        check_sidecars((row.path for row in rows), ".txt", context)
     record = folder / RECORD
     written = set(record.read_text(encoding="ascii").split()) if record.exists() else set()
     failed = []
-    for row in rows:
+    for row in checked(rows, ".txt", context):
         name = sidecar_path(row.path, ".txt", context)
         data = "".join(one_line(tag.label) + "\n" for tag in row.tags).encode()
         try:

@@ -32,7 +32,7 @@ from c2srt_cli.tagging.writers.packet import (
     parse,
     with_space,
 )
-from c2srt_cli.tagging.writers.sidecar import check_sidecars, sidecar_path
+from c2srt_cli.tagging.writers.sidecar import checked, sidecar_path
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
@@ -69,11 +69,8 @@ def write_xmp(rows: Iterable[TaggedImage], folder: Path, context: WriteContext) 
     Raises:
         InputError: two images would share a sidecar; nothing has been written.
     """
-    if context.sidecar_name == "stem":
-        rows = list(rows)
-        check_sidecars((row.path for row in rows), ".xmp", context)
     failed = []
-    for row in rows:
+    for row in checked(rows, ".xmp", context):
         name = sidecar_path(row.path, ".xmp", context)
         path = folder / name
         try:
