@@ -71,21 +71,22 @@ def select_top(similarity: Tensor, k: int) -> Selection:
     return select_patches(similarity, logit_scale=0.0, alpha=1.0, cap=k)
 
 
-def pooled_cosine(selection: Selection, gram: Tensor) -> Tensor:
-    """Cosine of each label with the mean of its selected, L2-normalised patches.
+def pooled_cosines(selection: Selection, products: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines of the mean of the selected, L2-normalised patches: with each label, and with another unit vector.
 
     With unit patches ``p_i`` and selection ``S``, ``cos = sum_S <t, p_i> / |sum_S p_i|`` and
     ``|sum_S p_i|^2 = sum_{i,j in S} <p_i, p_j>``, so the pooled vectors ``(B, L, D)`` are never formed.
 
     Args:
         selection: Of ``(B, L, P)`` cosines.
-        gram: ``(B, P, P)`` inner products of the unit patches.
+        products: ``(B, P, P + 1)`` inner products of the unit patches with each other and, last, with that vector.
 
     Returns:
-        ``(B, L)``, float32.
+        Two ``(B, L)``, float32.
     """
-    square = (selection.mask @ gram).mul_(selection.mask).sum(-1)  # (B, L)
-    return selection.total / square.clamp_min(1e-12).sqrt()
+    sums = selection.mask @ products  # (B, L, P + 1)
+    norm = (sums[..., :-1] * selection.mask).sum(-1).clamp_min(1e-12).sqrt()  # (B, L)
+    return selection.total / norm, sums[..., -1] / norm
 
 
 def _largest(similarity: Tensor, k: int) -> Tensor:

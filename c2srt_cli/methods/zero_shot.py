@@ -1,4 +1,4 @@
-"""Zero-shot scoring: the mean of the global cosine and a local one over selected patches."""
+"""Zero-shot scoring: labels against the mean of the global embedding and of selected patches."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from c2srt_cli.methods.isr import bfloat16_matmul, patch_cap, pooled_cosine, select_patches, select_top
+from c2srt_cli.methods.isr import bfloat16_matmul, patch_cap, pooled_cosines, select_patches, select_top
 
 Pool = Literal["isr", "topk", "max", "mean", "global"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
@@ -36,6 +36,9 @@ def score(
 ) -> tuple[Tensor, Tensor | None]:
     """Score every label on every image (C2SRT, eq. 4-6 and 10, without the transfer over the graph).
 
+    The score is ``cos(f_L + f_G, t)`` of the unit global embedding ``f_G`` and the unit mean ``f_L`` of the label's
+    patches.
+
     Memory stays bounded for any number of labels: no ``(B, L, D)`` tensor, and ``(B, L, P)`` in blocks.
 
     Args:
@@ -55,17 +58,25 @@ def score(
         scores = _cosines(global_embedding, text)
         if pooling.pool == "global":
             return scores, None
-        patches = normalize(patches.float(), dim=-1)
+        patches, whole = normalize(patches.float(), dim=-1), normalize(global_embedding.float(), dim=-1)
         if pooling.pool == "mean":
-            return (scores + _cosines(patches.mean(1), text)) / 2, None
+            mean = normalize(patches.mean(1), dim=-1)
+            return _fused(scores, _cosines(mean, text), (mean * whole).sum(-1, keepdim=True)), None
         share = torch.empty_like(scores)
         step = max(1, BLOCK // (patches.shape[0] * patches.shape[1]))
-        gram = patches @ patches.transpose(1, 2)  # (B, P, P)
+        products = patches @ torch.cat([patches, whole[:, None]], 1).transpose(1, 2)  # (B, P, P + 1)
         for start in range(0, len(text), step):
             block = slice(start, start + step)
-            local, share[:, block] = _local(patches, text[block], gram, logit_scale, pooling)
-            scores[:, block] += local
-        return scores / 2, share
+            local, between, share[:, block] = _local(
+                patches, text[block], products, logit_scale=logit_scale, pooling=pooling
+            )
+            scores[:, block] = _fused(scores[:, block], local, between)
+        return scores, share
+
+
+def _fused(whole: Tensor, local: Tensor, between: Tensor) -> Tensor:
+    """Cosine with the sum of two unit vectors, from their cosines with the label and with each other."""
+    return (whole + local) / (2 + 2 * between).clamp_min(1e-6).sqrt()
 
 
 def _cosines(embedding: Tensor, text: Tensor) -> Tensor:
@@ -78,15 +89,19 @@ def _cosines(embedding: Tensor, text: Tensor) -> Tensor:
     return (rows @ text.T)[:count]
 
 
-def _local(patches: Tensor, text: Tensor, gram: Tensor, logit_scale: float, pooling: Pooling) -> tuple[Tensor, Tensor]:
+def _local(
+    patches: Tensor, text: Tensor, products: Tensor, *, logit_scale: float, pooling: Pooling
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosines of each label's pooled patches with the label and with the global embedding, and their share."""
     images, count, dim = patches.shape
     # one product for all images; each row of P entries stays contiguous
     similarity = (text @ patches.reshape(-1, dim).T).view(-1, images, count).transpose(0, 1)  # (B, L, P)
     if pooling.pool == "max":
-        return similarity.amax(-1), torch.full(similarity.shape[:2], 1 / count, device=similarity.device)
+        best, index = similarity.max(-1)
+        return best, products[..., -1].gather(1, index), torch.full_like(best, 1 / count)
     cap = patch_cap(count, pooling.cap)
     if pooling.pool == "topk":
         selection = select_top(similarity, cap)
     else:
         selection = select_patches(similarity, logit_scale=logit_scale, alpha=pooling.alpha, cap=cap)
-    return pooled_cosine(selection, gram), selection.sizes / count
+    return *pooled_cosines(selection, products), selection.sizes / count

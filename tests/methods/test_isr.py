@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from c2srt_cli.methods.isr import patch_cap, pooled_cosine, select_patches, select_top
+from c2srt_cli.methods.isr import patch_cap, pooled_cosines, select_patches, select_top
 from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
 
 
@@ -86,11 +86,14 @@ def test_pooled_cosine_equals_pooling_the_vectors() -> None:
     text = normalize(torch.randn(30, 16), dim=-1)
     similarity = text @ patches.transpose(1, 2)
     selection = select_patches(similarity, logit_scale=30.0, alpha=0.5, cap=8)
-    got = pooled_cosine(selection, patches @ patches.transpose(1, 2))
+    other = normalize(torch.randn(2, 16), dim=-1)
+    products = patches @ torch.cat([patches, other[:, None]], 1).transpose(1, 2)
+    got, beside = pooled_cosines(selection, products)
     pooled = torch.stack(
         [torch.stack([patches[b][selection.mask[b, c].bool()].mean(0) for c in range(30)]) for b in range(2)]
     )
     torch.testing.assert_close(got, torch.cosine_similarity(pooled, text[None], dim=-1), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(beside, torch.cosine_similarity(pooled, other[:, None], dim=-1), atol=1e-6, rtol=1e-5)
 
 
 def plain_score(g: Tensor, patches: Tensor, text: Tensor, pooling: Pooling, scale: float) -> tuple[Tensor, Tensor]:
@@ -100,7 +103,7 @@ def plain_score(g: Tensor, patches: Tensor, text: Tensor, pooling: Pooling, scal
         unit = patches[b] / patches[b].norm(dim=-1, keepdim=True)
         cap = patch_cap(len(unit), pooling.cap)
         for c, t in enumerate(text):
-            whole = torch.cosine_similarity(g[b], t, dim=0)
+            whole = g[b] / g[b].norm()
             similarity = torch.stack([torch.cosine_similarity(p, t, dim=0) for p in unit])
             order = similarity.argsort(descending=True, stable=True)
             chosen = {
@@ -108,8 +111,8 @@ def plain_score(g: Tensor, patches: Tensor, text: Tensor, pooling: Pooling, scal
                 "topk": order[:cap].tolist(),
                 "max": order[:1].tolist(),
             }.get(pooling.pool, list(range(len(unit))))
-            local = whole if pooling.pool == "global" else torch.cosine_similarity(unit[chosen].mean(0), t, dim=0)
-            scores[b, c] = (whole + local) / 2
+            local = whole if pooling.pool == "global" else normalize(unit[chosen].mean(0), dim=0)
+            scores[b, c] = torch.cosine_similarity((whole + local) / 2, t, dim=0)
             shares[b, c] = len(chosen) / len(unit)
     return scores, shares
 
