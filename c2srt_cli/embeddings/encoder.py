@@ -1,5 +1,7 @@
 """Photographs → tokens: decode threads feed forward passes of one fixed batch shape."""
 
+import ctypes
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -236,7 +238,21 @@ def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping
         )
     encoder = Encoder(backbone, runtime, cut)
     backbone.to(runtime.device, getattr(torch, runtime.dtype))
+    _keep_freed_memory()
     return encoder
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse the blocks of a batch for the next one, up to 128 MiB of them.
+
+    By default it gives blocks of some size back to the system at once and clears them again: with the embedded backbone
+    a fifth of the time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, 128 << 20)
+        mallopt(mmap_threshold, 32 << 20)
 
 
 def _is_there(device: str) -> bool:
