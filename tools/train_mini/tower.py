@@ -16,6 +16,8 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)`` to ``(B, C', h / 2, w / 2)``."""
+        if torch.is_grad_enabled():  # every second row and column of stride 1: its gradient takes a tenth of the time
+            return conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)[..., 1::2, 1::2]
         return conv2d(pad(x, (0, 1, 0, 1)), self.weight, self.bias, 2, groups=self.groups)
 
 
