@@ -1,0 +1,258 @@
+"""The stage behind ``c2srt build-graph``: labels → ``graph.json``, from one source or several."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2srt_cli.artifacts import lock, remove_leftovers
+from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.graph.annotations import read_annotations
+from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
+from c2srt_cli.graph.llm import Conversation, ask_all, llm_graph
+from c2srt_cli.graph.options import BuildOptions, check, seen_labels
+from c2srt_cli.graph.prices import EXPECTED_REPLY_TOKENS, REPLY_TOKENS, count_tokens, price
+from c2srt_cli.graph.prompt import Block, question
+from c2srt_cli.graph.recorded import Recorded
+from c2srt_cli.graph.shortlist import is_shortlisted, plan_blocks
+from c2srt_cli.labels import LabelSet, read_labels
+from c2srt_cli.progress import Progress
+
+if TYPE_CHECKING:  # a replay needs neither
+    from torch import Tensor
+
+    from c2srt_cli.graph.client import Service
+
+#: The model of the paper (C2SRT, section 3.3).
+MODEL = "gpt-4o"
+#: Neighbours by embedding to choose from where unseen labels must keep seen ones.
+CHOICE = 64
+
+#: Embeds labels: ``(L, D)`` with unit rows, and the backbone's name. Embeddings lie above graphs in the house.
+Embed = Callable[[LabelSet], "tuple[Tensor, str]"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What asking the language model would take.
+
+    Attributes:
+        labels: Labels to find sources for.
+        requests: Requests still to send.
+        prompt_tokens: In all of them.
+        reply_tokens: That replies will take on average.
+        cost: US dollars, or None where no price is known.
+        most: US dollars if every reply took all the tokens that it may.
+        model: The model.
+    """
+
+    labels: int
+    requests: int
+    prompt_tokens: int
+    reply_tokens: int
+    cost: float | None
+    most: float | None
+    model: str
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What `build_graph` wrote.
+
+    Attributes:
+        graph: The graph.
+        failed: Labels without a complete answer of the language model, and why.
+    """
+
+    graph: CategoryGraph
+    failed: Mapping[str, str]
+
+
+class Builder:
+    """One graph to be built: labels read, targets found, recorded replies at hand.
+
+    Args:
+        options: What the user asks for.
+        embed: Embeds labels; called where needed, once.
+        progress: Callbacks.
+
+    Raises:
+        InputError: labels, annotations, graphs or replies are missing or unusable.
+        UsageError: the options contradict each other.
+    """
+
+    def __init__(self, options: BuildOptions, embed: Embed, progress: Progress) -> None:
+        check(options)
+        self.options, self.progress = options, progress
+        self.base = read_graph(options.extend) if options.extend else None
+        labels = read_labels(options.labels)
+        if self.base is not None:
+            known = {label.key for label in self.base.labels}
+            new = tuple(label for label in labels if label.key not in known)
+            self.labels = LabelSet((*self.base.labels, *new))
+            self.targets = tuple(range(len(known), len(self.labels)))
+            progress.note(f"{len(new):,} labels are new to {options.extend}")
+        else:
+            self.labels, self.targets = labels, tuple(range(len(labels)))
+        self.seen = seen_labels(options.unseen, self.labels)
+        self.images = read_annotations(options.annotations, self.labels) if options.annotations else None
+        self._embed = embed
+        self._embedded: tuple[Tensor, str] | None = None
+        self.model = options.model or MODEL
+        self.blocks: list[Block] = []
+        self.conversation = self._conversation() if "llm" in options.sources else None
+
+    def embedded(self) -> "tuple[Tensor, str]":
+        """Text embeddings of the labels, and whose they are."""
+        if self._embedded is None:
+            self._embedded = self._embed(self.labels)
+        return self._embedded
+
+    def _conversation(self) -> Conversation:
+        options = self.options
+        if options.replay is not None and not options.replay.is_file():
+            raise InputError("no such file", where=str(options.replay))
+        recorded = Recorded(options.replay, options.model) if options.replay else self._recorded()
+        conversation = Conversation(self.labels, recorded, is_shortlisted(self.labels))
+        self.blocks = plan_blocks(
+            self.labels,
+            self.targets,
+            embed=None if options.replay else lambda: self.embedded()[0],
+            counts=None if self.images is None else _counts(self.images, len(self.labels)),
+            recorded=recorded,
+        )
+        if options.replay and self.targets and not any(conversation.resolve(block).replies for block in self.blocks):
+            raise InputError(
+                "none of these replies is to what is asked here",
+                where=str(options.replay),
+                problems=[f"{len(recorded):,} requests of model {recorded.model} are recorded in it"],
+                hint="replay with the labels, in the order, and the version of the prompt that they were asked with",
+            )
+        return conversation
+
+    def _recorded(self) -> Recorded:
+        path = replies_path(self.options.out)
+        if self.options.overwrite:
+            path.unlink(missing_ok=True)
+        return Recorded(path, self.model)
+
+    def unfinished(self) -> list[Block]:
+        """Blocks that a request is still needed for."""
+        if self.conversation is None or self.options.replay:
+            return []
+        return [block for block in self.blocks if self.conversation.resolve(block).faults or not block.targets]
+
+    def estimate(self) -> Estimate:
+        """What asking would take; nothing is asked."""
+        blocks = self.unfinished()
+        asked = sum(len(block.targets) for block in blocks)
+        prompt = sum(count_tokens(question(self.labels, block)) for block in blocks)
+        cost = price(self.model)
+        return Estimate(
+            labels=asked,
+            requests=len(blocks),
+            prompt_tokens=prompt,
+            reply_tokens=asked * EXPECTED_REPLY_TOKENS,
+            cost=None if cost is None else cost.of(prompt, asked * EXPECTED_REPLY_TOKENS),
+            most=None if cost is None else cost.of(prompt, asked * REPLY_TOKENS),
+            model=self.model,
+        )
+
+    def build(self, service: "Callable[[], Service] | None" = None) -> BuildResult:
+        """Ask what is missing, put the sources together, write the graph.
+
+        Args:
+            service: Makes the language model's address and key; called where something has to be asked.
+
+        Raises:
+            InputError: the graph cannot be written.
+            Interrupted: the user stopped it; what is answered is kept.
+            ServiceError: the language model cannot be asked.
+        """
+        if service is not None and (blocks := self.unfinished()):
+            self._ask(blocks, service())
+        graphs = [self._source(name) for name in self.options.sources]
+        wanted = frozenset(self.targets)
+        graphs = [replace(g, edges=tuple(e for e in g.edges if e.target in wanted)) for g in graphs]
+        failed = {k: v for g in graphs for s in g.provenance["sources"] for k, v in s.get("failed", {}).items()}
+        graph = CategoryGraph.merge(*graphs)
+        graph = graph.prune(self.options.neighbours, seen=self.seen, least_seen=self.options.least_seen)
+        if self.base is not None:
+            graph = CategoryGraph.merge(self.base.over(self.labels), graph)
+        graph = replace(graph, provenance={**graph.provenance, **self._kept(graph)})
+        write_graph(self.options.out, graph)
+        return BuildResult(graph, failed)
+
+    def _kept(self, graph: CategoryGraph) -> dict[str, Any]:
+        """What the pruning did, for the provenance."""
+        covered = len({edge.target for edge in graph.edges})
+        kept: dict[str, Any] = {"neighbours": self.options.neighbours, "coverage": round(covered / len(self.labels), 4)}
+        if self.seen is not None:
+            kept |= {"unseen": len(self.labels) - len(self.seen), "least_seen": self.options.least_seen}
+        return kept
+
+    def _ask(self, blocks: Sequence[Block], service: "Service") -> None:
+        from c2srt_cli.graph.client import Client
+
+        assert self.conversation is not None
+        client = Client(service, self.progress.note)
+        if service.max_cost is not None and client.price is None:
+            raise UsageError(
+                f"no price is known for {service.model!r}", where="--max-cost", hint="leave --max-cost out"
+            )
+        try:
+            ask_all(self.conversation, blocks, client, self.options.concurrency, self.progress)
+        finally:
+            client.close()
+
+    def _source(self, name: str) -> CategoryGraph:
+        options = self.options
+        if name == "llm":
+            assert self.conversation is not None
+            return llm_graph(self.conversation, self.blocks, self.targets)
+        if name == "embedding":
+            from c2srt_cli.graph.embedding import embedding_graph
+
+            text, backbone = self.embedded()
+            k = options.neighbours if self.seen is None else max(options.neighbours, CHOICE)
+            graph = embedding_graph(self.labels, text, k=k)
+            sources = [{**source, "backbone": backbone} for source in graph.provenance["sources"]]
+            return replace(graph, provenance={"sources": sources})
+        if name == "cooccurrence":
+            from c2srt_cli.graph.cooccurrence import cooccurrence_graph
+
+            assert self.images is not None
+            return cooccurrence_graph(self.labels, self.images)
+        from c2srt_cli.graph.chance import random_graph
+
+        assert options.like is not None
+        return random_graph(read_graph(options.like).over(self.labels), options.seed)
+
+
+def build_graph(
+    options: BuildOptions, embed: Embed, progress: Progress, service: "Callable[[], Service] | None" = None
+) -> BuildResult:
+    """Build the graph and write it, alone at it.
+
+    Raises:
+        InputError: labels, annotations, graphs or replies are missing or unusable, or the graph cannot be written.
+        Interrupted: the user stopped it; what is answered is kept.
+        ServiceError: the language model cannot be asked.
+        UsageError: the options contradict each other, or another process writes there.
+    """
+    with lock(options.out.with_name(f".{options.out.name}.lock")):
+        remove_leftovers(options.out)
+        return Builder(options, embed, progress).build(service)
+
+
+def replies_path(out: Path) -> Path:
+    """Where the replies of a graph are recorded."""
+    return out.with_name(f"{out.name}.replies.jsonl")
+
+
+def _counts(images: Sequence[frozenset[int]], count: int) -> list[int]:
+    counts = [0] * count
+    for image in images:
+        for i in image:
+            counts[i] += 1
+    return counts

@@ -1,0 +1,266 @@
+"""The category graph: directed, typed, weighted edges along which knowledge flows from source to target."""
+
+import difflib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from c2srt_cli.artifacts import atomic_write, canonical_json, disk_errors, fingerprint, read_json
+from c2srt_cli.errors import InputError
+from c2srt_cli.labels import Label, LabelSet, normalise
+
+if TYPE_CHECKING:  # `show-graph` starts without torch
+    from torch import Tensor
+
+RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence", "similar", "self")
+ORIGINS = ("llm", "embedding", "cooccurrence", "random", "attached")
+KIND, SCHEMA = "graph", 1
+
+
+class Edge(NamedTuple):
+    """Source, seen in a photograph, speaks for target.
+
+    Attributes:
+        source: Index of the label that knowledge flows from.
+        target: Index of the label that it flows to.
+        relation: One of `RELATIONS`.
+        strength: How strongly, in (0, 1], to four digits.
+        origin: Who says so, one of `ORIGINS`.
+    """
+
+    source: int
+    target: int
+    relation: str
+    strength: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class CategoryGraph:
+    """Labels and the edges between them, at most one an ordered pair, none from a label to itself.
+
+    Attributes:
+        labels: The labels that edges refer to by index.
+        edges: Sorted by target, then strongest first, then source.
+        provenance: What the edges come from, as JSON: under ``sources`` one entry a source.
+
+    Raises:
+        ValueError: the edges are not such.
+    """
+
+    labels: LabelSet
+    edges: tuple[Edge, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rounded = (edge._replace(strength=_rounded(edge.strength)) for edge in self.edges)
+        object.__setattr__(self, "edges", tuple(sorted(rounded, key=_order)))
+        if faults := _faults(self.edges, len(self.labels)):
+            raise ValueError("; ".join(faults[:3]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over labels and edges."""
+        return fingerprint([self.labels.fingerprint, self.edges])
+
+    def edge_index(self) -> "Tensor":
+        """The edges as PyTorch Geometric reads them: ``(2, E)`` int64, sources above targets."""
+        import torch
+
+        pairs = [(edge.source, edge.target) for edge in self.edges]
+        return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous()  # (2, E)
+
+    def edge_attr(self) -> "Tensor":
+        """``(E, len(RELATIONS) + 1)`` float32: the relation one-hot, then the strength."""
+        import torch
+
+        attr = torch.zeros(len(self.edges), len(RELATIONS) + 1)
+        attr[range(len(self.edges)), [RELATIONS.index(edge.relation) for edge in self.edges]] = 1.0
+        attr[:, -1] = torch.tensor([edge.strength for edge in self.edges])
+        return attr
+
+    def prune(self, k: int, *, seen: Collection[int] | None = None, least_seen: int = 3) -> "CategoryGraph":
+        """Keep the ``k`` strongest sources of each target.
+
+        Args:
+            k: Sources a target.
+            seen: Indices of the labels with training annotations; None where all have them.
+            least_seen: Seen sources that an unseen target keeps, where it has so many, at the cost of stronger unseen
+                ones; more than ``k`` where this is more.
+        """
+        known = frozenset(range(len(self.labels)) if seen is None else seen)
+        kept: list[Edge] = []
+        for target, group in groupby(self.edges, lambda edge: edge.target):
+            edges = list(group)
+            first = [] if target in known else [edge for edge in edges if edge.source in known][:least_seen]
+            rest = [edge for edge in edges if edge not in first]
+            kept += first + rest[: max(k - len(first), 0)]
+        return replace(self, edges=tuple(kept))
+
+    @staticmethod
+    def merge(*graphs: "CategoryGraph") -> "CategoryGraph":
+        """One graph of several over the same labels: the strongest edge of a pair wins, the first where they tie.
+
+        Raises:
+            ValueError: the labels differ.
+        """
+        first = graphs[0]
+        best: dict[tuple[int, int], Edge] = {}
+        for graph in graphs:
+            if [label.key for label in graph.labels] != [label.key for label in first.labels]:
+                raise ValueError("the graphs have different labels")
+            for edge in graph.edges:
+                pair = edge.source, edge.target
+                if pair not in best or edge.strength > best[pair].strength:
+                    best[pair] = edge
+        sources = [source for graph in graphs for source in graph.provenance.get("sources", ())]
+        return CategoryGraph(first.labels, tuple(best.values()), {"sources": sources})
+
+    def over(self, labels: LabelSet) -> "CategoryGraph":
+        """The same graph over other labels, matched by their keys; edges of labels that are not there are left out."""
+        index = {label.key: i for i, label in enumerate(labels)}
+        there = [index.get(label.key) for label in self.labels]
+        moved = ((there[edge.source], there[edge.target], edge) for edge in self.edges)
+        edges = (edge._replace(source=s, target=t) for s, t, edge in moved if s is not None and t is not None)
+        return CategoryGraph(labels, tuple(edges), self.provenance)
+
+
+def _order(edge: Edge) -> tuple[int, float, int]:
+    return edge.target, -edge.strength, edge.source
+
+
+def _rounded(strength: float) -> float:
+    """Four digits, but never down to no strength at all."""
+    return max(round(strength, 4), 1e-4) if strength > 0 else strength
+
+
+def _faults(edges: Collection[Edge], count: int) -> list[str]:
+    faults = []
+    pairs: set[tuple[int, int]] = set()
+    for edge in edges:
+        source, target, relation, strength, origin = edge
+        if not (0 <= source < count and 0 <= target < count):
+            faults.append(f"edge {source} → {target}: there are {count} labels")
+        elif source == target:
+            faults.append(f"edge {source} → {target}: a label cannot be its own source")
+        elif (source, target) in pairs:
+            faults.append(f"edge {source} → {target}: stands twice")
+        elif relation not in RELATIONS:
+            faults.append(f"edge {source} → {target}: relation {relation!r} is none of {', '.join(RELATIONS)}")
+        elif origin not in ORIGINS:
+            faults.append(f"edge {source} → {target}: origin {origin!r} is none of {', '.join(ORIGINS)}")
+        elif not 0.0 < strength <= 1.0:
+            faults.append(f"edge {source} → {target}: strength {strength} is not above 0 and at most 1")
+        pairs.add((source, target))
+    return faults
+
+
+def write_graph(path: Path, graph: CategoryGraph) -> None:
+    """Write ``graph.json``: the same graph always gives the same bytes, one label and one edge a line.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    labels = [canonical_json(_label_record(label)).decode() for label in graph.labels]
+    edges = [json.dumps(edge, separators=(",", ":")) for edge in graph.edges]
+    # no version of this tool in it: a rebuild by a later one gives the same bytes
+    text = (
+        f'{{"kind":"{KIND}","schema":{SCHEMA},\n'
+        f'"provenance":{json.dumps(graph.provenance, indent=1, sort_keys=True, allow_nan=False)},\n'
+        f'"labels":[\n{_lines(labels)}],\n'
+        f'"edges":[\n{_lines(edges)}]}}\n'
+    )
+    with disk_errors(path), atomic_write(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def _lines(items: Collection[str]) -> str:
+    return ",\n".join(items) + ("\n" if items else "")
+
+
+def _label_record(label: Label) -> dict[str, Any]:
+    record = {"label": label.name, "synonyms": label.synonyms, "threshold": label.threshold, "id": label.id}
+    return {key: value for key, value in record.items() if value not in ((), None, "")}
+
+
+def read_graph(path_or_name: str | Path) -> CategoryGraph:
+    """Read a ``graph.json``, or one of the shipped graphs by its name.
+
+    Raises:
+        InputError: there is no such graph, or it has faults: all of them are listed.
+    """
+    path = Path(path_or_name)
+    if not path.is_file():
+        from c2srt_cli.graph.shipped import shipped  # name → file
+
+        names = shipped()
+        if str(path_or_name) not in names:
+            close = difflib.get_close_matches(str(path_or_name), names, 1)
+            raise InputError(
+                "is neither a graph file nor the name of a shipped graph",
+                where=str(path_or_name),
+                hint=(f"did you mean {close[0]}? " if close else "") + f"Shipped are {', '.join(names) or 'none'}",
+            )
+        path = names[str(path_or_name)]
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("kind") != KIND:
+        raise InputError("is not a graph", where=str(path), hint="c2srt build-graph makes one")
+    if value.get("schema") != SCHEMA:
+        raise InputError(
+            f"has layout {value.get('schema')}, this version of c2srt reads layout {SCHEMA}",
+            where=str(path),
+            hint="make it again with this version, or use the version that wrote it",
+        )
+    problems: list[str] = []
+    labels = _labels(value.get("labels"), problems)
+    edges = _edges(value.get("edges"), problems)
+    if not isinstance(value.get("provenance"), dict):
+        problems.append("provenance is not an object")
+    problems += _faults(edges, len(labels))
+    if problems:
+        raise InputError("this graph cannot be used", where=str(path), problems=problems[:20], hint="build it again")
+    return CategoryGraph(labels, edges, value["provenance"])
+
+
+def _labels(value: object, problems: list[str]) -> LabelSet:
+    labels: dict[str, Label] = {}
+    for i, record in enumerate(value if isinstance(value, list) else ()):
+        label = _label(record)
+        if label is None:
+            problems.append(f"label {i}: is no label")
+        elif label.key in labels:
+            problems.append(f"label {i}: {label.id or label.name!r} stands twice")
+        else:
+            labels[label.key] = label
+    if not labels:
+        problems.append("there is no label in it")
+    return LabelSet(tuple(labels.values()))
+
+
+def _label(record: object) -> Label | None:
+    match record:
+        case {"label": str(name), **rest} if normalise(name):
+            synonyms, threshold, key = rest.get("synonyms", []), rest.get("threshold"), rest.get("id", "")
+            if not isinstance(synonyms, list) or not all(isinstance(synonym, str) for synonym in synonyms):
+                return None
+            if isinstance(threshold, int | float | None) and isinstance(key, str):
+                return Label(name, tuple(synonyms), threshold, key)
+    return None
+
+
+def _edges(value: object, problems: list[str]) -> tuple[Edge, ...]:
+    edges = []
+    if not isinstance(value, list):
+        problems.append("edges are not a list")
+        return ()
+    for i, record in enumerate(value):
+        match record:
+            case [int(source), int(target), str(relation), int() | float() as strength, str(origin)]:
+                edges.append(Edge(source, target, relation, float(strength), origin))
+            case _:
+                problems.append(f"edge {i}: is not [source, target, relation, strength, origin]")
+    return tuple(edges)

@@ -1,0 +1,109 @@
+"""What a graph is to be built from: the options, what cannot be among them, and the files they name."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2srt_cli.artifacts import read_json
+from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.graph.category_graph import KIND
+from c2srt_cli.labels import LabelSet, read_labels
+
+SOURCES = ("llm", "embedding", "cooccurrence", "random")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the user asks for.
+
+    Attributes:
+        labels: The labels file.
+        out: The graph to write.
+        sources: Some of `SOURCES`.
+        neighbours: Sources that a target keeps.
+        unseen: A file of the labels without training annotations, or None.
+        least_seen: Seen sources that an unseen label keeps, where it has so many.
+        annotations: A CSV of annotated photographs, or None.
+        extend: A graph to attach the labels to that it does not have, or None.
+        like: The graph whose shape `random` takes, or None.
+        seed: Of `random`.
+        model: Of the language model, or None for the default; with `replay` the one that answered last.
+        replay: Recorded replies to read, and none other; or None.
+        concurrency: Requests at a time.
+        overwrite: Ask again what is recorded beside ``out``.
+    """
+
+    labels: Path
+    out: Path
+    sources: tuple[str, ...] = ("llm",)
+    neighbours: int = 10
+    unseen: Path | None = None
+    least_seen: int = 3
+    annotations: Path | None = None
+    extend: str | None = None
+    like: str | None = None
+    seed: int = 0
+    model: str | None = None
+    replay: Path | None = None
+    concurrency: int = 4
+    overwrite: bool = False
+
+
+def check(options: BuildOptions) -> None:
+    """Refuse what cannot be, before anything slow.
+
+    Raises:
+        UsageError: saying what cannot be.
+    """
+    for name in options.sources:
+        if name not in SOURCES:
+            close = difflib.get_close_matches(name, SOURCES, 1)
+            raise UsageError(
+                f"{name!r} is no source",
+                where="--source",
+                hint=(f"did you mean {close[0]}? " if close else "") + f"There are {', '.join(SOURCES)}; + joins them",
+            )
+    if "cooccurrence" in options.sources and options.annotations is None:
+        raise UsageError(
+            "cooccurrence counts annotated photographs",
+            where="--source",
+            hint="name them: --annotations FILE, a CSV with the columns path,labels",
+        )
+    if "random" in options.sources and options.like is None:
+        raise UsageError("random takes the shape of another graph", where="--source", hint="name it: --like GRAPH")
+    if options.replay is not None and "llm" not in options.sources:
+        raise UsageError("only the source llm has replies", where="--replay", hint="leave it out")
+    if options.out.is_dir():
+        raise UsageError("is a folder", where=str(options.out), hint="name a file: --out graph.json")
+    if options.out.exists():
+        try:
+            there = read_json(options.out)
+        except InputError:
+            there = None
+        if not isinstance(there, dict) or there.get("kind") != KIND:
+            raise UsageError("is there and is no graph", where=str(options.out), hint="name another --out")
+
+
+def seen_labels(unseen: Path | None, labels: LabelSet) -> frozenset[int] | None:
+    """Indices of the labels with annotations; None where all have them.
+
+    Raises:
+        InputError: the file names labels that are not there.
+    """
+    if unseen is None:
+        return None
+    index = {label.key: i for i, label in enumerate(labels)}
+    names = {label.name.casefold(): i for i, label in enumerate(labels)}
+    found, problems = set(), []
+    for label in read_labels(unseen):
+        i = index.get(label.name, index.get(label.key, names.get(label.key)))  # an id alone, as Open Images lists them
+        if i is None:
+            close = difflib.get_close_matches(label.key, index, 1)
+            problems.append(
+                f"{label.name!r} is not among the labels" + (f", did you mean {close[0]!r}?" if close else "")
+            )
+        else:
+            found.add(i)
+    if problems:
+        raise InputError("these labels cannot be unseen", where=str(unseen), problems=problems[:20])
+    return frozenset(range(len(labels))) - found

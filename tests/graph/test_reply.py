@@ -1,0 +1,110 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c2srt_cli.graph.category_graph import Edge
+from c2srt_cli.graph.reply import Answer, better, read_reply
+
+GOOD = {"source": 2, "relation": "is_a", "strength": 0.5}
+
+
+def reply(*sources: Any, target: Any = 1) -> str:
+    return json.dumps({"targets": [{"target": target, "sources": list(sources)}]})
+
+
+def test_a_good_reply() -> None:
+    text = reply(GOOD, {"source": 3, "relation": "synonym", "strength": 1})
+    assert read_reply(text, [1], [1, 2, 3]) == {
+        1: Answer((Edge(2, 1, "is_a", 0.5, "llm"), Edge(3, 1, "synonym", 1.0, "llm")), "")
+    }
+    assert read_reply(reply(), [1], [1, 2]) == {1: Answer((), "")}  # none is an answer too
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ({**GOOD, "source": 9}, "source 9 is not in the list"),
+        ({**GOOD, "source": "2"}, 'source "2" is not in the list'),
+        ({**GOOD, "source": True}, "source true is not in the list"),
+        ({**GOOD, "source": 2.0}, "source 2.0 is not in the list"),
+        ({**GOOD, "source": None}, "source null is not in the list"),
+        ({}, "source null is not in the list"),
+        (7, "source null is not in the list"),
+        ({**GOOD, "source": 1}, "is its own source"),
+        ({**GOOD, "relation": "friend"}, 'relation "friend" is none of'),
+        ({**GOOD, "relation": "similar"}, 'relation "similar" is none of'),  # a graph's, but not a model's to give
+        ({**GOOD, "relation": ["is_a"]}, 'relation ["is_a"] is none of'),
+        ({**GOOD, "relation": "x" * 900}, f'relation "{"x" * 39}… is none of'),
+        ({**GOOD, "strength": 1.01}, "strength 1.01 is not above 0"),
+        ({**GOOD, "strength": 0}, "strength 0 is not above 0"),
+        ({**GOOD, "strength": -0.5}, "strength -0.5 is not above 0"),
+        ({**GOOD, "strength": "0.5"}, 'strength "0.5" is not above 0'),
+        ({**GOOD, "strength": True}, "strength true is not above 0"),
+        ({**GOOD, "strength": float("nan")}, "strength NaN is not above 0"),
+        ({**GOOD, "strength": float("inf")}, "strength Infinity is not above 0"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_rest_is_kept(source: Any, fault: str) -> None:
+    other = {**GOOD, "source": 3}
+    answer = read_reply(reply(source, other), [1], [1, 2, 3])[1]
+    assert answer.fault.startswith(fault)
+    assert answer.edges == (Edge(3, 1, "is_a", 0.5, "llm"),)
+
+
+def test_of_a_source_that_stands_twice_the_strongest_word_counts() -> None:
+    twice = reply(GOOD, {"source": 2, "relation": "functional", "strength": 0.9}, {**GOOD, "strength": 0.1})
+    assert read_reply(twice, [1], [1, 2])[1] == Answer((Edge(2, 1, "functional", 0.9, "llm"),), "")
+
+
+def test_other_targets_are_passed_over_and_missing_ones_named() -> None:
+    answers = read_reply(reply(GOOD, target=3), [1], [1, 2, 3])
+    assert answers == {1: Answer((), "is not answered")}
+    assert read_reply(reply(GOOD, target="1"), [1], [1, 2])[1].fault == "is not answered"
+    no_list = json.dumps({"targets": [{"target": 1, "sources": {"2": 0.5}}]})
+    assert read_reply(no_list, [1], [1, 2])[1].fault == "has no list of sources"
+
+
+def test_whole_answers_in_a_cut_or_wrapped_reply_are_taken() -> None:
+    text = json.dumps(
+        {"targets": [{"target": t, "sources": [{**GOOD, "source": 9}]} for t in range(5)]}, separators=(",", ":")
+    )
+    for end in range(len(text)):
+        answers = read_reply(text[:end], range(5), range(10))
+        whole = text[:end].count("]}")  # how many answers end before the cut
+        assert [not answer.fault for answer in answers.values()] == [t < whole for t in range(5)]
+    wrapped = f"Sure! Here it is:\n```json\n{text}\n```\nAnything else?"
+    assert read_reply(wrapped, range(5), range(10)) == read_reply(text, range(5), range(10))
+    bare = json.dumps(json.loads(text)["targets"])
+    assert read_reply(bare, range(5), range(10)) == read_reply(text, range(5), range(10))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["targets", "target", "sources", "source", "relation", "strength"]), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.text() | json_values.map(json.dumps) | json_values.map(lambda v: json.dumps({"targets": [v]})))
+def test_no_reply_breaks_it_or_leaves_the_closed_set(text: str) -> None:
+    for target, answer in read_reply(text, [0, 1], [0, 1, 2]).items():
+        assert all(e.target == target != e.source in (0, 1, 2) and 0 < e.strength <= 1 for e in answer.edges)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"target":' * 50_000, "1" * 10_000, "\x00", '"', '{"target":1e999}'])
+def test_hostile_replies(text: str) -> None:
+    assert read_reply(text, [1], [1, 2]) == {1: Answer((), "is not answered")}
+
+
+def test_the_better_answer() -> None:
+    edge = Edge(2, 1, "is_a", 0.5, "llm")
+    complete, partial, nothing = Answer((), ""), Answer((edge,), "x"), Answer()
+    for first in (complete, partial, nothing):
+        assert better(complete, first) == better(first, complete) == complete
+    assert better(partial, nothing) == better(nothing, partial) == partial
