@@ -140,7 +140,7 @@ def _table_rows(lines: Sequence[str], suffix: str, problems: list[str]) -> Itera
     header = [normalise(name or "").lower() for name in reader.fieldnames or ()]
     reader.fieldnames = header
     for name in header:
-        if name not in COLUMNS:
+        if name not in (*COLUMNS, "seen"):  # prepare says there which labels are seen
             close = difflib.get_close_matches(name, COLUMNS, 1)
             problems.append(f"line 1: unknown column {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
     if "label" not in header:

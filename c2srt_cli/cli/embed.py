@@ -30,12 +30,34 @@ class Streams(StrEnum):
 
 
 def embed(
-    photos: o.Photos,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder to write.", show_default=False, rich_help_panel=o.OUTPUT)
     ],
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PHOTOS...",
+            help="Folders, files, quoted patterns, or - for a list on stdin.",
+            show_default="those of --annotations",
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            "-a",
+            help="Read exactly the photographs that c2srt prepare listed here, and store its labels' text embeddings.",
+            rich_help_panel=o.IMAGES,
+        ),
+    ] = None,
     labels: Annotated[
-        Path | None, typer.Option("--labels", "-l", help="Store the text embeddings of these labels too.")
+        Path | None,
+        typer.Option(
+            "--labels",
+            "-l",
+            help="Store the text embeddings of these labels too.",
+            show_default="those of --annotations",
+        ),
     ] = None,
     method: Annotated[
         Method,
@@ -76,9 +98,10 @@ def embed(
     from c2srt_cli.embeddings.encoder import Machine
 
     options = EmbedOptions(
-        inputs=tuple(photos),
-        stdin=o.stdin_list(photos),
+        inputs=tuple(photos or ()),
+        stdin=o.stdin_list(photos or []),
         out=out,
+        annotations=annotations,
         labels=labels,
         backbone=backbone,
         templates=templates,

@@ -20,13 +20,14 @@ from c2srt_cli.artifacts import (
     write_json,
 )
 from c2srt_cli.backbone.registry import load_backbone, resolve
+from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec, resolve_cut
-from c2srt_cli.embeddings.plan import plan_work
+from c2srt_cli.embeddings.plan import annotated_images, plan_work
 from c2srt_cli.embeddings.shards import ShardWriter
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
-from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, read_labels, read_templates
 from c2srt_cli.progress import Progress
@@ -40,7 +41,8 @@ class EmbedOptions:
         inputs: Folders, files, globs, or ``-`` for a list on standard input.
         out: The folder to write.
         stdin: The lines of standard input, where ``-`` is among the inputs.
-        labels: A labels file whose text embeddings to store, or None.
+        annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
+        labels: A labels file whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file.
         method: The method whose cut and streams to store.
@@ -56,6 +58,7 @@ class EmbedOptions:
     inputs: tuple[str, ...]
     out: Path
     stdin: tuple[str, ...] | None = None
+    annotations: Path | None = None
     labels: Path | None = None
     backbone: str | None = None
     templates: str = "default"
@@ -79,14 +82,17 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     if options.labels is not None and not options.labels.is_file():
         read_labels(options.labels)  # says what is wrong before anything slow is loaded
     templates = read_templates(options.templates)
-    found = find_images(options.inputs, stdin=options.stdin)
+    if (options.annotations is None) == (not options.inputs):
+        raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")
+    annotations = None if options.annotations is None else read_annotations(options.annotations)
+    found = find_images(options.inputs, stdin=options.stdin) if annotations is None else annotated_images(annotations)
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)
     cut = resolve_cut(backbone, method=options.method, cut=options.cut, streams=options.streams, dense=options.dense)
     previous = None if options.overwrite else _previous(options.out)
     encoder = make_encoder(backbone, cut, options.machine, previous["options"]["runtime"] if previous else None)
-    labels = None
+    labels = None if annotations is None else annotations.labels
     if options.labels is not None:
         labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
     return EmbedJob(

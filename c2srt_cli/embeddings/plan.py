@@ -5,8 +5,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from c2srt_cli.artifacts import file_sha256, file_stamp
+from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import Row
-from c2srt_cli.images import ImageFile, is_supported
+from c2srt_cli.errors import InputError
+from c2srt_cli.images import FailedFile, Found, ImageFile, is_supported
+
+
+def annotated_images(annotations: Annotations) -> Found:
+    """Exactly the photographs that annotations list, in their order and under their paths.
+
+    Raises:
+        InputError: not one of them is there.
+    """
+    files = [ImageFile(annotations.root / path, path) for path in annotations.paths]
+    there = [os.path.lexists(file.path) for file in files]
+    if not any(there):
+        raise InputError(
+            f"none of the {len(files):,} annotated photographs is there",
+            where=str(annotations.root),
+            hint="say where they are with c2srt prepare --root, with --overwrite",
+        )
+    return Found(
+        annotations.root,
+        [file for file, is_there in zip(files, there, strict=True) if is_there],
+        [FailedFile(file.name, "missing", "no such file") for file, ok in zip(files, there, strict=True) if not ok],
+    )
 
 
 def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[str, Row], list[ImageFile]]:

@@ -1,0 +1,1 @@
+"""Public datasets and the user's own: their files → annotations."""

@@ -1,0 +1,67 @@
+"""Which labels are unseen: by name, from a file, or drawn."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.labels import LabelSet, read_labels
+
+
+def unseen_by_name(labels: LabelSet, names: Iterable[str]) -> np.ndarray:
+    """Seen, as ``(L,)`` bool: False for the labels of these names; names that no label has are passed over."""
+    wanted = {name.casefold() for name in names}
+    return np.array([label.name.casefold() not in wanted for label in labels], dtype=bool)
+
+
+def unseen_from_file(labels: LabelSet, path: Path) -> np.ndarray:
+    """Seen, as ``(L,)`` bool: False for the labels in a labels file, each named by its id or its name.
+
+    Raises:
+        InputError: the file is missing, or names what is no label, or what several labels are called, or all labels.
+    """
+    keys: dict[str, list[int]] = {}
+    for number, label in enumerate(labels):
+        for key in {label.key, label.name.casefold()}:
+            keys.setdefault(key, []).append(number)
+    seen, problems = np.ones(len(labels), dtype=bool), []
+    for label in read_labels(path):
+        found = keys.get(label.key) or keys.get(label.name) or keys.get(label.name.casefold(), [])
+        if len(found) == 1:
+            seen[found[0]] = False
+        elif found:
+            problems.append(f"{label.name!r} is the name of {len(found)} labels: give their ids")
+        else:
+            close = difflib.get_close_matches(label.name.casefold(), keys, 1)
+            problems.append(f"{label.name!r} is no label" + (f", did you mean {close[0]!r}?" if close else ""))
+    if not problems and not seen.any():
+        problems.append("all labels are unseen: none is left to learn from")
+    if problems:
+        raise InputError("these labels cannot be unseen", where=str(path), problems=problems)
+    return seen
+
+
+def unseen_by_draw(annotations: Annotations, share: float, seed: int) -> np.ndarray:
+    """Seen, as ``(L,)`` bool: a seeded draw of a share of the labels, stratified by how frequent they are.
+
+    The labels are ordered by their number of training photographs and cut into as many strata as labels are wanted;
+    one of each is drawn. So frequent and rare labels are unseen alike.
+
+    Raises:
+        UsageError: the share leaves no unseen label, or none that is seen.
+    """
+    count = round(share * len(annotations.labels))
+    if not 0 < count < len(annotations.labels):
+        raise UsageError(
+            f"{share} of {len(annotations.labels)} labels is {count}: some must be unseen, and some seen",
+            where="--unseen-share",
+        )
+    train = annotations.positive.select(annotations.rows("train")).labels
+    order = np.argsort(np.bincount(train, minlength=len(annotations.labels)), kind="stable")
+    rng = np.random.default_rng(seed)
+    seen = np.ones(len(annotations.labels), dtype=bool)
+    seen[[rng.choice(stratum) for stratum in np.array_split(order, count)]] = False
+    return seen

@@ -1,0 +1,181 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
+from c2srt_cli.errors import InputError
+from c2srt_cli.labels import Label, LabelSet
+
+LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8)
+
+
+def example(*, complete: bool = False) -> Annotations:
+    labels = LabelSet((Label("cat", ("kitty", "pussy, cat")), Label("crane", id="/m/1"), Label("crane", id="/m/2")))
+    return Annotations(
+        Path("/photos"),
+        labels,
+        np.array([True, False, True]),
+        ("a/1.jpg", "b é.jpg", "c.jpg", "d.jpg"),
+        np.array(["train", "test", "val", "train"]),
+        Incidence.from_lists([[2, 0], [], [1], [0]]),
+        Incidence.from_lists([[1], [], [0, 2], []]),
+        complete,
+        "birds",
+        {"counts": [], "remarks": ["few"]},
+    )
+
+
+class TestIncidence:
+    @given(LISTS)
+    def test_dense_is_what_scikit_learn_makes(self, lists: list[list[int]]) -> None:
+        expected = MultiLabelBinarizer(classes=range(10)).fit_transform(lists).reshape(len(lists), 10)
+        found = Incidence.from_lists(lists)
+        assert found.starts.dtype == np.int64
+        assert found.labels.dtype == np.int32
+        assert len(found) == len(lists)
+        np.testing.assert_array_equal(found.dense(np.arange(10)), expected.astype(bool))
+        np.testing.assert_array_equal(found.lengths, expected.sum(1))
+        columns = np.array([7, 0, 3])
+        np.testing.assert_array_equal(found.dense(columns), expected[:, columns].astype(bool))
+        for i, ids in enumerate(lists):
+            assert found.row(i).tolist() == sorted(set(ids))
+
+    @given(LISTS, st.randoms(use_true_random=False))
+    def test_pairs_in_any_order(self, lists: list[list[int]], random: Random) -> None:
+        pairs = [(row, label) for row, ids in enumerate(lists) for label in ids]
+        random.shuffle(pairs)
+        rows, labels = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+        found, expected = Incidence.from_pairs(rows, labels, len(lists)), Incidence.from_lists(lists)
+        np.testing.assert_array_equal(found.starts, expected.starts)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+
+    def test_select(self) -> None:
+        found = Incidence.from_lists([[0, 4], [], [2], [1, 3, 5]])
+        for rows in ([3, 0, 0, 1], [], [2]):
+            chosen = found.select(np.array(rows, dtype=np.int64))
+            assert [chosen.row(i).tolist() for i in range(len(chosen))] == [found.row(i).tolist() for i in rows]
+        masked = found.select(np.array([True, False, False, True]))
+        assert [masked.row(i).tolist() for i in range(2)] == [[0, 4], [1, 3, 5]]
+
+    def test_empty(self) -> None:
+        assert Incidence.empty(3).dense(np.arange(2)).tolist() == [[False] * 2] * 3
+        assert len(Incidence.empty(0)) == 0
+
+
+class TestTruth:
+    def test_what_nobody_said_is_unknown(self) -> None:
+        truth = example().truth(np.array([2, 0, 1]), np.array([2, 0, 1]))
+        assert truth.dtype == np.int8
+        assert truth.tolist() == [[-1, -1, 1], [1, 1, -1], [0, 0, 0]]
+
+    def test_complete(self) -> None:
+        truth = replace(example(complete=True), negative=Incidence.empty(4)).truth(np.arange(4), np.arange(3))
+        assert truth.tolist() == [[1, -1, 1], [-1, -1, -1], [-1, 1, -1], [1, -1, -1]]
+
+    def test_rows(self) -> None:
+        assert example().rows("train").tolist() == [0, 3]
+        assert example().rows("test").tolist() == [1]
+
+
+class TestFingerprint:
+    def test_photographs_may_move(self) -> None:
+        moved = replace(example(), root=Path("/elsewhere"), notes={})
+        assert moved.fingerprint == example().fingerprint
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"seen": np.array([True, True, True])},
+            {"paths": ("a/1.jpg", "b.jpg", "c.jpg", "d.jpg")},
+            {"split": np.array(["train", "test", "val", "test"])},
+            {"positive": Incidence.from_lists([[2], [0], [1], [0]])},
+            {"negative": Incidence.empty(4)},
+            {"complete": True},
+            {"labels": LabelSet((Label("cat"), Label("crane", id="/m/1"), Label("crane", id="/m/2")))},
+        ],
+    )
+    def test_everything_else_counts(self, change: dict[str, object]) -> None:
+        assert replace(example(), **change).fingerprint != example().fingerprint  # type: ignore[arg-type]
+
+
+class TestFiles:
+    def test_round_trip(self, tmp_path: Path) -> None:
+        write_annotations(tmp_path / "a", example(), {"dataset": "birds"}, inputs={"source": "abc"})
+        found = read_annotations(tmp_path / "a")
+        assert found.fingerprint == example().fingerprint
+        assert (found.root, found.paths, found.labels) == (Path("/photos"), example().paths, example().labels)
+        assert (found.complete, found.dataset, found.notes) == (False, "birds", example().notes)
+        assert found.split.tolist() == example().split.tolist()
+        assert found.seen.dtype == bool
+        assert found.positive.labels.dtype == np.int32
+        assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+            "annotations.parquet",
+            "labels.csv",
+            "manifest.json",
+        ]
+
+    def test_what_others_read(self, tmp_path: Path) -> None:
+        write_annotations(tmp_path, example(), {})
+        rows = pq.read_table(tmp_path / "annotations.parquet").to_pylist()
+        assert rows[0] == {"path": "a/1.jpg", "positive": [0, 2], "negative": [1], "split": "train"}
+        assert rows[1] == {"path": "b é.jpg", "positive": [], "negative": [], "split": "test"}
+        with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
+            assert list(csv.reader(file)) == [
+                ["label", "synonyms", "id", "seen"],
+                ["cat", "kitty;pussy, cat", "", "1"],
+                ["crane", "", "/m/1", "0"],
+                ["crane", "", "/m/2", "1"],
+            ]
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
+        assert (manifest["kind"], manifest["root"], manifest["complete"]) == ("annotations", "/photos", False)
+
+    @pytest.mark.parametrize("name", ["annotations.parquet", "labels.csv", "manifest.json"])
+    def test_missing_and_damaged(self, tmp_path: Path, name: str) -> None:
+        write_annotations(tmp_path, example(), {})
+        whole = (tmp_path / name).read_bytes()
+        for data in (b"", whole[: len(whole) // 2], b"\xff" * 40):
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(InputError):
+                read_annotations(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(InputError, match="no such file"):
+            read_annotations(tmp_path)
+
+    def test_changed_by_hand(self, tmp_path: Path) -> None:
+        write_annotations(tmp_path, example(), {})
+        path = tmp_path / "labels.csv"
+        path.write_text(path.read_text().replace("/m/2,1", "/m/2,0"))
+        with pytest.raises(InputError, match="fingerprint differs"):
+            read_annotations(tmp_path)
+
+    def test_a_killed_run_leaves_nothing_to_trust(self, tmp_path: Path) -> None:
+        write_annotations(tmp_path, example(), {})
+        (tmp_path / "manifest.json").rename(tmp_path / "unfinished.json")
+        with pytest.raises(InputError, match="unfinished"):
+            read_annotations(tmp_path)
+        write_annotations(tmp_path, example(), {})
+        assert len(read_annotations(tmp_path)) == 4
+
+    def test_other_options_and_other_folders(self, tmp_path: Path) -> None:
+        write_annotations(tmp_path / "a", example(), {"seed": 0})
+        write_annotations(tmp_path / "a", example(), {"seed": 0})
+        with pytest.raises(InputError, match="other options"):
+            write_annotations(tmp_path / "a", example(), {"seed": 1})
+        write_annotations(tmp_path / "a", example(), {"seed": 1}, overwrite=True)
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine/letter.txt").touch()
+        with pytest.raises(InputError, match="letter"):
+            write_annotations(tmp_path / "mine", example(), {}, overwrite=True)
+        (tmp_path / "e").mkdir()
+        (tmp_path / "e/manifest.json").write_text('{"kind": "embeddings"}')
+        with pytest.raises(InputError, match="holds embeddings"):
+            write_annotations(tmp_path / "e", example(), {}, overwrite=True)
