@@ -1,0 +1,1 @@
+"""Scores and annotations → what the published protocols say of them, in tables beside the published figures."""

@@ -1,0 +1,167 @@
+"""Tables of figures, for the terminal and as CSV, JSON and Markdown."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TextIO
+
+#: Text, a count, a share (which people see in percent), or nothing known.
+Cell = str | int | float | None
+#: Makes text from outside safe for where it goes to.
+Escape = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: Its name in CSV and JSON, which stays the same.
+        heading: Its name for people.
+    """
+
+    key: str
+    heading: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns.
+
+    Attributes:
+        title: What it is, with how many of how many images were there.
+        columns: Left to right.
+        rows: As many cells each.
+        notes: What to know before comparing figures.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def write_csv(table: Table, stream: TextIO, escape: Escape) -> None:
+    """Write the keys of the columns and the rows (RFC 4180), shares unrounded; what is not known is empty.
+
+    Args:
+        table: The table; title and notes are left out.
+        stream: Opened with ``newline=""``.
+        escape: Applied to text, against formulas in spreadsheets.
+    """
+    writer = csv.writer(stream)
+    writer.writerow([column.key for column in table.columns])
+    writer.writerows([escape(cell) if isinstance(cell, str) else _known(cell) for cell in row] for row in table.rows)
+
+
+def write_json(tables: Sequence[Table], stream: TextIO) -> None:
+    """Write a list of tables; their rows are objects by the keys of columns, shares unrounded, the unknown null."""
+    value = [
+        {
+            "title": table.title,
+            "rows": [
+                {column.key: _known(cell) for column, cell in zip(table.columns, row, strict=True)}
+                for row in table.rows
+            ],
+            "notes": list(table.notes),
+        }
+        for table in tables
+    ]
+    stream.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_markdown(table: Table, stream: TextIO, escape: Escape) -> None:
+    """Write a table of GitHub's Markdown with its title above and its notes below, without empty columns.
+
+    Args:
+        table: The table.
+        stream: Where to.
+        escape: Applied to all text, against control characters; what Markdown and HTML mean by it is escaped here.
+    """
+
+    def text(cell: Cell) -> str:
+        return _markdown(escape(shown(cell)))
+
+    table = _filled(table)
+    lines = [
+        f"**{text(table.title)}**",
+        "",
+        _line([text(column.heading) for column in table.columns]),
+        _line(["--:" if number else ":--" for number in _numeric(table)]),
+        *(_line([text(cell) for cell in row]) for row in table.rows),
+    ]
+    lines += ["", *(f"- {text(note)}" for note in table.notes)] if table.notes else []
+    stream.write("\n".join(lines) + "\n")
+
+
+def print_table(table: Table, stream: TextIO, escape: Escape) -> None:
+    """Print for people, without empty columns; colour follows the stream.
+
+    Args:
+        table: The table.
+        stream: Where to.
+        escape: Applied to all text, against control characters.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = _filled(table)
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column, number in zip(table.columns, _numeric(table), strict=True):
+        made.add_column(
+            Text(escape(column.heading)),
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
+        )
+    for row in table.rows:
+        made.add_row(*(Text(escape(shown(cell))) for cell in row))
+    console = Console(file=stream, markup=False, emoji=False, highlight=False)
+    # a narrow terminal breaks lines, and shows every figure; rich would cut figures off
+    console.width = max(console.width, console.measure(made, options=console.options.update(width=1000)).maximum)
+    console.print(Text(escape(table.title), "bold"))
+    console.print(made)
+    for note in table.notes:
+        console.print(Text(escape(note), "dim"))
+
+
+def shown(cell: Cell) -> str:
+    """A cell as people read it: shares in percent with one decimal, counts with their thousands apart."""
+    cell = _known(cell)
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{100 * cell:.1f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def _known(cell: Cell) -> Cell:
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _filled(table: Table) -> Table:
+    """Without the columns that nothing is known in."""
+    places = [i for i in range(len(table.columns)) if any(_known(row[i]) is not None for row in table.rows)]
+    rows = tuple(tuple(row[i] for i in places) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[i] for i in places), rows=rows)
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Which columns hold no text."""
+    return [not any(isinstance(row[place], str) for row in table.rows) for place in range(len(table.columns))]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown(text: str) -> str:
+    """Text that stays in its cell and means nothing in Markdown or HTML."""
+    text = " ".join(text.split())
+    for character in "\\`*_[]|<>":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("&", "&amp;")
