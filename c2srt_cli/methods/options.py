@@ -1,0 +1,77 @@
+"""What can be chosen about a method, each with its reason. No torch here: the command line reads these at start."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def choice(default: Any, help: str) -> Any:  # noqa: A002
+    """A field with the reason for its default."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a recogniser is made of."""
+
+    local: Literal["isr", "topk", "max", "mean", "none"] = choice(
+        "isr",
+        "How patches become a label's local feature: an adaptive number (C2SRT, eq. 4-5), a fixed one, all, none.",
+    )
+    alpha: float = choice(0.5, "Mass of a softmax over patches that ISR gathers (C2SRT).")
+    cap: int = choice(32, "Most patches of a 14x14 grid, and the number of topk; scaled to other grids (C2SRT).")
+    transfer: Literal["ist", "none"] = choice(
+        "ist", "Knowledge between labels over the graph (C2SRT, eq. 7-9), or none."
+    )
+    layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
+    heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
+    hidden: int = choice(0, "Width of IST's FFN, 0 for the joint space's; inferred.")
+    dropout: float = choice(0.1, "In IST while training; inferred, from another use of IST.")
+    plain_start: bool = choice(
+        False, "Start IST's last linears as torch does; ours start at zero, so that step 0 is zero-shot exactly."
+    )
+    score: Literal["cosine", "mkt"] = choice(
+        "cosine",
+        "Cosine with the label's text (C2SRT, eq. 10), or MKT's dot products scaled over the labels of an image.",
+    )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What training minimises."""
+
+    loss: Literal["ranking", "sigmoid", "asymmetric"] = choice(
+        "ranking", "Between present and absent labels: the paper's ranking loss, BCE, or ASL (arXiv 2009.14119)."
+    )
+    margin: float = choice(1.0, "Of the ranking loss (C2SRT).")
+    tau: float = choice(
+        10.0,
+        "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert.",
+    )
+    learn_tau: bool = choice(True, "Whether tau learns.")
+    distillation: Literal["l1", "l2", "cosine"] = choice(
+        "l1", "Distance of the global embedding to the frozen one; the norm is inferred from MKT's code."
+    )
+    distillation_weight: float = choice(1.0, "Of that distance, 0 to leave it out; inferred from MKT's code.")
+    negatives: int = choice(
+        64, "Absent labels drawn for a batch beside those present in it, 0 for all: bounds memory with many labels."
+    )
+
+
+@dataclass(frozen=True)
+class Method:
+    """A published method: its parts and losses, and the stages that it trains.
+
+    Attributes:
+        parts: What it is made of.
+        losses: What it minimises.
+        trained: Last stages of the tower that learn.
+    """
+
+    parts: Parts
+    losses: Losses
+    trained: int = 2
+
+    @property
+    def graph(self) -> bool:
+        """Whether it needs a category graph."""
+        return self.parts.transfer == "ist"
