@@ -57,7 +57,8 @@ def linear(
     Returns:
         ``(..., V)``.
     """
-    if not torch.is_grad_enabled() and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16):
+    known = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+    if known and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
         packed = _pack(weight, transposed)
         if packed is not None:
             y: Tensor = torch.ops.mkldnn._linear_pointwise(

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from c2srt_cli.artifacts import atomic_write, read_manifest
+from c2srt_cli.artifacts import atomic_write, fingerprint, read_manifest
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import InputError
 
@@ -233,6 +233,14 @@ class Store:
             parts = [_rows_of(shard(run[0].shard), [row.row for row in run]) for run in runs]
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
             yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
+
+
+def store_fingerprint(store: Store) -> str:
+    """sha256 over what was embedded, how, and the checksums of the shards."""
+    shards = [
+        [number, shard.sha256] for number in shard_numbers(store.folder) if (shard := read_shard(store.folder, number))
+    ]
+    return fingerprint([store.manifest["options"], shards])
 
 
 def _rows_of(tensors: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:

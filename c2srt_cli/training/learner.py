@@ -1,0 +1,241 @@
+"""The weights that learn, the step that moves them, and their state on disk."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.embeddings.store import HEADER, write_tensors
+from c2srt_cli.graph.category_graph import RELATIONS
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.losses import asymmetric_loss, distillation, ranking_loss, sigmoid_loss
+from c2srt_cli.methods.recogniser import Recogniser
+from c2srt_cli.training.config import Config
+
+
+class Labels(NamedTuple):
+    """Labels as a recogniser takes them.
+
+    Attributes:
+        text: Embeddings of T labels that are asked for, then of those they listen to, ``(C, D)``, of norm 1.
+        layers: Who listens to whom, a layer each; none without a graph.
+    """
+
+    text: Tensor
+    layers: tuple[Neighbours, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """All labels of a run.
+
+    Attributes:
+        text: Their embeddings, ``(L, D)``, of norm 1.
+        neighbours: Who listens to whom, or None.
+        hops: Layers of the transfer.
+    """
+
+    text: Tensor
+    neighbours: Neighbours | None
+    hops: int
+
+    def of(self, columns: np.ndarray) -> Labels:
+        """Some labels ``(T,)``, with all that their scores depend on."""
+        targets = torch.from_numpy(columns).to(self.text.device)
+        if self.neighbours is None:
+            return Labels(self.text[targets], ())
+        nodes, layers = self.neighbours.closure(targets, self.hops)
+        return Labels(self.text[nodes], layers)
+
+
+class Learner(nn.Module):
+    """The tail of a backbone and a recogniser.
+
+    Args:
+        backbone: In float32; the parameters from the cut on will learn, in place.
+        config: The run's options.
+        cut: Stage before which the tokens were stored.
+        reduced: Whether products run in bfloat16.
+    """
+
+    def __init__(self, backbone: Backbone, config: Config, cut: int, *, reduced: bool) -> None:
+        super().__init__()
+        self.backbone, self.config, self.cut, self.reduced = backbone, config, cut, reduced
+        self.recogniser = Recogniser(config.parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
+        self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=config.losses.learn_tau)
+        tower = backbone.tower
+        first = tower.depth - config.optimisation.trained
+        backbone.model.requires_grad_(False)
+        self._tail = [
+            (list(stage.parameters()), tower.depth - first - i) for i, stage in enumerate(tower.stages[first:])
+        ]
+        self._tail.append((tower.head_parameters, 0))
+        for parameters, _ in self._tail:
+            for parameter in parameters:
+                parameter.requires_grad_(config.optimisation.trained > 0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything lies."""
+        return self.log_tau.device
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """What a run keeps, by name."""
+        tail = {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if p.requires_grad}
+        return tail | {f"recogniser.{n}": p for n, p in self.recogniser.named_parameters()} | {"log_tau": self.log_tau}
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""
+        o = self.config.optimisation
+        parts = [(parameters, o.lr * o.layer_decay**behind) for parameters, behind in self._tail]
+        parts.append(([*self.recogniser.parameters(), self.log_tau], o.lr_new))
+        return [
+            {"params": chosen, "lr": rate, "weight_decay": o.weight_decay if matrices else 0.0}
+            for parameters, rate in parts
+            for matrices in (True, False)
+            if (chosen := [p for p in parameters if p.requires_grad and (p.ndim > 1) == matrices])
+        ]
+
+    def embed(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """The global embeddings ``(B, D)`` and patches ``(B, P, D)`` of stored tokens."""
+        dtype = next(self.backbone.model.visual.parameters()).dtype
+        moved = Tokens(*(None if t is None else t.to(self.device, dtype) for t in (tokens.x, tokens.local)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+            whole, patches = self.backbone.tail(moved, self.cut)
+        assert whole is not None
+        return whole.float(), patches.float()
+
+    def forward(self, whole: Tensor, patches: Tensor, labels: Labels) -> Tensor:
+        """Scores ``(B, T)`` of the labels that are asked for."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+            scores: Tensor = self.recogniser(whole, patches, labels.text, labels.layers)
+        return scores
+
+    def losses(self, tokens: Tokens, teacher: Tensor, truth: Tensor, labels: Labels) -> dict[str, Tensor]:
+        """What a batch costs.
+
+        Args:
+            tokens: Of B photographs.
+            teacher: Their frozen global embeddings ``(B, D)``.
+            truth: Of the labels that are asked for, ``(B, T)``: 1 present, -1 absent, 0 unknown.
+            labels: These and what they listen to.
+        """
+        own = self.config.losses
+        whole, patches = self.embed(tokens)
+        scores = self.log_tau.exp() * self(whole, patches, labels)
+        if own.loss == "ranking":
+            value = ranking_loss(scores, truth, own.margin)
+        else:
+            value = (sigmoid_loss if own.loss == "sigmoid" else asymmetric_loss)(scores, truth)
+        found: dict[str, Tensor] = {own.loss: value}
+        if own.distillation_weight > 0:
+            found["distillation"] = own.distillation_weight * distillation(
+                whole, teacher.to(self.device), own.distillation
+            )
+        return found
+
+
+class State:
+    """Learner, optimiser and average of the weights: what a checkpoint holds."""
+
+    def __init__(self, learner: Learner, steps: int) -> None:
+        self.learner, self.steps, self.done = learner, steps, 0
+        self.optimizer = torch.optim.AdamW(learner.groups(), betas=(0.9, 0.98))
+        self._peaks = [float(group["lr"]) for group in self.optimizer.param_groups]
+        decays = learner.config.optimisation.ema > 0
+        self.average = {n: p.detach().clone() for n, p in learner.learned().items()} if decays else None
+
+    def update(self, loss: Tensor) -> float:
+        """One step of the optimiser; returns the norm of the gradient, not finite where nothing was moved."""
+        o = self.learner.config.optimisation
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        _mean_over_processes(parameters)
+        norm = float(nn.utils.clip_grad_norm_(parameters, o.clip))
+        if not math.isfinite(norm):
+            return norm
+        rising = max(1, round(o.warmup * self.steps))
+        factor = min(
+            (self.done + 1) / rising,
+            0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0, self.done - rising) / max(1, self.steps - rising))),
+        )
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+        self.optimizer.step()
+        self.done += 1
+        if self.average is not None:
+            rate = min(o.ema, self.done / (self.done + 10))
+            for name, value in self.learner.learned().items():
+                self.average[name].lerp_(value.detach(), 1 - rate)
+        return norm
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the run will keep: the average where there is one, else the last weights."""
+        return self.average or {name: value.detach() for name, value in self.learner.learned().items()}
+
+    def save(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Write a checkpoint, atomically, with ``facts`` beside it."""
+        names = {id(p): n for n, p in self.learner.learned().items()}
+        tensors = {f"model.{n}": p.detach() for n, p in self.learner.learned().items()}
+        for parameter, moments in self.optimizer.state.items():
+            tensors |= {f"optimizer.{names[id(parameter)]}.{key}": value for key, value in moments.items()}
+        if self.average is not None:
+            tensors |= {f"average.{n}": value for n, value in self.average.items()}
+        owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+        write_tensors(path, owned, {"done": self.done, "steps": self.steps, **facts})
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Go on from `save`; returns the facts."""
+        with safe_open(path, "pt") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        load_weights(self.learner, {n.removeprefix("model."): v for n, v in stored.items() if n.startswith("model.")})
+        for name, parameter in self.learner.learned().items():
+            start = f"optimizer.{name}."
+            moments = {n.removeprefix(start): v for n, v in stored.items() if n.startswith(start)}
+            if moments:
+                self.optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
+                }
+            if self.average is not None:
+                self.average[name].copy_(stored[f"average.{name}"])
+        self.done = int(facts["done"])
+        return facts
+
+
+@torch.no_grad()
+def load_weights(learner: Learner, weights: Mapping[str, Tensor]) -> None:
+    """Put a run's weights into a learner."""
+    for name, parameter in learner.learned().items():
+        parameter.copy_(weights[name])
+
+
+def _mean_over_processes(parameters: Sequence[nn.Parameter]) -> None:
+    """Average gradients over the processes of `torchrun`, a parameter without one counting as zero."""
+    if not torch.distributed.is_initialized():
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        torch.distributed.all_reduce(parameter.grad)
+        parameter.grad /= torch.distributed.get_world_size()
+
+
+def sample(truth: np.ndarray, negatives: int, random: np.random.Generator) -> np.ndarray:
+    """Columns of a batch's truth ``(B, C)`` to train on: all that are present somewhere, and some others, ascending."""
+    if negatives == 0:
+        return np.arange(truth.shape[1])
+    present = (truth > 0).any(0)
+    others = np.flatnonzero(~present)
+    drawn = random.choice(others, min(negatives, len(others)), replace=False)
+    return np.sort(np.concatenate([np.flatnonzero(present), drawn]))

@@ -1,0 +1,126 @@
+"""``run/``: everything that ``evaluate`` and ``tag`` need of a training, here or elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from c2srt_cli.artifacts import read_manifest
+from c2srt_cli.backbone.registry import Backbone, load_backbone
+from c2srt_cli.datasets.annotations import read_label_table
+from c2srt_cli.embeddings.store import write_tensors
+from c2srt_cli.embeddings.text import read_text
+from c2srt_cli.errors import InputError
+from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
+from c2srt_cli.labels import LabelSet
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.training.config import Config, read_toml, resolve
+from c2srt_cli.training.learner import Learner, Vocabulary, load_weights
+
+KIND, SCHEMA = "run", 1
+CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (
+    "config.toml",
+    "model.safetensors",
+    "graph.json",
+    "labels.csv",
+    "text.safetensors",
+)
+HISTORY, METRICS, CHECKPOINT = "history.csv", "metrics.json", "checkpoint"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished training.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What it was made from.
+        config: Its options.
+        labels: Its labels.
+        seen: ``(L,)`` bool: the label was trained on.
+        graph: Its graph; None for methods without one.
+        text: Label embeddings ``(L, D)``.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    config: Config
+    labels: LabelSet
+    seen: np.ndarray
+    graph: CategoryGraph | None
+    text: Tensor
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open a finished run.
+
+        Raises:
+            InputError: there is none, it is unfinished, of another layout, or damaged.
+        """
+        manifest = read_manifest(folder, KIND, SCHEMA)
+        given = read_toml(folder / CONFIG)
+        config = resolve(str(given.pop("method")), given)
+        labels, seen = read_label_table(folder / LABELS)
+        text = read_text(folder / TEXT, labels, manifest["options"]["templates"])
+        if text is None:
+            raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
+        graph = read_graph(folder / GRAPH) if (folder / GRAPH).exists() else None
+        return cls(folder, manifest, config, labels, seen, graph, text)
+
+    def learner(self) -> Learner:
+        """The trained weights in their backbone.
+
+        Raises:
+            InputError: the backbone is missing or another one, or the weights are damaged.
+        """
+        options = self.manifest["options"]
+        backbone = load_backbone(options["backbone"])
+        check_backbone(backbone, options, self.folder)
+        learner = Learner(backbone, self.config, options["cut"], reduced=False).eval()
+        try:
+            weights = load_file(self.folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"the weights cannot be read ({error})", where=str(self.folder / WEIGHTS)) from None
+        if weights.keys() != learner.learned().keys():
+            raise InputError("the weights are not those of its config", where=str(self.folder / WEIGHTS))
+        load_weights(learner, weights)
+        return learner
+
+    def vocabulary(self) -> Vocabulary:
+        """All its labels with their graph."""
+        return vocabulary(self.text, self.graph, self.config)
+
+
+def vocabulary(text: Tensor, graph: CategoryGraph | None, config: Config) -> Vocabulary:
+    """Labels' embeddings with who listens to whom."""
+    if graph is None:
+        return Vocabulary(text, None, 0)
+    neighbours = Neighbours.from_graph(graph.edge_index(), graph.edge_attr(), len(text))
+    return Vocabulary(text, neighbours, config.parts.layers)
+
+
+def check_backbone(backbone: Backbone, options: Mapping[str, Any], where: Path) -> None:
+    """Refuse weights that are not those that an artifact was made with.
+
+    Raises:
+        InputError: they are not.
+    """
+    if backbone.weights_sha256 != options["weights_sha256"]:
+        raise InputError(
+            f"was made with other weights of {backbone.id} ({options['weights_sha256'][:12]} there, "
+            f"{backbone.weights_sha256[:12]} here)",
+            where=str(where),
+            hint="make it again, or restore those weights",
+        )
+
+
+def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write ``model.safetensors``."""
+    owned = {name: value.detach().to("cpu", torch.float32).clone().contiguous() for name, value in weights.items()}
+    write_tensors(folder / WEIGHTS, owned, {})

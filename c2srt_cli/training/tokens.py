@@ -1,0 +1,73 @@
+"""Cached tokens joined with annotations, in an order that never needs the whole set in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.embeddings.store import SHARD, Row, Store
+
+#: Shards whose photographs are shuffled together.
+WINDOW = 16
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSet:
+    """The photographs of a split that have tokens.
+
+    Attributes:
+        store: Where the tokens lie.
+        annotations: What is known of the photographs.
+        rows: Their numbers in the annotations, ``(N,)``.
+        entries: Their rows in the store.
+        missing: Paths of the split without tokens.
+    """
+
+    store: Store
+    annotations: Annotations
+    rows: np.ndarray
+    entries: list[Row]
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: Store, annotations: Annotations, split: str) -> "TokenSet":
+        """Join by path."""
+        there = {row.path: row for row in store.rows if row.status == "ok"}
+        split_rows = annotations.rows(split)
+        found = [int(i) for i in split_rows if annotations.paths[i] in there]
+        missing = tuple(annotations.paths[i] for i in split_rows if annotations.paths[i] not in there)
+        entries = [there[annotations.paths[i]] for i in found]
+        return cls(store, annotations, np.array(found, dtype=np.int64), entries, missing)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: np.ndarray) -> "TokenSet":
+        """Some of them."""
+        return TokenSet(
+            self.store, self.annotations, self.rows[places], [self.entries[i] for i in places], self.missing
+        )
+
+    def shuffled(self, random: np.random.Generator) -> np.ndarray:
+        """Places of all photographs in a random order: shards are shuffled, then photographs in windows of shards.
+
+        So a pass reads every shard once, and a small set is shuffled as a whole.
+        """
+        shards = np.array([row.shard for row in self.entries])
+        rank = random.permutation(shards.max(initial=0) + 1)
+        order = np.argsort(rank[shards], kind="stable")
+        window = WINDOW * SHARD
+        return np.concatenate([random.permutation(order[i : i + window]) for i in range(0, len(order), window)])
+
+    def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
+        """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
+
+        Within a batch they stand in the order of the disk.
+        """
+        for start in range(0, len(places), size):
+            batch = sorted(places[start : start + size], key=lambda i: (self.entries[i].shard, self.entries[i].row))
+            ((_, tokens, whole),) = self.store.batches([self.entries[i] for i in batch], size)
+            yield self.rows[batch], tokens, whole

@@ -1,0 +1,195 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from photos import write_photos
+from safetensors.torch import load_file
+from tiny import write_tiny_model
+
+from c2srt_cli.artifacts import read_manifest
+from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
+from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.evaluation.protocol import protocol
+from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.progress import Progress
+from c2srt_cli.training import run as runs
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.learner import sample
+from c2srt_cli.training.run import Run
+from c2srt_cli.training.train import TrainOptions, TrainResult, prepare_training, train
+
+PHOTOS, LABELS, SEEN = 30, 8, 5
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_photos(folder / "photos", PHOTOS)
+    random = np.random.default_rng(0)
+    content = Annotations(
+        folder / "photos",
+        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
+        np.arange(LABELS) < SEEN,
+        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
+        np.array(["train"] * 22 + ["test"] * 8),
+        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
+        Incidence.empty(PHOTOS),
+        complete=True,
+        dataset="table",
+    )
+    write_annotations(folder / "a", content, {})
+    backbone = write_tiny_model(folder / "model")
+    machine = Machine(precision="float32", batch=4, workers=1)
+    wanted = EmbedOptions(
+        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
+    )
+    embed(prepare_embedding(wanted, Progress()), Progress())
+    pairs = [(s, t) for t in range(LABELS) for s in range(LABELS) if s != t and (s + t) % 3]
+    edges = tuple(Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for s, t in pairs)
+    write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
+    return folder
+
+
+def run(inputs: Path, out: Path, method: str = "c2srt", progress: Progress | None = None, **given: Any) -> TrainResult:
+    config = resolve(method, {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3, **given})
+    wanted = TrainOptions(inputs / "e", given.pop("annotations", inputs / "a"), out, config, str(inputs / "graph.json"))
+    return train(prepare_training(wanted, progress or Progress()), progress or Progress())
+
+
+def scores_of(inputs: Path, method: str, folder: Path) -> np.ndarray:
+    """GZSL scores of the test photographs, ``(L, N)``."""
+    known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
+    one = scorer(method, store, known, "default", Progress())
+    files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
+    return files["GZSL"].read(np.arange(LABELS))
+
+
+@pytest.mark.parametrize("method", ["c2srt", "clip-ft", "mkt"])
+def test_a_run_learns_and_scores(method: str, inputs: Path, tmp_path: Path) -> None:
+    result = run(inputs, tmp_path / "run", method)
+    assert result.epochs == 2
+    assert not result.diverged
+    opened = Run.open(tmp_path / "run")
+    assert (opened.config.method, opened.labels.names[0], int(opened.seen.sum())) == (method, "thing 0", SEEN)
+    before = {f"tail.{n}": p for n, p in opened.learner().backbone.model.visual.named_parameters()}
+    after = load_file(tmp_path / "run" / runs.WEIGHTS)
+    untouched = load_file(inputs / "model/open_clip_model.safetensors")
+    moved = [n for n in after if n.startswith("tail.") and not n.endswith("bias")]
+    assert moved
+    for name in moved:
+        assert not torch.equal(after[name], untouched["visual." + name.removeprefix("tail.")]), name
+        torch.testing.assert_close(before[name].detach(), after[name])
+    assert not any("resblocks.0." in name for name in after)  # the first of three blocks is the trunk
+    scores = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
+    assert scores.shape == (LABELS, 8)
+    assert np.isfinite(scores).all()
+
+
+def test_step_0_is_zero_shot(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1)
+    got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
+    np.testing.assert_allclose(got, scores_of(inputs, "zero-shot", tmp_path / "z"), atol=2e-6)
+
+
+def test_plain_start_is_not_zero_shot(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, plain_start=True)
+    got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
+    assert np.abs(got - scores_of(inputs, "zero-shot", tmp_path / "z")).max() > 1e-3
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(ema: float, inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "whole", ema=ema)
+    steps = 0
+
+    def stopped() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps % 2 == 0
+
+    for _ in range(10):
+        try:
+            run(inputs, tmp_path / "parts", ema=ema, progress=Progress(stopped=stopped))
+        except Interrupted:
+            continue
+        break
+    assert steps >= 6  # it was stopped in the middle of epochs
+    assert (tmp_path / "parts" / runs.WEIGHTS).read_bytes() == (tmp_path / "whole" / runs.WEIGHTS).read_bytes()
+
+
+def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "one")
+    known = read_annotations(inputs / "a")
+    random = np.random.default_rng(1)
+    lists = [
+        [*(label for label in known.positive.row(i) if label < SEEN), *(SEEN + np.flatnonzero(random.random(3) < 0.5))]
+        for i in range(PHOTOS)
+    ]
+    write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(lists)), {})
+    assert read_annotations(tmp_path / "a").fingerprint != known.fingerprint
+    config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3})
+    wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "two", config, str(inputs / "graph.json"))
+    train(prepare_training(wanted, Progress()), Progress())
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.GRAPH, runs.METRICS):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_knowledge_comes_from_seen_labels_only(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", epochs=1)
+    graph = Run.open(tmp_path / "run").graph
+    assert graph is not None
+    assert {edge.source for edge in graph.edges} == set(range(SEEN))
+    assert {edge.target for edge in graph.edges} == set(range(LABELS))
+
+
+def test_two_processes_train_together(inputs: Path, tmp_path: Path) -> None:
+    """All their weights agree, and the run is one that one process can open and score."""
+    command = ["train", "-e", inputs / "e", "-a", inputs / "a", "-g", inputs / "graph.json", "--epochs", "1"]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
+            *("-m", "c2srt_cli", *map(str, command), "--batch", "8", "--out", str(tmp_path / "run")),
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert read_manifest(tmp_path / "run", runs.KIND, runs.SCHEMA)
+    assert np.isfinite(scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")).all()
+
+
+def test_divergence_keeps_the_last_good_state(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no number from the first epoch on"):
+        run(inputs, tmp_path / "run", lr=1e30, lr_new=1e30, clip=1e30, warmup=0.0)
+
+
+def test_tokens_behind_the_trained_stages_are_refused(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the tokens enter 1"):
+        run(inputs, tmp_path / "run", trained=3)
+
+
+def test_other_options_are_refused(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", epochs=1)
+    with pytest.raises(InputError, match="made with other options"):
+        run(inputs, tmp_path / "run", epochs=1, alpha=0.9)
+
+
+def test_all_present_labels_and_some_others_are_drawn() -> None:
+    truth = np.array([[1, -1, -1, 0, -1, -1], [-1, -1, 1, -1, -1, -1]], dtype=np.int8)
+    drawn = sample(truth, 2, np.random.default_rng(0))
+    assert {0, 2} < set(drawn.tolist())
+    assert (len(drawn), sorted(drawn)) == (4, drawn.tolist())
+    assert sample(truth, 0, np.random.default_rng(0)).tolist() == list(range(6))
+    assert sample(truth, 99, np.random.default_rng(0)).tolist() == list(range(6))
