@@ -37,6 +37,8 @@ def show_error(error: C2srtError) -> None:
     for problem in error.problems:
         block.append("\n       - ").append(terminal_text(problem))
     hint = error.hint
+    if hint and "--overwrite" in sys.argv and "same command again" in hint:
+        hint += " (without --overwrite, which would discard it)"
     if interrupted and not hint:
         again = [argument for argument in sys.argv[1:] if argument != "--overwrite"]  # it would discard what is done
         hint = f"to continue: {shlex.join(['c2srt', *again])}"

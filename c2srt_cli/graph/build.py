@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # a replay needs neither
 
 #: The model of the paper (C2SRT, section 3.3).
 MODEL = "gpt-4o"
-#: Neighbours by embedding to choose from where unseen labels must keep seen ones.
-CHOICE = 64
 
 #: Embeds labels: ``(L, D)`` with unit rows, and the backbone's name. Embeddings lie above graphs in the house.
 Embed = Callable[[LabelSet], "tuple[Tensor, str]"]
@@ -90,8 +88,12 @@ class Builder:
             known = {label.key for label in self.base.labels}
             new = tuple(label for label in labels if label.key not in known)
             self.labels = LabelSet((*self.base.labels, *new))
-            self.targets = tuple(range(len(known), len(self.labels)))
-            progress.note(f"{len(new):,} labels are new to {options.extend}")
+            self.base, failed = _without_failures(self.base)
+            again = [i for i, name in enumerate(self.base.labels.names) if name in failed]
+            self.targets = (*again, *range(len(known), len(self.labels)))
+            progress.note(
+                f"{len(new):,} labels are new to {options.extend}, {len(again):,} have no complete answer there"
+            )
         else:
             self.labels, self.targets = labels, tuple(range(len(labels)))
         self.seen = seen_labels(options.unseen, self.labels)
@@ -131,10 +133,7 @@ class Builder:
         return conversation
 
     def _recorded(self) -> Recorded:
-        path = replies_path(self.options.out)
-        if self.options.overwrite:
-            path.unlink(missing_ok=True)
-        return Recorded(path, self.model)
+        return Recorded(replies_path(self.options.out), self.model, fresh=self.options.overwrite)
 
     def unfinished(self) -> list[Block]:
         """Blocks that a request is still needed for."""
@@ -171,11 +170,11 @@ class Builder:
         """
         if service is not None and (blocks := self.unfinished()):
             self._ask(blocks, service())
-        graphs = [self._source(name) for name in self.options.sources]
+        graphs = [self._source(name) for name in self.options.sources] if self.targets else []
         wanted = frozenset(self.targets)
         graphs = [replace(g, edges=tuple(e for e in g.edges if e.target in wanted)) for g in graphs]
         failed = {k: v for g in graphs for s in g.provenance["sources"] for k, v in s.get("failed", {}).items()}
-        graph = CategoryGraph.merge(*graphs)
+        graph = CategoryGraph.merge(*graphs) if graphs else CategoryGraph(self.labels, ())
         graph = graph.prune(self.options.neighbours, seen=self.seen, least_seen=self.options.least_seen)
         if self.base is not None:
             graph = CategoryGraph.merge(self.base.over(self.labels), graph)
@@ -214,8 +213,9 @@ class Builder:
             from c2srt_cli.graph.embedding import embedding_graph
 
             text, backbone = self.embedded()
-            k = options.neighbours if self.seen is None else max(options.neighbours, CHOICE)
-            graph = embedding_graph(self.labels, text, k=k)
+            graph = embedding_graph(
+                self.labels, text, k=options.neighbours, seen=self.seen, least_seen=options.least_seen
+            )
             sources = [{**source, "backbone": backbone} for source in graph.provenance["sources"]]
             return replace(graph, provenance={"sources": sources})
         if name == "cooccurrence":
@@ -240,6 +240,7 @@ def build_graph(
         ServiceError: the language model cannot be asked.
         UsageError: the options contradict each other, or another process writes there.
     """
+    check(options)
     with lock(options.out.with_name(f".{options.out.name}.lock")):
         remove_leftovers(options.out)
         return Builder(options, embed, progress).build(service)
@@ -248,6 +249,14 @@ def build_graph(
 def replies_path(out: Path) -> Path:
     """Where the replies of a graph are recorded."""
     return out.with_name(f"{out.name}.replies.jsonl")
+
+
+def _without_failures(graph: CategoryGraph) -> tuple[CategoryGraph, frozenset[str]]:
+    """The graph without its notes of labels that have no complete answer, and the names of these labels."""
+    sources = [source for source in graph.provenance.get("sources") or () if isinstance(source, dict)]
+    failed = frozenset(name for source in sources for name in source.get("failed") or ())
+    kept = [{key: value for key, value in source.items() if key != "failed"} for source in sources]
+    return replace(graph, provenance={**graph.provenance, "sources": kept}), failed
 
 
 def _counts(images: Sequence[frozenset[int]], count: int) -> list[int]:

@@ -117,7 +117,7 @@ class CategoryGraph:
                 pair = edge.source, edge.target
                 if pair not in best or edge.strength > best[pair].strength:
                     best[pair] = edge
-        sources = [source for graph in graphs for source in graph.provenance.get("sources", ())]
+        sources = [source for graph in graphs for source in (graph.provenance.get("sources") or ())]
         return CategoryGraph(first.labels, tuple(best.values()), {"sources": sources})
 
     def over(self, labels: LabelSet) -> "CategoryGraph":

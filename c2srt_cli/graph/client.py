@@ -99,12 +99,15 @@ class Client:
         self.price = price(service.model)
         self._note = note
         self._form = 0
-        self._openai = openai.OpenAI(
-            api_key=service.api_key or "none",  # the client wants one, servers of one's own do not
-            base_url=service.base_url,
-            max_retries=0,  # its own waits could not be interrupted, and would not hold back the other threads
-            timeout=httpx2.Timeout(service.timeout, connect=min(service.timeout, 20.0)),
-        )
+        try:
+            self._openai = openai.OpenAI(
+                api_key=service.api_key or "none",  # the client wants one, servers of one's own do not
+                base_url=service.base_url,
+                max_retries=0,  # its own waits could not be interrupted, and would not hold back the other threads
+                timeout=httpx2.Timeout(service.timeout, connect=min(service.timeout, 20.0)),
+            )
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise UsageError(f"is no address ({error})", where=f"--base-url {service.base_url}") from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -160,9 +163,12 @@ class Client:
             text, reason = choice.message.content, choice.finish_reason
             if not text and choice.message.refusal:
                 text, reason = choice.message.refusal, "refusal"
-            counts = None if usage is None else (int(usage.prompt_tokens), int(usage.completion_tokens))
         except (AttributeError, IndexError, KeyError, TypeError):
             raise ValueError("the reply is not a chat completion") from None
+        try:
+            counts = int(usage.prompt_tokens), int(usage.completion_tokens)
+        except (AttributeError, TypeError, ValueError, OverflowError):  # some servers do not count
+            counts = None
         return self._record(messages, text if isinstance(text, str) else "", reason, counts, served)
 
     def _record(

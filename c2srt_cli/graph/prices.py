@@ -52,4 +52,4 @@ def price(model: str) -> Price | None:
 
 def count_tokens(messages: Messages) -> int:
     """About how many tokens a prompt has: three bytes each, which for lists of ids and labels is on the high side."""
-    return sum(len(message["content"].encode()) for message in messages) // 3
+    return sum(len(message["content"].encode(errors="replace")) for message in messages) // 3

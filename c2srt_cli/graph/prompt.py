@@ -74,6 +74,7 @@ def repair(asked: Messages, reply: str, faults: Mapping[int, str]) -> Messages:
     """
     problems = [f"target {target}: {fault}" for target, fault in faults.items()]
     content = _compact({"problems": problems, "targets": list(faults)})
+    reply = reply.encode(errors="replace").decode()  # half a character cannot be sent back
     return *asked, {"role": "assistant", "content": reply}, {"role": "user", "content": content}
 
 

@@ -45,13 +45,15 @@ class Recorded:
     Args:
         path: The file; made by the first reply that is added.
         model: Replies of this model only; None takes those of the model that answered last.
+        fresh: Take no reply from the file; the first one that is added replaces it.
     """
 
-    def __init__(self, path: Path, model: str | None = None) -> None:
+    def __init__(self, path: Path, model: str | None = None, *, fresh: bool = False) -> None:
         self.path = path
+        self._fresh = fresh
         self._lock = threading.Lock()
         try:
-            data = path.read_bytes()
+            data = b"" if fresh else path.read_bytes()
         except FileNotFoundError:
             data = b""
         except OSError as error:
@@ -84,11 +86,11 @@ class Recorded:
         line = json.dumps(record, ensure_ascii=True, allow_nan=False).encode() + b"\n"
         with self._lock, disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
+            with self.path.open("wb" if self._fresh else "ab") as file:
                 file.write(b"\n" * self._torn + line)
                 file.flush()
                 os.fsync(file.fileno())
-            self._torn = False
+            self._torn = self._fresh = False
             self._replies.setdefault(reply.request, []).append(reply)
 
 

@@ -52,3 +52,14 @@ def test_the_same_text_has_strength_one_and_average_pairs_none() -> None:
 
 def test_one_label_has_no_neighbour() -> None:
     assert embedding_graph(labels(1), torch.ones(1, 4), k=3).edges == ()
+
+
+def test_every_unseen_label_has_its_nearest_seen_ones() -> None:
+    torch.manual_seed(4)
+    text = torch.randn(40, 6)
+    seen = range(5)
+    graph = embedding_graph(labels(40), text, k=3, seen=seen, least_seen=2)
+    unit = torch.nn.functional.normalize(text.double(), dim=-1)
+    for target in range(5, 40):
+        nearest = sorted(seen, key=lambda s: -float(unit[s] @ unit[target]))[:2]
+        assert set(nearest) <= {edge.source for edge in graph.edges if edge.target == target}

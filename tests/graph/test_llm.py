@@ -14,7 +14,7 @@ from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, true_sources
 
 from c2srt_cli.errors import C2srtError, Interrupted, ServiceError, UsageError
 from c2srt_cli.graph import client, shortlist
-from c2srt_cli.graph.build import BuildResult, build_graph, replies_path
+from c2srt_cli.graph.build import Builder, BuildResult, build_graph, replies_path
 from c2srt_cli.graph.category_graph import Edge, read_graph
 from c2srt_cli.graph.client import Service
 from c2srt_cli.graph.options import BuildOptions
@@ -418,3 +418,14 @@ def test_a_replay_of_other_replies_is_refused(server: Server, labels: Path, tmp_
         with pytest.raises(C2srtError, match="none of these replies") as caught:
             build_graph(options, no_embeddings, Progress())
         assert caught.value.exit_code == 3
+
+
+def test_overwrite_keeps_what_is_paid_for_until_something_new_is(server: Server, labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "g.json"
+    build(server, labels, out)
+    paid = replies_path(out).read_bytes()
+    again = Builder(BuildOptions(labels, out, neighbours=100, overwrite=True), no_embeddings, Progress())
+    assert again.estimate().requests > 0
+    assert replies_path(out).read_bytes() == paid
+    build(server, labels, out, overwrite=True)
+    assert len(replies_path(out).read_bytes().splitlines()) == len(paid.splitlines())
