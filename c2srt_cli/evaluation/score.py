@@ -63,6 +63,8 @@ def scorer(method: str, store: Store, annotations: Annotations, templates: str, 
     run = Run.open(folder)
     if [label.key for label in run.labels] != [label.key for label in annotations.labels]:
         raise InputError("the run has other labels than the annotations", where=method)
+    if not np.array_equal(run.seen, annotations.seen):
+        raise InputError("the run was trained with other labels seen than these annotations say", where=method)
     made, own = run.manifest["options"], store.manifest["options"]
     if (made["weights_sha256"], made["pixels"]) != (own["weights_sha256"], own["pixels"]) or own["streams"] == "local":
         raise InputError("the run was trained on other embeddings than these", where=str(store.folder))

@@ -232,10 +232,10 @@ def _mean_over_processes(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def sample(truth: np.ndarray, negatives: int, random: np.random.Generator) -> np.ndarray:
-    """Columns of a batch's truth ``(B, C)`` to train on: all that are present somewhere, and some others, ascending."""
+    """Columns of a batch's truth ``(B, C)`` to train on: all that are present, and some known to be absent, ascending."""
     if negatives == 0:
         return np.arange(truth.shape[1])
     present = (truth > 0).any(0)
-    others = np.flatnonzero(~present)
+    others = np.flatnonzero(~present & (truth < 0).any(0))  # unknown labels teach nothing
     drawn = random.choice(others, min(negatives, len(others)), replace=False)
     return np.sort(np.concatenate([np.flatnonzero(present), drawn]))

@@ -70,7 +70,7 @@ class Run:
         text = read_text(folder / TEXT, labels, manifest["options"]["templates"])
         if text is None:
             raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
-        graph = read_graph(folder / GRAPH) if (folder / GRAPH).exists() else None
+        graph = read_graph(folder / GRAPH) if config.parts.transfer == "ist" else None
         return cls(folder, manifest, config, labels, seen, graph, text)
 
     def learner(self) -> Learner:

@@ -142,6 +142,12 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
             where=str(options.embeddings),
             hint=f"run c2srt embed --for {config.method if config.method != 'clip-ft' else 'c2srt'}",
         )
+    if made["dense"] is not None:
+        raise UsageError(
+            f"the tokens were stored with the local stream {made['dense']}, which no method here trains from",
+            where=str(options.embeddings),
+            hint="run c2srt embed --for c2srt",
+        )
     everything = TokenSet.of(store, annotations, "train")
     if len(everything) == 0:
         raise InputError(
@@ -250,7 +256,7 @@ def _write_inputs(job: TrainJob) -> None:
 
 
 def _discard(out: Path) -> None:
-    for name in (MANIFEST, runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+    for name in (MANIFEST, runs.WEIGHTS, runs.GRAPH, runs.HISTORY, runs.METRICS):
         (out / name).unlink(missing_ok=True)
     for path in (out / runs.CHECKPOINT).glob("*"):
         path.unlink()

@@ -188,6 +188,9 @@ def test_other_options_are_refused(inputs: Path, tmp_path: Path) -> None:
 
 def test_all_present_labels_and_some_others_are_drawn() -> None:
     truth = np.array([[1, -1, -1, 0, -1, -1], [-1, -1, 1, -1, -1, -1]], dtype=np.int8)
+    unknown = np.where(truth == -1, 0, truth)
+    unknown[0, 5] = -1
+    assert sample(unknown, 99, np.random.default_rng(0)).tolist() == [0, 2, 5]
     drawn = sample(truth, 2, np.random.default_rng(0))
     assert {0, 2} < set(drawn.tolist())
     assert (len(drawn), sorted(drawn)) == (4, drawn.tolist())
