@@ -232,7 +232,7 @@ def _mean_over_processes(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def sample(truth: np.ndarray, negatives: int, random: np.random.Generator) -> np.ndarray:
-    """Columns of a batch's truth ``(B, C)`` to train on: all that are present, and some known to be absent, ascending."""
+    """Columns of a batch's truth ``(B, C)`` to train on: all that are present, some known to be absent; ascending."""
     if negatives == 0:
         return np.arange(truth.shape[1])
     present = (truth > 0).any(0)
