@@ -25,6 +25,7 @@ from c2srt_cli.images import load_pixels
 from c2srt_cli.labels import DEFAULT_TEMPLATE, Label, LabelSet
 from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
 from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.average_precision import average_precision
 
 FITS = ("crop", "squash", "pad")
 COCO_TESTS = 3000
@@ -114,27 +115,10 @@ def coco18(folder: Path, *, validation: bool = False) -> TestSet:
     return TestSet([folder / "data" / name for name in names], list(COCO_CLASSES.values()), truth)
 
 
-def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-    """AP of one class, by the expectation over orders of tied scores, so that the order of rows does not matter."""
-    values, inverse = np.unique(-scores, return_inverse=True)
-    total = np.bincount(inverse, minlength=len(values))
-    hits = np.bincount(inverse, weights=truth, minlength=len(values))
-    before, hits_before = np.cumsum(total) - total, np.cumsum(hits) - hits
-    ap = 0.0
-    for n, h, start, found in zip(total, hits, before, hits_before, strict=True):
-        if h == 0:
-            continue
-        # in place j of a tied block of n with h hits, a hit has (h-1)(j-1)/(n-1) others expected before it
-        places = np.arange(n)
-        expected = found + 1 + (places * (h - 1) / (n - 1) if n > 1 else 0)
-        ap += h / n * float((expected / (start + places + 1)).sum())
-    return ap / float(truth.sum())
-
-
 def mean_ap(scores: np.ndarray, truth: np.ndarray) -> float:
     """Mean over the classes that have positives."""
     kept = np.flatnonzero(truth.any(0))
-    return float(np.mean([average_precision(scores[:, i], truth[:, i]) for i in kept]))
+    return float(average_precision(scores[:, kept].T, truth[:, kept].T).mean())
 
 
 @torch.inference_mode()

@@ -1,1 +1,1 @@
-"""Scores → numbers one can act on: calibration here, metrics later. Arrays in, arrays out."""
+"""Scores → numbers one can act on: metrics, their intervals, calibration. Arrays in, numbers out."""

@@ -1,31 +1,10 @@
-"""A narrow CLIP text transformer: composed from a table of token vectors, distilled on whole names."""
+"""A narrow CLIP text transformer: set so that it adds up the vectors of a text's tokens."""
 
 import torch
 from open_clip.model import CLIP
 from torch import Tensor
 
-START, END = 49406, 49407
-CONTEXT = 32
-TEXT_CONFIG = {"context_length": CONTEXT, "vocab_size": 49408, "width": 224, "heads": 7, "layers": 2}
-#: A name inside one of these means what the name alone means.
-TEMPLATES = (
-    "{}",
-    "a photo of a {}.",
-    "a photo of the {}.",
-    "a photo of {}.",
-    "a {}.",
-    "there is a {} in the scene.",
-    "a photo of many {}.",
-    "a bad photo of a {}.",
-    "a close-up photo of a {}.",
-    "a photo of a small {}.",
-    "a photo of a large {}.",
-    "a cropped photo of the {}.",
-    "a good photo of the {}.",
-    "itap of a {}.",
-    "a picture of {}.",
-    "an image of {}.",
-)
+TEXT_CONFIG = {"context_length": 32, "vocab_size": 49408, "width": 224, "heads": 7, "layers": 2}
 
 
 @torch.no_grad()
