@@ -1,5 +1,6 @@
 """What all tests share: a home of their own, and the tiny model."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -29,3 +30,11 @@ def tiny(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     torch.set_num_threads(1)
     yield tiny_model
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Nothing is freed but what nobody refers to any more."""
+    gc.disable()
+    yield
+    gc.enable()

@@ -2,6 +2,7 @@
 
 import hashlib
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,3 +78,8 @@ def file_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def encoding_threads() -> list[str]:
+    """Names of the threads that decode or encode now."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("decode", "forward"))]

@@ -1,6 +1,7 @@
 """The stage behind ``c2srt embed``: photographs → ``embeddings/``, resumable and incremental."""
 
 import shutil
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -207,8 +208,12 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
 def _encode_shards(job: EmbedJob, plan: list[ImageFile], current: dict[str, Row], progress: Progress) -> int:
     """Encode what is planned into shards, and put its rows into ``current``; how many photographs that were."""
     count, total = 0, len(plan)
-    with ShardWriter(job.out, current) as shards:
-        batches = encode(plan, job.encoder, job.pixels, chunk=store.SHARD, workers=job.workers, done=shards.count)
+    with (
+        ShardWriter(job.out, current) as shards,
+        closing(
+            encode(plan, job.encoder, job.pixels, chunk=store.SHARD, workers=job.workers, done=shards.count)
+        ) as batches,
+    ):
         for batch in batches:
             rows = shards.add(batch)
             current.update((row.path, row) for row in rows)
@@ -219,7 +224,6 @@ def _encode_shards(job: EmbedJob, plan: list[ImageFile], current: dict[str, Row]
             if progress.stopped() and count < total:
                 shards.write(complete=False)
                 shards.wait()
-                batches.close()
                 raise Interrupted(f"{count:,} of {total:,} photographs are encoded and saved", where=str(job.out))
     return count
 

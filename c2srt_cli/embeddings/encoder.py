@@ -286,6 +286,9 @@ def encode(
 ) -> Generator[EncodedBatch, None, None]:
     """Encode photographs in order, decoding ahead in threads.
 
+    Close it (`contextlib.closing`): left to the garbage collector, it would join its threads from whichever thread
+    the collector runs in, and wait for ever where that one is just starting or ending another thread.
+
     No batch crosses a multiple of ``chunk`` photographs, so a run that stops and goes on at such a multiple forms the
     same batches as one that never stopped.
 

@@ -77,9 +77,9 @@ class ShardWriter:
         Raises:
             OSError: it cannot be written.
         """
-        if self._last is not None:
-            self._last.result()
-            self._last = None
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,6 @@
 """The part of a score file that a protocol looks at in one setting, in pieces that fit into memory."""
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +10,7 @@ from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation.protocol import Protocol, counted_images, ranked_labels
 from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.threads import WORKERS, pool
 
 #: Bytes of scores in one piece; a worker holds about four times as much.
 PIECE = 32 << 20
@@ -121,7 +120,5 @@ def _some(names: list[str], count: int | None = None) -> list[str]:
 
 def _threaded(piece: Callable[[int], Result], starts: range) -> Iterator[Result]:
     """Results in order, with no more pieces under way than there are threads."""
-    workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="evaluation") as pool:
-        for first in range(0, len(starts), workers):
-            yield from pool.map(piece, starts[first : first + workers])
+    for first in range(0, len(starts), WORKERS):
+        yield from pool().map(piece, starts[first : first + WORKERS])

@@ -1,16 +1,15 @@
 """Intra-category semantic refinement (ISR, C2SRT): per image and label, the patches that speak for the label."""
 
 import math
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from c2srt_cli.threads import pool
 
 #: Rows that one thread orders at a time.
 ROWS = 1024
@@ -106,13 +105,8 @@ def _largest(similarity: Tensor, k: int) -> Tensor:
         kept[start : start + ROWS] = part
 
     starts = range(0, len(rows), ROWS)
-    list(map(fill, starts) if len(starts) == 1 else _threads().map(fill, starts))
+    list(map(fill, starts) if len(starts) == 1 else pool().map(fill, starts))
     return torch.from_numpy(kept).flip(-1).view(*similarity.shape[:-1], k)
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="isr")
 
 
 @contextmanager

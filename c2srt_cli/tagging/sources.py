@@ -1,6 +1,7 @@
 """Where the tagger's images come from: photographs, or embeddings made of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,7 +63,7 @@ class Source(Protocol):
         """What is read, and never to be written to."""
         ...
 
-    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+    def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Embed some of the items, in their order."""
         ...
 
@@ -89,18 +90,19 @@ class PhotoSource:
         """The photographs."""
         return (file.path for file in self._files.values())
 
-    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+    def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Decode ahead, encode in the fixed batch shape."""
         by_name = {item.name: item for item in items}
         files = [self._files[item.name] for item in items]
-        for batch in encode(files, self._encoder, self._pixels, workers=self._workers):
-            failures = {
-                outcome.file.name: FailedImage(outcome.file.name, outcome.error.reason, outcome.error.detail)
-                for outcome in batch.outcomes
-                if outcome.error is not None
-            }
-            these = [by_name[outcome.file.name] for outcome in batch.outcomes]
-            yield SourceBatch(these, failures, batch.global_embedding, batch.patches)
+        with closing(encode(files, self._encoder, self._pixels, workers=self._workers)) as batches:
+            for batch in batches:
+                failures = {
+                    outcome.file.name: FailedImage(outcome.file.name, outcome.error.reason, outcome.error.detail)
+                    for outcome in batch.outcomes
+                    if outcome.error is not None
+                }
+                these = [by_name[outcome.file.name] for outcome in batch.outcomes]
+                yield SourceBatch(these, failures, batch.global_embedding, batch.patches)
 
 
 class EmbeddingSource:
@@ -124,7 +126,7 @@ class EmbeddingSource:
         """The manifest and the payload."""
         return (self._store.folder / MANIFEST, *payload(self._store.folder))
 
-    def batches(self, items: Sequence[Item]) -> Iterator[SourceBatch]:
+    def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Read tokens from the shards and run the tail."""
         encoder = self._encoder
         size = encoder.runtime.batch if encoder.cut.stage < encoder.backbone.tower.depth else READ

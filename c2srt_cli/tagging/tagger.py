@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -124,12 +126,13 @@ def tag_images(
     thresholds = np.array([np.nan if label.threshold is None else label.threshold for label in job.labels])
     text = job.text.to(job.encoder.runtime.device)
     done = 0
-    for batch in job.source.batches(items):
-        yield _tag_batch(job, batch, text, thresholds)
-        done += len(batch.items)
-        progress.advance(done, len(items))
-        if progress.stopped() and done < len(items):
-            raise Interrupted(f"{done:,} of {len(items):,} images of this run are tagged")
+    with closing(job.source.batches(items)) as batches:
+        for batch in batches:
+            yield _tag_batch(job, batch, text, thresholds)
+            done += len(batch.items)
+            progress.advance(done, len(items))
+            if progress.stopped() and done < len(items):
+                raise Interrupted(f"{done:,} of {len(items):,} images of this run are tagged")
 
 
 @torch.inference_mode()
@@ -177,10 +180,10 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progres
     failures = list(job.source.problems)
     count = 0
 
-    def rows() -> Iterator[TaggedImage]:
+    def rows() -> Generator[TaggedImage, None, None]:
         nonlocal count
-        for batch in tag_images(job, job.source.items, progress):
-            for result in batch:
+        with closing(tag_images(job, job.source.items, progress)) as batches:
+            for result in chain.from_iterable(batches):
                 if isinstance(result, FailedImage):
                     failures.append(result)
                 else:
@@ -188,7 +191,8 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progres
                     yield result
 
     try:
-        failures += writer.write(rows(), stream, _context(job, "ext"))
+        with closing(rows()) as results:
+            failures += writer.write(results, stream, _context(job, "ext"))
     except Interrupted as stop:
         raise Interrupted(stop.what, hint="only with --out does a rerun go on where this one stopped") from None
     return TagResult(count, 0, tuple(failures))
@@ -229,8 +233,9 @@ def tag_to_files(
             resumed = len(stamps) - len(remaining)
             if resumed:
                 progress.note(f"resuming: {resumed:,} of {len(stamps):,} images are already tagged")
-            for batch in tag_images(job, remaining, progress):
-                journal.append([(result, stamps[result.path]) for result in batch])
+            with closing(tag_images(job, remaining, progress)) as batches:
+                for batch in batches:
+                    journal.append([(result, stamps[result.path]) for result in batch])
             failures = list(job.source.problems)
 
             def rows() -> Iterator[TaggedImage]:

@@ -14,7 +14,7 @@ import open_clip
 import pyarrow.parquet as pq
 import pytest
 import torch
-from photos import Killed, content, die_at, file_limit, fingerprints, stop_after, write_photos
+from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -495,6 +495,17 @@ class TestResume:
             assert content(job.out) == whole, f"killed at write {number}"
             shutil.rmtree(job.out)
         assert number > 10
+
+    @pytest.mark.usefixtures("no_collection")
+    def test_a_failed_run_leaves_no_thread(
+        self, tiny: str, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Threads left to the garbage collector are joined from anywhere, also from where that waits for ever."""
+        job = prepared(mixed, tmp_path / "e", tiny)
+        monkeypatch.setattr(os, "fsync", die_at(3, os.fsync))
+        with pytest.raises(Killed):
+            embed(job, Progress())
+        assert encoding_threads() == []
 
     def test_overwriting_killed_at_any_write_never_mixes(
         self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from odd_files import make_odd_files
-from photos import Killed, content, die_at, file_limit, fingerprints, stop_after, write_photos
+from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -558,6 +558,13 @@ class TestResume:
         assert len(stream.getvalue().splitlines()) == 3
         assert stopped.value.hint is not None
         assert "--out" in stopped.value.hint
+
+    @pytest.mark.usefixtures("no_collection")
+    def test_a_writer_that_fails_leaves_no_thread(self, small: TagJob) -> None:
+        with pytest.raises(ValueError, match="closed file") as failed:
+            tag_to_stream(small, WRITERS["jsonl"], closed := io.StringIO(), Progress(advance=lambda *_: closed.close()))
+        assert failed.value  # its traceback holds on to every frame
+        assert encoding_threads() == []
 
     def test_two_at_once_are_refused(self, tiny: str, tmp_path: Path, photos: Path, labels: Path) -> None:
         job, out = prepare(photos, labels, tiny), tmp_path / "t.jsonl"
