@@ -19,8 +19,12 @@ class Parts:
     )
     alpha: float = choice(0.5, "Mass of a softmax over patches that ISR gathers (C2SRT).")
     cap: int = choice(32, "Most patches of a 14x14 grid, and the number of topk; scaled to other grids (C2SRT).")
-    transfer: Literal["ist", "none"] = choice(
-        "ist", "Knowledge between labels over the graph (C2SRT, eq. 7-9), or none."
+    transfer: Literal["ist", "scores", "none"] = choice(
+        "ist",
+        "What flows between labels over the graph: features by IST (C2SRT, eq. 7-9), scores (ours), nothing.",
+    )
+    gain: float = choice(
+        1.0, "Of what score transfer adds; it does not learn, as seen labels would teach too small a one."
     )
     layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
     heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
@@ -33,6 +37,11 @@ class Parts:
         "cosine",
         "Cosine with the label's text (C2SRT, eq. 10), or MKT's dot products scaled over the labels of an image.",
     )
+
+    @property
+    def hops(self) -> int:
+        """Edges that knowledge crosses."""
+        return {"ist": self.layers, "scores": 1, "none": 0}[self.transfer]
 
 
 @dataclass(frozen=True)
@@ -74,4 +83,4 @@ class Method:
     @property
     def graph(self) -> bool:
         """Whether it needs a category graph."""
-        return self.parts.transfer == "ist"
+        return self.parts.hops > 0

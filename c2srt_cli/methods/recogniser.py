@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from c2srt_cli.methods.isr import patch_cap, select_patches, select_top
 from c2srt_cli.methods.ist import IST, Neighbours
 from c2srt_cli.methods.options import Parts
+from c2srt_cli.methods.score_transfer import ScoreTransfer
 
 
 class Recogniser(nn.Module):
@@ -41,6 +42,9 @@ class Recogniser(nn.Module):
             if parts.transfer == "ist"
             else None
         )
+        self.score_transfer = (
+            ScoreTransfer(dim, parts.hidden or dim, edge_dim, parts.gain) if parts.transfer == "scores" else None
+        )
 
     def forward(self, whole: Tensor, patches: Tensor, text: Tensor, layers: Sequence[Neighbours] = ()) -> Tensor:
         """Score labels on images.
@@ -49,17 +53,18 @@ class Recogniser(nn.Module):
             whole: Global embeddings ``(B, D)``, of any norm.
             patches: ``(B, P, D)``, of any norm.
             text: Label embeddings ``(C, D)`` of norm 1.
-            layers: For IST, the rows that each layer updates, as `Neighbours.closure` gives them.
+            layers: For a transfer, the rows that each layer updates, as `Neighbours.closure` gives them.
 
         Returns:
-            ``(B, C)`` float32; with IST, of the labels that the last layer updates.
+            ``(B, C)`` float32; with a transfer, of the labels that the last layer updates.
         """
         if self.parts.score == "mkt":
             return self._mkt(whole.float(), patches.float(), text)
         features = self.features(whole, patches, text)
         if self.ist is not None:
             features, _ = self.ist(features, text, layers)
-        return (normalize(features.float(), dim=-1) * text[: features.shape[1]]).sum(-1)
+        scores = (normalize(features.float(), dim=-1) * text[: features.shape[1]]).sum(-1)
+        return scores if self.score_transfer is None else self.score_transfer(scores, text, *layers)
 
     def features(self, whole: Tensor, patches: Tensor, text: Tensor) -> Tensor:
         """Each label's feature of each image, ``(f_L + f_G) / 2`` of unit vectors (C2SRT, eq. 6): ``(B, C, D)``."""

@@ -70,7 +70,7 @@ class Run:
         text = read_text(folder / TEXT, labels, manifest["options"]["templates"])
         if text is None:
             raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
-        graph = read_graph(folder / GRAPH) if config.parts.transfer == "ist" else None
+        graph = read_graph(folder / GRAPH) if config.parts.hops else None
         return cls(folder, manifest, config, labels, seen, graph, text)
 
     def learner(self) -> Learner:
@@ -102,7 +102,7 @@ def vocabulary(text: Tensor, graph: CategoryGraph | None, config: Config) -> Voc
     if graph is None:
         return Vocabulary(text, None, 0)
     neighbours = Neighbours.from_graph(graph.edge_index(), graph.edge_attr(), len(text))
-    return Vocabulary(text, neighbours, config.parts.layers)
+    return Vocabulary(text, neighbours, config.parts.hops)
 
 
 def check_backbone(backbone: Backbone, options: Mapping[str, Any], where: Path) -> None:

@@ -165,7 +165,7 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
     if text is None:
         text = embed_labels(backbone, annotations.labels, templates, progress)
-    graph = _graph(options, annotations, progress) if config.parts.transfer == "ist" else None
+    graph = _graph(options, annotations, progress) if config.parts.hops else None
     device = options.device or made["runtime"]["device"]
     backbone.to(device, torch.float32)
     vocabulary = runs.vocabulary(text, graph, config)
