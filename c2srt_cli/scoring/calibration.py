@@ -1,6 +1,6 @@
 """Scores → probabilities, by the logistic map that a backbone or a run carries in ``calibration.json``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ class Calibration:
     intercept: float
     scoring: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        if not np.isfinite([self.slope, self.intercept]).all() or self.slope <= 0:
+            raise ValueError("slope and intercept must be finite, the slope above 0")
+
     @classmethod
     def read(cls, path: Path) -> "Calibration":
         """Read ``calibration.json``: ``{"method": "logistic", "slope": …, "intercept": …, "scoring": {…}}``.
@@ -36,16 +40,65 @@ class Calibration:
         try:
             if value["method"] != "logistic":
                 raise ValueError(f"unknown method {value['method']!r}")
-            calibration = cls(float(value["slope"]), float(value["intercept"]), dict(value["scoring"]))
+            return cls(float(value["slope"]), float(value["intercept"]), dict(value["scoring"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"is no calibration ({error})", where=str(path)) from None
-        if not np.isfinite([calibration.slope, calibration.intercept]).all() or calibration.slope <= 0:
-            raise InputError(
-                "is no calibration (slope and intercept must be finite, the slope above 0)", where=str(path)
-            )
-        return calibration
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities of scores of any shape, float64 in (0, 1)."""
         log_odds = self.slope * scores.astype(np.float64) + self.intercept
         return np.exp(-np.logaddexp(0.0, -log_odds))
+
+
+@dataclass(frozen=True)
+class RunCalibration:
+    """Probabilities and thresholds of a run's labels: one map for seen labels, one for all others.
+
+    Attributes:
+        seen: Of the labels that the run was trained on.
+        unseen: Of all others, fitted on labels that a training beside the run was not shown.
+        threshold: Probability from which a seen label is given.
+        unseen_threshold: The same for others.
+        thresholds: Seen labels' own, by their keys.
+    """
+
+    seen: Calibration
+    unseen: Calibration
+    threshold: float
+    unseen_threshold: float
+    thresholds: Mapping[str, float]
+
+    @classmethod
+    def read(cls, path: Path) -> "RunCalibration":
+        """Read a run's ``calibration.json``, as `record` gives it.
+
+        Raises:
+            InputError: it is not such a file.
+        """
+        value = read_json(path)
+        try:
+            if value["method"] != "logistic by seen":
+                raise ValueError(f"unknown method {value['method']!r}")
+            maps = [Calibration(float(value[k]["slope"]), float(value[k]["intercept"]), {}) for k in ("seen", "unseen")]
+            own = {str(key): float(threshold) for key, threshold in value["thresholds"].items()}
+            return cls(maps[0], maps[1], float(value["threshold"]), float(value["unseen_threshold"]), own)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"is no calibration of a run ({error})", where=str(path)) from None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        maps = {
+            name: {"slope": one.slope, "intercept": one.intercept}
+            for name, one in (("seen", self.seen), ("unseen", self.unseen))
+        }
+        rest = {"threshold": self.threshold, "unseen_threshold": self.unseen_threshold}
+        return {"method": "logistic by seen", **maps, **rest, "thresholds": dict(self.thresholds)}
+
+    def probability(self, scores: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Probabilities of scores ``(..., L)``, where ``seen`` ``(L,)`` tells which map holds for a label."""
+        return np.where(seen, self.seen.probability(scores), self.unseen.probability(scores))
+
+    def thresholds_of(self, keys: Sequence[str], seen: np.ndarray) -> np.ndarray:
+        """The probability from which each label is given, ``(L,)``."""
+        common = np.where(seen, self.threshold, self.unseen_threshold)
+        return np.array([self.thresholds.get(key, fallback) for key, fallback in zip(keys, common, strict=True)])

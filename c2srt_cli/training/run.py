@@ -20,6 +20,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.scoring.calibration import RunCalibration
 from c2srt_cli.training.config import Config, read_toml, resolve
 from c2srt_cli.training.learner import Learner, Vocabulary, load_weights
 
@@ -31,7 +32,7 @@ CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (
     "labels.csv",
     "text.safetensors",
 )
-HISTORY, METRICS, CHECKPOINT = "history.csv", "metrics.json", "checkpoint"
+HISTORY, METRICS, CALIBRATION, CHECKPOINT = "history.csv", "metrics.json", "calibration.json", "checkpoint"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Run:
         seen: ``(L,)`` bool: the label was trained on.
         graph: Its graph; None for methods without one.
         text: Label embeddings ``(L, D)``.
+        calibration: Of its scores, where there is one.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Run:
     seen: np.ndarray
     graph: CategoryGraph | None
     text: Tensor
+    calibration: RunCalibration | None
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -71,7 +74,8 @@ class Run:
         if text is None:
             raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
         graph = read_graph(folder / GRAPH) if config.parts.hops else None
-        return cls(folder, manifest, config, labels, seen, graph, text)
+        calibration = RunCalibration.read(folder / CALIBRATION) if (folder / CALIBRATION).exists() else None
+        return cls(folder, manifest, config, labels, seen, graph, text, calibration)
 
     def learner(self) -> Learner:
         """The trained weights in their backbone.
