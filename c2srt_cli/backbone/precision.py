@@ -67,7 +67,7 @@ def probe(
     Raises:
         UsageError: there is no such device or precision here.
     """
-    device = _device(device)
+    device = find_device(device)
     before = torch.get_num_threads()
     threads = 1 if device == "cpu" else before  # passes run side by side, one a core
     torch.set_num_threads(threads)
@@ -110,7 +110,12 @@ def _measure(
     return Runtime(device=device, dtype=precision, batch=batch, threads=threads)
 
 
-def _device(asked: str) -> str:
+def find_device(asked: str) -> str:
+    """A device that is here: ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if asked == "auto":
         return next(name for name, there in present.items() if there)

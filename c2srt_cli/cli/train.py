@@ -1,6 +1,7 @@
 """``c2srt train``: tokens, annotations and a graph → a run."""
 
 import inspect
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,11 +56,13 @@ def train(
     given.pop("method", None)
     resolved = resolve(name, given | {key: value for key, value in flags.items() if value is not None})
 
-    from c2srt_cli.training.train import TrainOptions, join_processes, prepare_training
+    from c2srt_cli.progress import Progress
+    from c2srt_cli.training import processes
+    from c2srt_cli.training.train import TrainOptions, prepare_training
     from c2srt_cli.training.train import train as run
 
-    join_processes()
-    with running("training") as progress:
+    processes.join()
+    with running("training") if processes.rank() == 0 else nullcontext(Progress()) as progress:
         job = prepare_training(
             TrainOptions(
                 embeddings=embeddings,
@@ -77,6 +80,8 @@ def train(
             typer.echo(as_toml(resolved), nl=False)
             return
         result = run(job, progress)
+    if processes.rank() > 0:
+        return
     seen = "" if result.seen_map is None else f", best mean AP of seen labels {result.seen_map:.3f}"
     note(f"{result.epochs} epochs, {result.images_per_second:,.0f} photographs a second{seen}")
     note(f"next: c2srt evaluate {out} -e {embeddings} -a {annotations}")

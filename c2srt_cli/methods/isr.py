@@ -31,7 +31,7 @@ class Selection(NamedTuple):
 
 def patch_cap(patches: int, cap_at_196: int = 32) -> int:
     """The most patches to select: 32 of ViT-B/16's 196 (C2SRT), the same share of any other grid, rounded up."""
-    return math.ceil(cap_at_196 * patches / 196)
+    return min(patches, math.ceil(cap_at_196 * patches / 196))
 
 
 def select_patches(similarity: Tensor, *, logit_scale: float, alpha: float = 0.5, cap: int) -> Selection:

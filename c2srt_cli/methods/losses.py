@@ -42,6 +42,18 @@ def ranking_loss(scores: Tensor, truth: Tensor, margin: float = 1.0) -> Tensor:
     return ((weights * scores).sum(-1) + margin * (violated.squeeze(-1) > 0)).mean()
 
 
+def ranking_loss_over_images(scores: Tensor, truth: Tensor, margin: float = 1.0) -> Tensor:
+    """`ranking_loss` turned about: every photograph with a label should score ``margin`` above every one without it.
+
+    That is what average precision looks at, a label at a time. Labels that no photograph of the batch has do not count.
+    Shapes as in `ranking_loss`.
+    """
+    occurs = (truth > 0).any(0)
+    if not occurs.any():
+        return scores.float().sum() * 0.0
+    return ranking_loss(scores.T[occurs].contiguous(), truth.T[occurs].contiguous(), margin)
+
+
 def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
     """Binary cross-entropy of logits, mean over the known entries. Shapes as in `ranking_loss`."""
     loss = binary_cross_entropy_with_logits(scores.float(), (truth > 0).float(), reduction="none")

@@ -52,6 +52,13 @@ class Losses:
         "ranking", "Between present and absent labels: the paper's ranking loss, BCE, or ASL (arXiv 2009.14119)."
     )
     margin: float = choice(1.0, "Of the ranking loss (C2SRT).")
+    over: Literal["labels", "images", "both"] = choice(
+        "labels",
+        "What the ranking loss compares: labels of a photograph (C2SRT), photographs under a label (ours), both.",
+    )
+    bias: float = choice(
+        -6.0, "Added to scores in sigmoid and asymmetric losses, and learns: cosines alone are all above 0 (SigLIP)."
+    )
     tau: float = choice(
         10.0,
         "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert.",

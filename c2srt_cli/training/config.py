@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, fields, replace
@@ -30,6 +31,10 @@ class Optimisation:
     patience: int = choice(0, "Epochs without a better seen mAP there after which to stop; 0 to go on to the end.")
     trained: int = choice(2, "Last stages of the tower that learn (MKT: two).")
     neighbours: int = choice(10, "Most sources of a label in the graph; how many the paper takes is unknown.")
+    calibrate: bool = choice(
+        True,
+        "Train a second time without 15 % of the seen labels, to learn how far scores of unseen ones can be trusted.",
+    )
     seed: int = choice(0, "Of every random number.")
 
 
@@ -59,7 +64,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Options of a file, by name; ``method`` is one of them.
 
     Raises:
-        InputError: it is missing, no TOML, or holds unknown keys or values of the wrong kind, all of which are named.
+        InputError: it is missing, no TOML, or holds unknown keys, all of which are named.
     """
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -69,8 +74,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot be read as TOML ({error})", where=str(path)) from None
     known, found, problems = options(), dict[str, Any](), list[str]()
     for key, entry in value.items():
-        if key == "method":
+        if key == "method" and isinstance(entry, str):
             found[key] = entry
+        elif key == "method":
+            problems.append(f"method = {entry!r}: must be one of {', '.join(METHODS)}")
         elif key in SECTIONS and isinstance(entry, dict):
             for name, own in entry.items():
                 if name not in known or known[name][0] != key:
@@ -81,7 +88,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         else:
             problems.append(f"there is no {key!r}{_meant(key, ['method', *SECTIONS])}")
     if problems:
-        raise InputError("holds options that do not exist", where=str(path), problems=problems)
+        raise InputError("holds what is no option", where=str(path), problems=problems)
     return found
 
 
@@ -93,7 +100,7 @@ def resolve(method: str, given: Mapping[str, Any]) -> Config:
         given: Values of options, by name.
 
     Raises:
-        UsageError: there is no such method, or values are of the wrong kind, all of which are named.
+        UsageError: there is no such method, or values are of the wrong kind or out of range, all of which are named.
     """
     if method not in METHODS:
         raise UsageError(
@@ -104,45 +111,70 @@ def resolve(method: str, given: Mapping[str, Any]) -> Config:
     problems = []
     for name, value in given.items():
         section, _, kind = known[name]
-        if get_origin(kind) is Literal:
-            good = value in get_args(kind)
-        else:
-            good = type(value) is kind or (kind is float and type(value) is int)
-        if not good:
-            wanted = " or ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else kind.__name__
-            problems.append(f"{name} = {value!r}: must be {wanted}")
-        sections[section][name] = float(value) if good and kind is float else value
-    if problems:
-        raise UsageError("options have values that they cannot have", problems=problems)
+        try:
+            sections[section][name] = _value(value, kind)
+        except ValueError as error:
+            problems.append(f"{name} = {value!r}: must be {error}")
     config = Config(
         method,
         replace(own.parts, **sections["parts"]),
         replace(own.losses, **sections["losses"]),
         replace(Optimisation(trained=own.trained), **sections["optimisation"]),
     )
-    _check(config)
+    problems += _out_of_range(config)
+    if problems:
+        raise UsageError("options have values that they cannot have", problems=problems)
     return config
 
 
-def _check(config: Config) -> None:
-    o, p = config.optimisation, config.parts
+def _value(value: Any, kind: Any) -> Any:
+    """The value as that kind; a ValueError says what it must be."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(" or ".join(map(str, get_args(kind))))
+        return value
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise ValueError(kind.__name__)
+    try:
+        if not math.isfinite(value):
+            raise ValueError("finite")
+    except OverflowError:  # an int that no float holds
+        raise ValueError("smaller") from None
+    return kind(value)
+
+
+def _out_of_range(config: Config) -> list[str]:
+    o, p, losses = config.optimisation, config.parts, config.losses
     rules = {
         "alpha must be in (0, 1]": 0 < p.alpha <= 1,
         "cap must be at least 1": p.cap >= 1,
+        "gain must not be negative": p.gain >= 0,
         "layers must be at least 1": p.layers >= 1,
         "heads must be at least 1": p.heads >= 1,
+        "hidden must not be negative": p.hidden >= 0,
+        "hidden must be a multiple of heads": p.transfer != "ist" or p.heads < 1 or p.hidden % p.heads == 0,
         "dropout must be in [0, 1)": 0 <= p.dropout < 1,
+        "score = 'mkt' must have transfer = 'none'": p.score != "mkt" or p.transfer == "none",
+        "margin must not be negative": losses.margin >= 0,
+        "tau must be above 0": losses.tau > 0,
+        "distillation_weight must not be negative": losses.distillation_weight >= 0,
+        "negatives must not be negative": losses.negatives >= 0,
         "epochs must be at least 1": o.epochs >= 1,
         "batch must be at least 1": o.batch >= 1,
         "lr and lr_new must be above 0": o.lr > 0 and o.lr_new > 0,
+        "layer_decay must be in (0, 1]": 0 < o.layer_decay <= 1,
+        "weight_decay must not be negative": o.weight_decay >= 0,
+        "warmup must be in [0, 1]": 0 <= o.warmup <= 1,
+        "clip must be above 0": o.clip > 0,
         "ema must be in [0, 1)": 0 <= o.ema < 1,
         "validation must be in [0, 0.9]": 0 <= o.validation <= 0.9,
+        "patience must not be negative": o.patience >= 0,
+        "patience must be 0 where validation is 0": o.patience <= 0 or o.validation > 0,
         "trained must not be negative": o.trained >= 0,
-        "tau must be above 0": config.losses.tau > 0,
-        "negatives must not be negative": config.losses.negatives >= 0,
+        "neighbours must be at least 1": o.neighbours >= 1,
+        "seed must be in [0, 2^63)": 0 <= o.seed < 2**63,
     }
-    if problems := [rule for rule, holds in rules.items() if not holds]:
-        raise UsageError("options have values that they cannot have", problems=problems)
+    return [rule for rule, holds in rules.items() if not holds]
 
 
 def as_toml(config: Config) -> str:

@@ -2,24 +2,27 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.store import HEADER, write_tensors
+from c2srt_cli.errors import InputError
 from c2srt_cli.graph.category_graph import RELATIONS
 from c2srt_cli.methods.ist import Neighbours
-from c2srt_cli.methods.losses import asymmetric_loss, distillation, ranking_loss, sigmoid_loss
+from c2srt_cli.methods.losses import asymmetric_loss, distillation, ranking_loss, ranking_loss_over_images, sigmoid_loss
 from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.training.config import Config
+from c2srt_cli.training.processes import mean_gradients
 
 
 class Labels(NamedTuple):
@@ -28,10 +31,12 @@ class Labels(NamedTuple):
     Attributes:
         text: Embeddings of T labels that are asked for, then of those they listen to, ``(C, D)``, of norm 1.
         layers: Who listens to whom, a layer each; none without a graph.
+        nodes: Ids of the labels, ``(C,)``.
     """
 
     text: Tensor
     layers: tuple[Neighbours, ...]
+    nodes: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +57,9 @@ class Vocabulary:
         """Some labels ``(T,)``, with all that their scores depend on."""
         targets = torch.from_numpy(columns).to(self.text.device)
         if self.neighbours is None:
-            return Labels(self.text[targets], ())
+            return Labels(self.text[targets], (), targets)
         nodes, layers = self.neighbours.closure(targets, self.hops)
-        return Labels(self.text[nodes], layers)
+        return Labels(self.text[nodes], layers, nodes)
 
 
 class Learner(nn.Module):
@@ -72,6 +77,7 @@ class Learner(nn.Module):
         self.backbone, self.config, self.cut, self.reduced = backbone, config, cut, reduced
         self.recogniser = Recogniser(config.parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
         self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=config.losses.learn_tau)
+        self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss != "ranking")
         tower = backbone.tower
         first = tower.depth - config.optimisation.trained
         backbone.model.requires_grad_(False)
@@ -91,13 +97,20 @@ class Learner(nn.Module):
     def learned(self) -> dict[str, nn.Parameter]:
         """What a run keeps, by name."""
         tail = {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if p.requires_grad}
-        return tail | {f"recogniser.{n}": p for n, p in self.recogniser.named_parameters()} | {"log_tau": self.log_tau}
+        return (
+            tail
+            | {f"recogniser.{n}": p for n, p in self.recogniser.named_parameters()}
+            | {
+                "log_tau": self.log_tau,
+                "bias": self.bias,
+            }
+        )
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""
         o = self.config.optimisation
         parts = [(parameters, o.lr * o.layer_decay**behind) for parameters, behind in self._tail]
-        parts.append(([*self.recogniser.parameters(), self.log_tau], o.lr_new))
+        parts.append(([*self.recogniser.parameters(), self.log_tau, self.bias], o.lr_new))
         return [
             {"params": chosen, "lr": rate, "weight_decay": o.weight_decay if matrices else 0.0}
             for parameters, rate in parts
@@ -133,10 +146,15 @@ class Learner(nn.Module):
         whole, patches = self.embed(tokens)
         scores = self.log_tau.exp() * self(whole, patches, labels)
         if own.loss == "ranking":
-            value = ranking_loss(scores, truth, own.margin)
+            ways = {"labels": ranking_loss, "images": ranking_loss_over_images}
+            found = {
+                f"over_{way}": loss(scores, truth, own.margin)
+                for way, loss in ways.items()
+                if own.over in (way, "both")
+            }
         else:
-            value = (sigmoid_loss if own.loss == "sigmoid" else asymmetric_loss)(scores, truth)
-        found: dict[str, Tensor] = {own.loss: value}
+            loss = sigmoid_loss if own.loss == "sigmoid" else asymmetric_loss
+            found = {own.loss: loss(scores + self.bias, truth)}
         if own.distillation_weight > 0:
             found["distillation"] = own.distillation_weight * distillation(
                 whole, teacher.to(self.device), own.distillation
@@ -160,7 +178,7 @@ class State:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        _mean_over_processes(parameters)
+        mean_gradients(parameters)
         norm = float(nn.utils.clip_grad_norm_(parameters, o.clip))
         if not math.isfinite(norm):
             return norm
@@ -179,6 +197,10 @@ class State:
                 self.average[name].lerp_(value.detach(), 1 - rate)
         return norm
 
+    def is_finite(self) -> bool:
+        """Whether every weight is a number still: a step of finite gradients may have left that range."""
+        return all(bool(p.isfinite().all()) for p in self.learner.learned().values())
+
     def weights(self) -> dict[str, Tensor]:
         """What the run will keep: the average where there is one, else the last weights."""
         return self.average or {name: value.detach() for name, value in self.learner.learned().items()}
@@ -195,7 +217,19 @@ class State:
         write_tensors(path, owned, {"done": self.done, "steps": self.steps, **facts})
 
     def load(self, path: Path) -> dict[str, Any]:
-        """Go on from `save`; returns the facts."""
+        """Go on from `save`; returns the facts.
+
+        Raises:
+            InputError: the file is damaged, or of other weights.
+        """
+        try:
+            return self._load(path)
+        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"the checkpoint cannot be read ({error})", where=str(path), hint="give --overwrite to start again"
+            ) from None
+
+    def _load(self, path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
@@ -212,23 +246,20 @@ class State:
         self.done = int(facts["done"])
         return facts
 
+    def save_weights(self, path: Path) -> None:
+        """Write what the run would keep if it ended now."""
+        write_tensors(path, {name: value.cpu().clone().contiguous() for name, value in self.weights().items()}, {})
+
+    def load_weights(self, path: Path) -> None:
+        """Put what `save_weights` wrote into the learner."""
+        load_weights(self.learner, load_file(path))
+
 
 @torch.no_grad()
 def load_weights(learner: Learner, weights: Mapping[str, Tensor]) -> None:
     """Put a run's weights into a learner."""
     for name, parameter in learner.learned().items():
         parameter.copy_(weights[name])
-
-
-def _mean_over_processes(parameters: Sequence[nn.Parameter]) -> None:
-    """Average gradients over the processes of `torchrun`, a parameter without one counting as zero."""
-    if not torch.distributed.is_initialized():
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        torch.distributed.all_reduce(parameter.grad)
-        parameter.grad /= torch.distributed.get_world_size()
 
 
 def sample(truth: np.ndarray, negatives: int, random: np.random.Generator) -> np.ndarray:

@@ -1,18 +1,13 @@
 """The stage behind ``c2srt train``: cached tokens, annotations and a graph → ``run/``, resumable to the bit."""
 
-import csv
-import io
-import math
-import os
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import Tensor
 
 from c2srt_cli.artifacts import (
     LOCK,
@@ -21,29 +16,30 @@ from c2srt_cli.artifacts import (
     atomic_write,
     check_same,
     disk_errors,
+    fingerprint,
     lock,
     manifest,
     peek_manifest,
     remove_leftovers,
     write_json,
 )
+from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.datasets.annotations import Annotations, read_annotations, write_label_table
 from c2srt_cli.embeddings import store as stores
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text
-from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
 from c2srt_cli.labels import read_templates
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training import run as runs
+from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
-from c2srt_cli.training.learner import Learner, State, Vocabulary, load_weights, sample
+from c2srt_cli.training.learner import Vocabulary
+from c2srt_cli.training.loop import Learned, Lesson, learn
+from c2srt_cli.training.processes import any_of, own_device, rank, world
 from c2srt_cli.training.tokens import TokenSet
-
-#: Minutes from one checkpoint to the next inside an epoch.
-MINUTES = 10.0
 
 
 @dataclass(frozen=True)
@@ -159,14 +155,28 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         progress.note(
             f"{len(everything.missing):,} training photographs have no tokens, such as {everything.missing[0]}"
         )
+    parts = config.parts
+    if parts.transfer == "ist" and (parts.hidden or backbone.dim) % parts.heads:
+        raise UsageError(
+            f"a hidden width of {parts.hidden or backbone.dim} cannot be divided by {parts.heads} heads",
+            where=f"--heads {parts.heads}",
+        )
+    if config.optimisation.trained == 0 and parts.transfer == "none":
+        raise UsageError(
+            "nothing would learn", where="--trained 0", hint="let stages of the tower learn, or a transfer"
+        )
+    if config.optimisation.batch < world():
+        raise UsageError(f"a batch must have a photograph for each of {world()} processes", where="--batch")
     random = np.random.default_rng(0)  # the same photographs are watched whatever the seed of the run
     watched = random.permutation(len(everything)) < round(config.optimisation.validation * len(everything))
+    if watched.all():
+        raise UsageError(f"{len(everything)} photographs are too few to watch some", hint="lower --validation")
     templates = read_templates(options.templates)
     text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
     if text is None:
         text = embed_labels(backbone, annotations.labels, templates, progress)
     graph = _graph(options, annotations, progress) if config.parts.hops else None
-    device = options.device or made["runtime"]["device"]
+    device = own_device(find_device(options.device or made["runtime"]["device"]))
     backbone.to(device, torch.float32)
     vocabulary = runs.vocabulary(text, graph, config)
     if vocabulary.neighbours is not None:
@@ -184,12 +194,14 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         options={
             **{name: made[name] for name in kept},
             "templates": list(templates),
-            "config": as_toml(config),
+            **asdict(config),
+            "processes": world(),
             "bfloat16": made["runtime"]["dtype"] == "bfloat16",
             "device": device,
         },
         inputs={
             "annotations": annotations.fingerprint,
+            "photographs": fingerprint([[row.path, row.sha256] for row in everything.entries]),
             "embeddings": stores.store_fingerprint(store),
             **({"graph": graph.fingerprint} if graph else {}),
         },
@@ -223,27 +235,40 @@ def train(job: TrainJob, progress: Progress) -> TrainResult:
         Interrupted: the user stopped it; a rerun goes on from there.
         UsageError: another process is writing there.
     """
-    if _rank() > 0:  # the first process writes
+    if rank() > 0:  # the first process writes
+        if any_of(False, torch.device(job.options["device"])):
+            sys.exit(UsageError.exit_code)  # the first process says why
         return _learn(job, progress)
     with lock(job.out / LOCK), disk_errors(job.out):
-        remove_leftovers(job.out)
         made = manifest(runs.KIND, runs.SCHEMA, job.options, job.inputs)
-        previous = peek_manifest(job.out)
-        if previous is None and job.out.is_dir() and any(not path.name.startswith(".") for path in job.out.iterdir()):
-            raise InputError("the folder is not empty and holds no run", where=str(job.out), hint="name another --out")
-        if previous is not None and previous["kind"] != runs.KIND:
-            raise InputError(f"holds {previous['kind']}, no run", where=str(job.out), hint="name another --out")
-        if previous is not None and not job.overwrite:
-            check_same(job.out, {**previous["options"], **previous["inputs"]}, {**made["options"], **made["inputs"]})
-        if job.overwrite:
-            _discard(job.out)
-        write_json(job.out / UNFINISHED, made)
-        (job.out / MANIFEST).unlink(missing_ok=True)
-        _write_inputs(job)
+        try:
+            _begin(job, made)
+        except BaseException:
+            any_of(True, torch.device(job.options["device"]))
+            raise
+        any_of(False, torch.device(job.options["device"]))
         result = _learn(job, progress)
         write_json(job.out / MANIFEST, made)
         (job.out / UNFINISHED).unlink()
     return result
+
+
+def _begin(job: TrainJob, made: dict[str, Any]) -> None:
+    """Check what is in the folder, and write down what the run is to be."""
+    out = job.out
+    remove_leftovers(out)
+    previous = peek_manifest(out)
+    if previous is None and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise InputError("the folder is not empty and holds no run", where=str(out), hint="name another --out")
+    if previous is not None and previous["kind"] != runs.KIND:
+        raise InputError(f"holds {previous['kind']}, no run", where=str(out), hint="name another --out")
+    if previous is not None and not job.overwrite:
+        check_same(out, {**previous["options"], **previous["inputs"]}, {**made["options"], **made["inputs"]})
+    if job.overwrite:
+        _discard(out)
+    write_json(out / UNFINISHED, made)
+    (out / MANIFEST).unlink(missing_ok=True)
+    _write_inputs(job)
 
 
 def _write_inputs(job: TrainJob) -> None:
@@ -256,150 +281,55 @@ def _write_inputs(job: TrainJob) -> None:
 
 
 def _discard(out: Path) -> None:
-    for name in (MANIFEST, runs.WEIGHTS, runs.GRAPH, runs.HISTORY, runs.METRICS):
+    for name in (MANIFEST, runs.WEIGHTS, runs.GRAPH, runs.HISTORY, runs.METRICS, runs.CALIBRATION):
         (out / name).unlink(missing_ok=True)
-    for path in (out / runs.CHECKPOINT).glob("*"):
+    for path in (out / runs.CHECKPOINT).rglob("*.safetensors"):
         path.unlink()
 
 
+def lesson_of(job: TrainJob) -> Lesson:
+    """What the run learns from: the annotations of its seen labels."""
+    return Lesson(
+        annotations=job.annotations,
+        train=job.train,
+        watched=job.watched,
+        labels=np.flatnonzero(job.annotations.seen),
+        vocabulary=job.vocabulary,
+        cut=int(job.options["cut"]),
+        reduced=job.options["bfloat16"],
+        checkpoint=job.out / runs.CHECKPOINT,
+    )
+
+
 def _learn(job: TrainJob, progress: Progress) -> TrainResult:
-    """The loop. Random numbers depend on the seed, the epoch and the step alone."""
-    config, o = job.config, job.config.optimisation
-    torch.manual_seed(o.seed)
-    learner = Learner(job.backbone, config, int(job.options["cut"]), reduced=job.options["bfloat16"])
-    learner.to(job.options["device"])
-    learner.backbone.model.eval()  # batch norms keep their statistics
-    size = o.batch // _world() * _world()
-    steps = max(1, math.ceil(len(job.train) / size))
-    state = State(learner, o.epochs * steps)
-    checkpoint = job.out / runs.CHECKPOINT / "state.safetensors"
-    history: list[dict[str, Any]] = []
-    best: dict[str, Any] = {"epoch": 0, "map": -1.0}
-    if checkpoint.exists() and not job.overwrite:
-        facts = state.load(checkpoint)
-        history, best = facts["history"], facts["best"]
-        progress.note(f"going on after {state.done:,} of {state.steps:,} steps")
-    seen = np.flatnonzero(job.annotations.seen)
-    began, done_before, saved = time.monotonic(), state.done, time.monotonic()
-    diverged = False
-
-    def save() -> None:
-        if _rank() == 0:
-            state.save(checkpoint, {"history": history, "best": best})
-
-    while state.done < state.steps and not diverged and not _impatient(best, len(history), o.patience):
-        epoch, first = divmod(state.done, steps)
-        order = job.train.shuffled(np.random.default_rng((o.seed, epoch)))
-        sums: dict[str, float] = {}
-        for photographs, tokens, teacher in _own_share(job.train, order[first * size :], size):
-            random = np.random.default_rng((o.seed, state.done, _rank()))
-            torch.manual_seed(int(random.integers(2**62)))
-            truth = job.annotations.truth(photographs, seen)
-            columns = sample(truth, config.losses.negatives, random)
-            labels = job.vocabulary.of(seen[columns])
-            found = learner.train().losses(
-                tokens, teacher, torch.from_numpy(truth[:, columns]).to(learner.device), labels
-            )
-            norm = state.update(torch.stack(list(found.values())).sum())
-            if not math.isfinite(norm):
-                diverged = True
-                break
-            for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
-            progress.advance(state.done, state.steps)
-            if progress.stopped():
-                save()
-                raise Interrupted(f"{state.done:,} of {state.steps:,} steps are done and saved", where=str(job.out))
-            if time.monotonic() - saved > 60 * MINUTES and state.done % steps:
-                save()
-                saved = time.monotonic()
-        if diverged:
-            break
-        row: dict[str, Any] = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in sums.items()}}
-        row["tau"] = round(float(learner.log_tau.detach().exp()), 4)
-        if len(job.watched):
-            row["seen_map"] = round(_watched_map(job, learner, state, seen), 6)
-            if row["seen_map"] > best["map"]:
-                best = {"epoch": epoch + 1, "map": row["seen_map"]}
-        history.append(row)
-        progress.note("   ".join(f"{name} {value}" for name, value in row.items()))
-        save()
-        saved = time.monotonic()
-    if diverged:
-        progress.note(f"the loss is no number any more after {state.done:,} steps: the last good state is kept")
-        if not checkpoint.exists():
-            raise UsageError("the loss is no number from the first epoch on", hint="lower --lr and --lr-new")
-        state.load(checkpoint)
-    rate = (state.done - done_before) * size / max(time.monotonic() - began, 1e-9)
-    if _rank() == 0:
-        runs.write_weights(job.out, state.weights())
-        _write_history(job.out / runs.HISTORY, history)
-        write_json(
-            job.out / runs.METRICS,
-            {
-                "epochs": len(history),
-                "best": best,
-                "diverged": diverged,
-                "train": len(job.train),
-                "watched": len(job.watched),
-            },
-        )
-    return TrainResult(len(history), best["map"] if len(job.watched) else None, rate, diverged)
+    lesson = lesson_of(job)
+    learned = learn(lesson, job.backbone, job.config, progress)
+    if rank() == 0:
+        _write_result(job, learned)
+    hidden = pseudo_unseen(lesson, job.config.optimisation.seed)
+    if (
+        job.config.optimisation.calibrate
+        and not learned.diverged
+        and job.config.parts.score == "cosine"
+        and len(hidden)
+    ):
+        backbone = load_backbone(job.options["backbone"])
+        backbone.to(job.options["device"], torch.float32)
+        calibration = calibrate(learned.learner, lesson, hidden, backbone, job.config, progress)
+        if rank() == 0:
+            write_json(job.out / runs.CALIBRATION, calibration.record())
+    return TrainResult(
+        epochs=len(learned.history),
+        seen_map=learned.best["map"] if len(job.watched) else None,
+        images_per_second=learned.images_per_second,
+        diverged=learned.diverged,
+    )
 
 
-def _own_share(tokens: TokenSet, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Any, Tensor]]:
-    """The batches of this process: all processes together see each batch of ``size`` once."""
-    if _world() == 1:
-        yield from tokens.batches(order, size)
-        return
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
-        share = batch[_rank() :: _world()]
-        yield from tokens.batches(share if len(share) else batch[:1], size)
-
-
-@torch.inference_mode()
-def _watched_map(job: TrainJob, learner: Learner, state: State, seen: np.ndarray) -> float:
-    """Mean AP of the seen labels that occur among the watched photographs."""
-    own = {name: value.detach().clone() for name, value in learner.learned().items()}
-    load_weights(learner, state.weights())
-    labels, scores, photographs = job.vocabulary.of(seen), [], []
-    for numbers, tokens, _ in job.watched.batches(np.arange(len(job.watched)), 64):
-        scores.append(learner.eval()(*learner.embed(tokens), labels).float().cpu().numpy())
-        photographs.append(numbers)
-    load_weights(learner, own)
-    truth = job.annotations.truth(np.concatenate(photographs), seen)
-    present = (truth > 0).any(0)
-    if not present.any():
-        return 0.0
-    return float(average_precision(np.concatenate(scores)[:, present].T, truth[:, present].T).mean())
-
-
-def _impatient(best: dict[str, Any], epochs: int, patience: int) -> bool:
-    return bool(patience and best["epoch"] and epochs - best["epoch"] >= patience)
-
-
-def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]) if history else ["epoch"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
-def join_processes() -> None:
-    """Join the processes of `torchrun`, where this is one of them."""
-    if "RANK" in os.environ and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-
-
-def _rank() -> int:
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-
-
-def _world() -> int:
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-__all__ = ["TrainJob", "TrainOptions", "TrainResult", "join_processes", "prepare_training", "train"]
+def _write_result(job: TrainJob, learned: Learned) -> None:
+    weights = {name: value.detach() for name, value in learned.learner.learned().items()}
+    runs.write_weights(job.out, weights)
+    with atomic_write(job.out / runs.HISTORY) as temporary:
+        pd.DataFrame(learned.history).to_csv(temporary, index=False, lineterminator="\n")
+    facts = {"epochs": len(learned.history), "best": learned.best, "diverged": learned.diverged}
+    write_json(job.out / runs.METRICS, facts | {"train": len(job.train), "watched": len(job.watched)})

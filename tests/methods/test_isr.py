@@ -36,6 +36,10 @@ def test_the_cap_is_the_published_32_of_196_and_the_same_share_elsewhere() -> No
     assert [patch_cap(196), patch_cap(49), patch_cap(256), patch_cap(1), patch_cap(6)] == [32, 8, 42, 1, 1]
 
 
+def test_a_cap_beyond_the_grid_takes_every_patch() -> None:
+    assert [patch_cap(p, 500) for p in (1, 49, 196)] == [1, 49, 196]
+
+
 @pytest.mark.parametrize(("scale", "alpha"), [(100.0, 0.5), (10.0, 0.5), (100.0, 0.9), (1.0, 0.1)])
 @pytest.mark.parametrize("grad", [False, True], ids=["numpy partition", "topk"])
 def test_selection_equals_a_full_sort(scale: float, alpha: float, grad: bool) -> None:

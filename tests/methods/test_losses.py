@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from c2srt_cli.methods.losses import DISTILLATIONS, asymmetric_loss, distillation, ranking_loss, sigmoid_loss
+from c2srt_cli.methods.losses import (
+    DISTILLATIONS,
+    asymmetric_loss,
+    distillation,
+    ranking_loss,
+    ranking_loss_over_images,
+    sigmoid_loss,
+)
 
 
 def naive_ranking(scores: Tensor, truth: Tensor, margin: float = 1.0) -> Tensor:
@@ -45,6 +52,19 @@ def test_ranking_loss_and_its_gradient_equal_the_published_form(scale: float, ma
     torch.testing.assert_close(gradient, wanted_gradient, atol=1e-7, rtol=1e-5)
     assert not gradient[truth == 0].any()
     assert not gradient[:3].any()  # all present, all absent, all unknown
+
+
+@pytest.mark.parametrize("margin", [1.0, 0.2])
+def test_ranking_of_photographs_under_a_label(margin: float) -> None:
+    scores, truth = rows(3, 9, 12, 1.0)
+    truth[:, 4] = -1  # a label that no photograph has
+    has = [c for c in range(12) if (truth[:, c] > 0).any()]
+    got, gradient = value_and_gradient(lambda s: ranking_loss_over_images(s, truth, margin), scores)
+    per_label = [naive_ranking(scores[None, :, c], truth[None, :, c], margin) for c in has]
+    torch.testing.assert_close(got, torch.stack(per_label).mean())
+    assert not gradient[:, 4].any()
+    value, gradient = value_and_gradient(lambda s: ranking_loss_over_images(s, torch.full_like(truth, -1)), scores)
+    assert (float(value), bool(gradient.any())) == (0.0, False)
 
 
 @settings(max_examples=150, deadline=None)

@@ -12,7 +12,7 @@ from photos import write_photos
 from safetensors.torch import load_file
 from tiny import write_tiny_model
 
-from c2srt_cli.artifacts import read_manifest
+from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
@@ -23,11 +23,12 @@ from c2srt_cli.evaluation.score import score_split, scorer
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
+from c2srt_cli.training import calibrate
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.learner import sample
+from c2srt_cli.training.learner import State, sample
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainOptions, TrainResult, prepare_training, train
+from c2srt_cli.training.train import TrainOptions, TrainResult, lesson_of, prepare_training, train
 
 PHOTOS, LABELS, SEEN = 30, 8, 5
 
@@ -126,7 +127,53 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(ema: float, inp
             continue
         break
     assert steps >= 6  # it was stopped in the middle of epochs
-    assert (tmp_path / "parts" / runs.WEIGHTS).read_bytes() == (tmp_path / "whole" / runs.WEIGHTS).read_bytes()
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_run_stopped_after_every_step_is_the_same(inputs: Path, tmp_path: Path) -> None:
+    """Also after the last step of an epoch: its row, its mean AP and the count of patience are kept."""
+    run(inputs, tmp_path / "whole", patience=1)
+    stops = 0
+    while True:
+        try:
+            run(inputs, tmp_path / "parts", patience=1, progress=Progress(stopped=lambda: True))
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 4
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "whole", epochs=20)
+    options = [*("-e", inputs / "e", "-a", inputs / "a", "-g", inputs / "graph.json", "-o", tmp_path / "parts")]
+    options += ["--epochs", 20, "--batch", 8, "--validation", 0.2, "--lr", 1e-3]
+    command = [sys.executable, "-m", "c2srt_cli", "train", *map(str, options)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as one:
+        assert one.stderr is not None
+        assert any("epoch 2" in line for line in one.stderr)
+        one.kill()
+    assert not (tmp_path / "parts" / "manifest.json").exists()
+    notes = list[str]()
+    run(inputs, tmp_path / "parts", epochs=20, progress=Progress(note=notes.append))
+    assert any("going on after" in note for note in notes)
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_stopping_early_keeps_the_best_weights(inputs: Path, tmp_path: Path) -> None:
+    result = run(inputs, tmp_path / "run", patience=2, epochs=30, lr=0.02)
+    metrics = read_json(tmp_path / "run" / runs.METRICS)
+    assert result.epochs == metrics["best"]["epoch"] + 2 < 30
+    run(inputs, tmp_path / "on", epochs=30, lr=0.02)
+    kept = load_file(tmp_path / "run" / runs.WEIGHTS)
+    best = load_file(tmp_path / "run/checkpoint/best.safetensors")
+    last = load_file(tmp_path / "run/checkpoint/state.safetensors")
+    assert all(torch.equal(kept[name], best[name]) for name in kept)
+    assert not all(torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
 
 
 def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: Path, tmp_path: Path) -> None:
@@ -170,9 +217,75 @@ def test_two_processes_train_together(inputs: Path, tmp_path: Path) -> None:
     assert np.isfinite(scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")).all()
 
 
+def test_divergence_in_the_last_step_keeps_the_epoch_before(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(inputs, tmp_path / "whole", epochs=3)
+    update = State.update
+
+    def overflows(self: State, loss: torch.Tensor) -> float:
+        norm = update(self, loss)
+        if self.done == self.steps:
+            with torch.no_grad():
+                self.learner.log_tau.fill_(torch.inf)
+        return norm
+
+    monkeypatch.setattr(State, "update", overflows)
+    result = run(inputs, tmp_path / "run", epochs=3)
+    assert (result.diverged, result.epochs) == (True, 2)
+    assert all(bool(value.isfinite().all()) for value in load_file(tmp_path / "run" / runs.WEIGHTS).values())
+    history = (tmp_path / "whole" / runs.HISTORY).read_text().splitlines()
+    assert (tmp_path / "run" / runs.HISTORY).read_text().splitlines() == history[:3]
+
+
 def test_divergence_keeps_the_last_good_state(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no number from the first epoch on"):
         run(inputs, tmp_path / "run", lr=1e30, lr_new=1e30, clip=1e30, warmup=0.0)
+
+
+def test_an_error_of_the_first_process_ends_both(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
+            *("-m", "c2srt_cli", "train", "-e", str(inputs / "e"), "-a", str(inputs / "a")),
+            *("-g", str(inputs / "graph.json"), "--batch", "8", "--out", str(tmp_path / "run")),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.count("holds no run") == 1
+
+
+def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(inputs, tmp_path / "run", progress=Progress(stopped=lambda: True))
+    checkpoint = tmp_path / "run/checkpoint/state.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    with pytest.raises(InputError, match="the checkpoint cannot be read"):
+        run(inputs, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"heads": 3}, "divided by 3 heads"),
+        ({"trained": 0, "transfer": "none"}, "nothing would learn"),
+        ({"validation": 0.9, "epochs": 1}, None),
+    ],
+)
+def test_what_cannot_be_trained(given: dict[str, Any], match: str | None, inputs: Path, tmp_path: Path) -> None:
+    if match is None:
+        assert run(inputs, tmp_path / "run", **given).epochs == 1
+        return
+    with pytest.raises(UsageError, match=match):
+        run(inputs, tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
 
 
 def test_tokens_behind_the_trained_stages_are_refused(inputs: Path, tmp_path: Path) -> None:
@@ -196,3 +309,58 @@ def test_all_present_labels_and_some_others_are_drawn() -> None:
     assert (len(drawn), sorted(drawn)) == (4, drawn.tolist())
     assert sample(truth, 0, np.random.default_rng(0)).tolist() == list(range(6))
     assert sample(truth, 99, np.random.default_rng(0)).tolist() == list(range(6))
+
+
+class TestCalibration:
+    @pytest.fixture(autouse=True)
+    def _most_labels_are_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(calibrate, "PSEUDO_UNSEEN", 0.6)  # three of five
+
+    def test_it_leaves_the_weights_alone(self, inputs: Path, tmp_path: Path) -> None:
+        run(inputs, tmp_path / "with")
+        run(inputs, tmp_path / "without", calibrate=False)
+        assert Run.open(tmp_path / "without").calibration is None
+        found = Run.open(tmp_path / "with").calibration
+        assert found is not None
+        assert set(found.thresholds) <= {f"thing {i}" for i in range(SEEN)}
+        assert (tmp_path / "with" / runs.WEIGHTS).read_bytes() == (tmp_path / "without" / runs.WEIGHTS).read_bytes()
+
+    def test_the_second_training_never_sees_the_hidden_labels(self, inputs: Path, tmp_path: Path) -> None:
+        run(inputs, tmp_path / "one")
+        known = read_annotations(inputs / "a")
+        job = prepare_training(
+            TrainOptions(
+                inputs / "e",
+                inputs / "a",
+                tmp_path / "two",
+                resolve("c2srt", {"validation": 0.2}),
+                str(inputs / "graph.json"),
+            ),
+            Progress(),
+        )
+        watched = set(job.watched.rows.tolist())
+        hidden = set(calibrate.pseudo_unseen(lesson_of(job), 0).tolist())
+        assert len(hidden) == 3
+        lists = [
+            known.positive.row(i).tolist() if i in watched else [n for n in known.positive.row(i) if n not in hidden]
+            for i in range(PHOTOS)
+        ]
+        write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(lists)), {})
+        config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3})
+        wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "two", config, str(inputs / "graph.json"))
+        train(prepare_training(wanted, Progress()), Progress())
+        state = "checkpoint/calibration/state.safetensors"
+        assert (tmp_path / "two" / state).read_bytes() == (tmp_path / "one" / state).read_bytes()
+        assert (tmp_path / "two" / runs.WEIGHTS).read_bytes() != (tmp_path / "one" / runs.WEIGHTS).read_bytes()
+
+    def test_it_goes_on_where_it_was_stopped(self, inputs: Path, tmp_path: Path) -> None:
+        run(inputs, tmp_path / "whole")
+        while True:
+            try:
+                run(inputs, tmp_path / "parts", progress=Progress(stopped=lambda: True))
+                break
+            except Interrupted:
+                pass
+        assert (tmp_path / "parts" / runs.CALIBRATION).read_bytes() == (
+            tmp_path / "whole" / runs.CALIBRATION
+        ).read_bytes()

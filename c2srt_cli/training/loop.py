@@ -1,0 +1,216 @@
+"""The loop over steps and epochs, resumable to the bit."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.errors import Interrupted, UsageError
+from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.average_precision import average_precision
+from c2srt_cli.training.config import Config
+from c2srt_cli.training.learner import Learner, State, Vocabulary, load_weights, sample
+from c2srt_cli.training.processes import any_of, rank, world
+from c2srt_cli.training.tokens import TokenSet
+
+#: Minutes from one checkpoint to the next inside an epoch.
+MINUTES = 10.0
+#: Photographs scored at once.
+BATCH = 64
+CHECKPOINT, BEST = "state.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one training learns from.
+
+    Attributes:
+        annotations: What is known of the photographs.
+        train: Tokens to train on.
+        watched: Tokens of training photographs that are watched instead.
+        labels: ``(C,)`` ids of the labels whose annotations it reads.
+        vocabulary: All labels and their graph.
+        cut: Stage before which the tokens were stored.
+        reduced: Products run in bfloat16.
+        checkpoint: Folder to keep its state in.
+    """
+
+    annotations: Annotations
+    train: TokenSet
+    watched: TokenSet
+    labels: np.ndarray
+    vocabulary: Vocabulary
+    cut: int
+    reduced: bool
+    checkpoint: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What came out.
+
+    Attributes:
+        learner: With the weights to keep: the average where there is one, those of the best epoch where stopping is
+            early.
+        history: One row an epoch.
+        best: The epoch of the best mean AP on the watched photographs, and that.
+        images_per_second: Of this process, decoding left out.
+        diverged: The loss stopped being a number; the weights are the last good ones.
+    """
+
+    learner: Learner
+    history: list[dict[str, Any]]
+    best: dict[str, Any]
+    images_per_second: float
+    diverged: bool
+
+
+def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress) -> Learned:
+    """Train ``backbone``'s tail and a recogniser, or go on where the checkpoint stands.
+
+    Random numbers depend on the seed, the epoch, the step and the process alone.
+
+    Args:
+        lesson: What to learn from.
+        backbone: In float32, on its device; it is changed.
+        config: The run's options.
+        progress: Called after every step.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+        Interrupted: the user stopped it; the state is saved.
+        UsageError: the loss is no number from the first epoch on.
+    """
+    o = config.optimisation
+    torch.manual_seed(o.seed)
+    learner = Learner(backbone, config, lesson.cut, reduced=lesson.reduced)
+    learner.to(next(backbone.model.visual.parameters()).device)
+    backbone.model.eval()  # batch norms keep their statistics
+    size = o.batch // world() * world()
+    steps = math.ceil(len(lesson.train) / size)
+    state = State(learner, o.epochs * steps)
+    checkpoint = lesson.checkpoint / CHECKPOINT
+    facts: dict[str, Any] = {"history": [], "best": {"epoch": 0, "map": -1.0}, "sums": {}}
+    if checkpoint.exists():
+        facts |= state.load(checkpoint)
+        progress.note(f"going on after {state.done:,} of {state.steps:,} steps")
+    began, done_before, saved, diverged = time.monotonic(), state.done, time.monotonic(), False
+
+    def save() -> None:
+        if rank() == 0:
+            state.save(checkpoint, {name: facts[name] for name in ("history", "best", "sums")})
+
+    while state.done < state.steps and not diverged and not _impatient(facts, o.patience):
+        epoch, first = divmod(state.done, steps)
+        order = lesson.train.shuffled(np.random.default_rng((o.seed, epoch)))
+        for photographs, tokens, teacher in _own_share(lesson.train, order[first * size :], size):
+            random = np.random.default_rng((o.seed, state.done, rank()))
+            torch.manual_seed(int(random.integers(2**62)))
+            truth = lesson.annotations.truth(photographs, lesson.labels)
+            columns = sample(truth, config.losses.negatives, random)
+            known = torch.from_numpy(truth[:, columns]).to(learner.device)
+            found = learner.train().losses(tokens, teacher, known, lesson.vocabulary.of(lesson.labels[columns]))
+            if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
+                diverged = True
+                break
+            for name, value in found.items():
+                facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
+            progress.advance(state.done, state.steps)
+            if state.done % steps == 0:
+                break
+            if any_of(progress.stopped(), learner.device):
+                if not state.is_finite():
+                    diverged = True
+                    break
+                save()
+                raise _stopped(state, lesson)
+            if time.monotonic() - saved > 60 * MINUTES and state.is_finite():
+                save()
+                saved = time.monotonic()
+        watched = None if diverged or not state.is_finite() else _watched_map(lesson, state)
+        if watched is None:
+            diverged = True
+            break
+        row = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in facts["sums"].items()}}
+        row["tau"] = round(float(learner.log_tau.detach().exp()), 4)
+        if len(lesson.watched):
+            row["seen_map"] = round(watched, 6)
+            if row["seen_map"] > facts["best"]["map"]:
+                facts["best"] = {"epoch": epoch + 1, "map": row["seen_map"]}
+                if o.patience and rank() == 0:
+                    state.save_weights(lesson.checkpoint / BEST)
+        facts["history"].append(row)
+        facts["sums"] = {}
+        progress.note("   ".join(f"{name} {value}" for name, value in row.items()))
+        save()
+        saved = time.monotonic()
+        if any_of(progress.stopped(), learner.device) and state.done < state.steps:
+            raise _stopped(state, lesson)
+    if diverged:
+        progress.note(f"the loss is no number any more after {state.done:,} steps: the last good state is kept")
+        if not facts["history"]:
+            raise UsageError("the loss is no number from the first epoch on", hint="lower --lr and --lr-new")
+        facts |= state.load(checkpoint)
+    rate = (state.done - done_before) * size / max(time.monotonic() - began, 1e-9)
+    load_weights(learner, state.weights())
+    if o.patience and facts["best"]["epoch"]:
+        state.load_weights(lesson.checkpoint / BEST)
+    return Learned(learner.eval(), facts["history"], facts["best"], rate, diverged)
+
+
+@torch.inference_mode()
+def watch(learner: Learner, lesson: Lesson, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both."""
+    learner.eval()
+    asked, scores, photographs = lesson.vocabulary.of(labels), [], []
+    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
+        scores.append(learner(*learner.embed(tokens), asked).float().cpu().numpy())
+        photographs.append(numbers)
+    return np.concatenate(scores), lesson.annotations.truth(np.concatenate(photographs), labels)
+
+
+def _watched_map(lesson: Lesson, state: State) -> float | None:
+    """Mean AP of the labels that occur among the watched photographs, under the weights to keep; None for NaN."""
+    if not len(lesson.watched):
+        return 0.0
+    learner = state.learner
+    own = {name: value.detach().clone() for name, value in learner.learned().items()}
+    load_weights(learner, state.weights())
+    scores, truth = watch(learner, lesson, lesson.labels)
+    load_weights(learner, own)
+    if not np.isfinite(scores).all():
+        return None
+    present = (truth > 0).any(0)
+    if not present.any():
+        return 0.0
+    return float(average_precision(scores[:, present].T, truth[:, present].T).mean())
+
+
+def _own_share(tokens: TokenSet, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Any, Tensor]]:
+    """The batches of this process: all processes together see each batch of ``size`` once."""
+    if world() == 1:
+        yield from tokens.batches(order, size)
+        return
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        share = batch[rank() :: world()]
+        yield from tokens.batches(share if len(share) else batch[:1], size)
+
+
+def _stopped(state: State, lesson: Lesson) -> Interrupted:
+    return Interrupted(
+        f"{state.done:,} of {state.steps:,} steps are done and saved", where=str(lesson.checkpoint.parent)
+    )
+
+
+def _impatient(facts: dict[str, Any], patience: int) -> bool:
+    best, epochs = facts["best"]["epoch"], len(facts["history"])
+    return bool(patience and best and epochs - best >= patience)

@@ -1,0 +1,88 @@
+"""Maps and thresholds against scikit-learn, and the second training behind them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.training.calibrate import best_threshold, logistic, shrunk_threshold, without
+from c2srt_cli.training.learner import Vocabulary
+from c2srt_cli.training.loop import Lesson
+
+
+def scored(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    truth = np.where(random.random(shape) < 0.2, 1, -1).astype(np.int8)
+    scores = (0.2 + 0.04 * truth + random.normal(0, 0.05, shape)).astype(np.float32)
+    truth[random.random(shape) < 0.1] = 0
+    return scores, truth
+
+
+def test_the_logistic_map_is_that_of_scikit_learn() -> None:
+    scores, truth = scored(0, (60, 7))
+    got = logistic(scores, truth)
+    x, y = scores[truth != 0].astype(np.float64), truth[truth != 0] > 0
+    target = np.where(y, (y.sum() + 1) / (y.sum() + 2), 1 / ((~y).sum() + 2))
+    # soft targets as weighted pairs
+    peer = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(
+        np.concatenate([x, x])[:, None], np.repeat([1, 0], len(x)), np.concatenate([target, 1 - target])
+    )
+    np.testing.assert_allclose([got.slope, got.intercept], [peer.coef_[0, 0], peer.intercept_[0]], rtol=1e-4)
+
+
+def test_scores_that_mean_the_opposite_give_a_flat_map() -> None:
+    scores, truth = scored(1, (60, 7))
+    assert logistic(-scores, truth).slope == 1e-6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_has_a_better_f1(seed: int) -> None:
+    scores, truth = scored(seed, (80,))
+    values = np.round(scores.astype(np.float64), 2)  # with ties
+    known = truth != 0
+    own = f1_score(truth[known] > 0, values[known] >= best_threshold(values, truth))
+    others = [f1_score(truth[known] > 0, values[known] >= t) for t in np.unique(values)]
+    assert own == pytest.approx(max(others))
+
+
+def test_thresholds_without_a_positive_give_nothing() -> None:
+    assert best_threshold(np.array([0.2, 0.9]), np.array([-1, 0])) == 1.0
+
+
+def test_a_threshold_is_shrunk_by_the_number_of_positives() -> None:
+    values, truth = np.array([0.8, 0.6, 0.1]), np.array([1, 1, -1])
+    assert best_threshold(values, truth) == pytest.approx(0.35)
+    assert shrunk_threshold(values, truth, 0.5) == pytest.approx((2 * 0.35 + 10 * 0.5) / 12)
+
+
+def test_hidden_labels_speak_for_nobody() -> None:
+    index = torch.tensor([[1, 2, 3, 0, 2, 0], [0, 0, 0, 1, 1, 3]])
+    attr = torch.rand(6, 8) + 0.1
+    text = torch.eye(4)
+    lesson = Lesson(
+        annotations=None,  # type: ignore[arg-type]
+        train=None,  # type: ignore[arg-type]
+        watched=None,  # type: ignore[arg-type]
+        labels=np.array([0, 1, 2]),
+        vocabulary=Vocabulary(text, Neighbours.from_graph(index, attr, 4), 1),
+        cut=0,
+        reduced=False,
+        checkpoint=Path("c"),
+    )
+    got = without(lesson, np.array([2]))
+    assert got.labels.tolist() == [0, 1]
+    assert got.checkpoint != lesson.checkpoint
+    assert got.vocabulary.neighbours is not None
+    kept = index[0] != 2
+    wanted = Neighbours.from_graph(index[:, kept], attr[kept], 4)
+    for node in range(4):
+        mine, theirs = (
+            {(int(n.index[node, k]), *n.attr[node, k].tolist()) for k in range(n.mask.shape[1]) if n.mask[node, k]}
+            for n in (got.vocabulary.neighbours, wanted)
+        )
+        assert mine == theirs
+    assert not got.vocabulary.neighbours.attr[~got.vocabulary.neighbours.mask].any()
