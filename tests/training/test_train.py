@@ -77,9 +77,13 @@ def scores_of(inputs: Path, method: str, folder: Path) -> np.ndarray:
     return files["GZSL"].read(np.arange(LABELS))
 
 
-@pytest.mark.parametrize("method", ["c2srt", "clip-ft", "mkt"])
-def test_a_run_learns_and_scores(method: str, inputs: Path, tmp_path: Path) -> None:
-    result = run(inputs, tmp_path / "run", method)
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [("c2srt", {}), ("c2srt", {"transfer": "ist", "over": "labels"}), ("clip-ft", {}), ("mkt", {})],
+    ids=str,
+)
+def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    result = run(inputs, tmp_path / "run", method, **given)
     assert result.epochs == 2
     assert not result.diverged
     opened = Run.open(tmp_path / "run")
@@ -98,21 +102,24 @@ def test_a_run_learns_and_scores(method: str, inputs: Path, tmp_path: Path) -> N
     assert np.isfinite(scores).all()
 
 
-def test_step_0_is_zero_shot(inputs: Path, tmp_path: Path) -> None:
-    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1)
+@pytest.mark.parametrize("given", [{"transfer": "ist"}, {"gain": 0.0}, {"transfer": "none"}], ids=str)
+def test_step_0_is_zero_shot(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     np.testing.assert_allclose(got, scores_of(inputs, "zero-shot", tmp_path / "z"), atol=2e-6)
 
 
 def test_plain_start_is_not_zero_shot(inputs: Path, tmp_path: Path) -> None:
-    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, plain_start=True)
+    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, transfer="ist", plain_start=True)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     assert np.abs(got - scores_of(inputs, "zero-shot", tmp_path / "z")).max() > 1e-3
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(ema: float, inputs: Path, tmp_path: Path) -> None:
-    run(inputs, tmp_path / "whole", ema=ema)
+@pytest.mark.parametrize("given", [{}, {"ema": 0.9}, {"transfer": "ist"}], ids=str)
+def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
+    given: dict[str, Any], inputs: Path, tmp_path: Path
+) -> None:
+    run(inputs, tmp_path / "whole", **given)
     steps = 0
 
     def stopped() -> bool:
@@ -122,7 +129,7 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(ema: float, inp
 
     for _ in range(10):
         try:
-            run(inputs, tmp_path / "parts", ema=ema, progress=Progress(stopped=stopped))
+            run(inputs, tmp_path / "parts", **given, progress=Progress(stopped=stopped))
         except Interrupted:
             continue
         break
@@ -274,7 +281,7 @@ def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"heads": 3}, "divided by 3 heads"),
+        ({"transfer": "ist", "heads": 3}, "divided by 3 heads"),
         ({"trained": 0, "transfer": "none"}, "nothing would learn"),
         ({"validation": 0.9, "epochs": 1}, None),
     ],

@@ -1,0 +1,121 @@
+"""Photographs a second of training C2SRT's tail from cached tokens, beside what the cache saves.
+
+Three ways through the same learner, batch and precision: from tokens cached at the cut, with the frozen trunk run each
+time, and with every stage learning from the pixels. The first two also with decoding, as from files. Each is warmed up,
+then timed in turns; medians count. Limits: the cached step against the second way cannot gain more than the share of
+the trunk in the forward pass allows, (trunk + 3 tail) / (3 tail) with nothing but the tower.
+
+Run on an idle machine: ``python benchmarks/training.py``.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from workload import write_model, write_photographs
+
+from c2srt_cli.backbone.precision import native_precision
+from c2srt_cli.backbone.registry import load_backbone
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.embeddings.encoder import pixel_spec
+from c2srt_cli.graph.category_graph import RELATIONS
+from c2srt_cli.images import load_pixels
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.learner import Learner, State, Vocabulary
+
+LABELS, SOURCES = 312, 8
+
+
+def vocabulary(dim: int, hops: int) -> Vocabulary:
+    """Random labels, each with sources drawn at random."""
+    torch.manual_seed(0)
+    target = torch.arange(LABELS).repeat_interleave(SOURCES)
+    source = (target + torch.randint(1, LABELS, target.shape)) % LABELS
+    edges = torch.unique(torch.stack([source, target]), dim=1)
+    attr = torch.rand(edges.shape[1], len(RELATIONS) + 1) * 0.9 + 0.1
+    return Vocabulary(normalize(torch.randn(LABELS, dim), dim=-1), Neighbours.from_graph(edges, attr, LABELS), hops)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", default="ViT-B-16-quickgelu")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--transfer", choices=["scores", "ist", "none"], default="scores")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "c2srt-bench", help="where inputs are made"
+    )
+    options = parser.parse_args()
+    name = write_model(options.work / options.arch, options.arch)
+    photographs = write_photographs(options.work / "train-64", 64, width=640, height=480)
+    photographs = photographs[: options.batch]
+    reduced = native_precision("cpu") == "bfloat16"
+    random = np.random.default_rng(0)
+    truth = torch.from_numpy(np.where(random.random((options.batch, LABELS)) < 0.02, 1, -1).astype(np.int8))
+
+    def state(trained: int) -> State:
+        backbone = load_backbone(name)
+        backbone.to("cpu", torch.float32)
+        config = resolve("c2srt", {"transfer": options.transfer, "trained": trained})
+        learner = Learner(backbone, config, backbone.tower.depth - trained, reduced=reduced)
+        return State(learner.train(), 1000)
+
+    frozen = state(2)
+    backbone, depth = frozen.learner.backbone, frozen.learner.backbone.tower.depth
+    whole = state(depth)
+    labels = vocabulary(backbone.dim, frozen.learner.config.parts.hops).of(np.arange(LABELS))
+    pixels = torch.from_numpy(random.integers(0, 256, (options.batch, *2 * (backbone.image_size,), 3), dtype=np.uint8))
+    teacher = torch.randn(options.batch, backbone.dim)
+    spec = pixel_spec(backbone, fit=None, draft=True)
+
+    def trunk(of: State, shown: Tensor) -> Tokens:
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            return of.learner.backbone.trunk(shown, of.learner.cut, dense=None, streams="global")
+
+    def step(of: State, tokens: Tokens) -> None:
+        of.update(torch.stack(list(of.learner.losses(tokens, teacher, truth, labels).values())).sum())
+
+    def decoded() -> Tensor:
+        return torch.from_numpy(np.stack([load_pixels(path, spec).array for path in photographs]))
+
+    with torch.no_grad():
+        stored = trunk(frozen, pixels).x
+    assert stored is not None
+    cached = Tokens(x=stored.to(torch.bfloat16), local=None)
+
+    def each_time(shown: Tensor) -> None:
+        with torch.no_grad():
+            tokens = trunk(frozen, shown)
+        step(frozen, tokens)
+
+    ways: dict[str, Callable[[], None]] = {
+        "cached tokens": lambda: step(frozen, cached),
+        "frozen trunk run each time": lambda: each_time(pixels),
+        "the same, decoding included": lambda: each_time(decoded()),
+        "every stage learns": lambda: step(whole, trunk(whole, pixels)),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(options.rounds + 1):
+        for way, run in ways.items():
+            began = time.perf_counter()
+            run()
+            if turn:
+                seconds[way].append(time.perf_counter() - began)
+    base = statistics.median(seconds["cached tokens"])
+    kind = "bfloat16" if reduced else "float32"
+    print(f"{options.arch}, cut {depth - 2} of {depth}, batches of {options.batch}, {kind}, {LABELS} labels")
+    for way, taken in seconds.items():
+        median = statistics.median(taken)
+        print(f"{way:30s} {options.batch / median:7.1f} img/s   {median / base:5.2f} times as long as from the cache")
+
+
+if __name__ == "__main__":
+    main()
