@@ -17,15 +17,23 @@ PANELS = {"parts": "Parts", "losses": "Losses", "optimisation": "Optimisation"}
 
 
 def train(
-    embeddings: Annotated[
-        Path, typer.Option("--embeddings", "-e", help="Folder of embeddings made for the method.", show_default=False)
-    ],
     annotations: Annotated[
         Path, typer.Option("--annotations", "-a", help="Folder of annotations.", show_default=False)
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Run to write.", show_default=False, rich_help_panel=o.OUTPUT)
     ],
+    embeddings: Annotated[
+        Path | None,
+        typer.Option("--embeddings", "-e", help="Folder of embeddings made for the method.", show_default=False),
+    ] = None,
+    images: Annotated[
+        bool,
+        typer.Option(
+            "--images", help="Encode the photographs in every epoch instead: slower, but nothing is kept on the disk."
+        ),
+    ] = False,
+    backbone: o.Backbone = None,
     method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.", show_default="c2srt")] = None,
     graph: Annotated[
         str | None,
@@ -73,6 +81,8 @@ def train(
                 templates=templates,
                 device=device,
                 overwrite=overwrite,
+                images=images,
+                backbone=backbone,
             ),
             progress,
         )
@@ -84,7 +94,7 @@ def train(
         return
     seen = "" if result.seen_map is None else f", best mean AP of seen labels {result.seen_map:.3f}"
     note(f"{result.epochs} epochs, {result.images_per_second:,.0f} photographs a second{seen}")
-    note(f"next: c2srt evaluate {out} -e {embeddings} -a {annotations}")
+    note(f"next: c2srt evaluate {out} -e {embeddings or 'E'} -a {annotations}")
     if result.diverged:
         from c2srt_cli.errors import SOME_ITEMS_FAILED
 

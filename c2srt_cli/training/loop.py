@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from c2srt_cli.errors import Interrupted, UsageError
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.config import Config
+from c2srt_cli.training.images import ImageSet
 from c2srt_cli.training.learner import Learner, State, Vocabulary, load_weights, sample
 from c2srt_cli.training.processes import any_of, rank, world
 from c2srt_cli.training.tokens import TokenSet
@@ -44,8 +46,8 @@ class Lesson:
     """
 
     annotations: Annotations
-    train: TokenSet
-    watched: TokenSet
+    train: TokenSet | ImageSet
+    watched: TokenSet | ImageSet
     labels: np.ndarray
     vocabulary: Vocabulary
     cut: int
@@ -111,30 +113,34 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
     while state.done < state.steps and not diverged and not _impatient(facts, o.patience):
         epoch, first = divmod(state.done, steps)
         order = lesson.train.shuffled(np.random.default_rng((o.seed, epoch)))
-        for photographs, tokens, teacher in _own_share(lesson.train, order[first * size :], size):
-            random = np.random.default_rng((o.seed, state.done, rank()))
-            torch.manual_seed(int(random.integers(2**62)))
-            truth = lesson.annotations.truth(photographs, lesson.labels)
-            columns = sample(truth, config.losses.negatives, random)
-            known = torch.from_numpy(truth[:, columns]).to(learner.device)
-            found = learner.train().losses(tokens, teacher, known, lesson.vocabulary.of(lesson.labels[columns]))
-            if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
-                diverged = True
-                break
-            for name, value in found.items():
-                facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
-            progress.advance(state.done, state.steps)
-            if state.done % steps == 0:
-                break
-            if any_of(progress.stopped(), learner.device):
-                if not state.is_finite():
+        with closing(_own_share(lesson.train, order[first * size :], size)) as batches:
+            for photographs, tokens, teacher in batches:
+                if not len(photographs):  # none of them can be read
+                    state.done += 1
+                    continue
+                random = np.random.default_rng((o.seed, state.done, rank()))
+                torch.manual_seed(int(random.integers(2**62)))
+                truth = lesson.annotations.truth(photographs, lesson.labels)
+                columns = sample(truth, config.losses.negatives, random)
+                known = torch.from_numpy(truth[:, columns]).to(learner.device)
+                found = learner.train().losses(tokens, teacher, known, lesson.vocabulary.of(lesson.labels[columns]))
+                if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
                     break
-                save()
-                raise _stopped(state, lesson)
-            if time.monotonic() - saved > 60 * MINUTES and state.is_finite():
-                save()
-                saved = time.monotonic()
+                for name, value in found.items():
+                    facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
+                progress.advance(state.done, state.steps)
+                if state.done % steps == 0:
+                    break
+                if any_of(progress.stopped(), learner.device):
+                    if not state.is_finite():
+                        diverged = True
+                        break
+                    save()
+                    raise _stopped(state, lesson)
+                if time.monotonic() - saved > 60 * MINUTES and state.is_finite():
+                    save()
+                    saved = time.monotonic()
         watched = None if diverged or not state.is_finite() else _watched_map(lesson, state)
         if watched is None:
             diverged = True
@@ -194,7 +200,9 @@ def _watched_map(lesson: Lesson, state: State) -> float | None:
     return float(average_precision(scores[:, present].T, truth[:, present].T).mean())
 
 
-def _own_share(tokens: TokenSet, order: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Any, Tensor]]:
+def _own_share(
+    tokens: TokenSet | ImageSet, order: np.ndarray, size: int
+) -> Generator[tuple[np.ndarray, Any, Tensor], None, None]:
     """The batches of this process: all processes together see each batch of ``size`` once."""
     if world() == 1:
         yield from tokens.batches(order, size)

@@ -16,6 +16,7 @@ from c2srt_cli.artifacts import (
     atomic_write,
     check_same,
     disk_errors,
+    file_stamp,
     fingerprint,
     lock,
     manifest,
@@ -25,8 +26,11 @@ from c2srt_cli.artifacts import (
 )
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.backbone.registry import Backbone, load_backbone
+from c2srt_cli.backbone.registry import resolve as resolve_backbone
 from c2srt_cli.datasets.annotations import Annotations, read_annotations, write_label_table
 from c2srt_cli.embeddings import store as stores
+from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding, resolved_options
+from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text
 from c2srt_cli.errors import InputError, UsageError
@@ -36,6 +40,7 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
+from c2srt_cli.training.images import ImageSet
 from c2srt_cli.training.learner import Vocabulary
 from c2srt_cli.training.loop import Learned, Lesson, learn
 from c2srt_cli.training.processes import any_of, own_device, rank, world
@@ -47,7 +52,7 @@ class TrainOptions:
     """What the user asks for.
 
     Attributes:
-        embeddings: Folder with the tokens.
+        embeddings: Folder with the tokens; None with images.
         annotations: Folder with the annotations.
         out: The run to write.
         config: Method and its options.
@@ -55,9 +60,11 @@ class TrainOptions:
         templates: Prompts around the labels.
         device: Where to train; None for the embeddings' own.
         overwrite: Start again instead of resuming.
+        images: Encode the photographs in every epoch, from the files.
+        backbone: Which one, with images.
     """
 
-    embeddings: Path
+    embeddings: Path | None
     annotations: Path
     out: Path
     config: Config
@@ -65,6 +72,8 @@ class TrainOptions:
     templates: str = "default"
     device: str | None = None
     overwrite: bool = False
+    images: bool = False
+    backbone: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +97,8 @@ class TrainJob:
     out: Path
     config: Config
     annotations: Annotations
-    train: TokenSet
-    watched: TokenSet
+    train: TokenSet | ImageSet
+    watched: TokenSet | ImageSet
     backbone: Backbone
     vocabulary: Vocabulary
     graph: CategoryGraph | None
@@ -122,39 +131,18 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         InputError: something is missing, stale or damaged.
         UsageError: the options contradict each other or the inputs.
     """
+    if (options.embeddings is None) == (not options.images):
+        raise UsageError("name either --embeddings or --images", hint="c2srt train -e E -a A --graph G --out run")
     config = options.config
     annotations = read_annotations(options.annotations)
-    store = Store.open(options.embeddings)
-    made = store.manifest["options"]
-    backbone = load_backbone(made["backbone"])
-    runs.check_backbone(backbone, made, options.embeddings)
-    tower, cut = backbone.tower, int(made["cut"])
-    if config.optimisation.trained > tower.depth:
-        raise UsageError(f"the tower has {tower.depth} stages", where=f"--trained {config.optimisation.trained}")
-    if cut > tower.depth - config.optimisation.trained or made["streams"] == "local":
-        raise UsageError(
-            f"the last {config.optimisation.trained} stages of {backbone.id} are to learn, the tokens enter {cut} "
-            f"of {tower.depth}",
-            where=str(options.embeddings),
-            hint=f"run c2srt embed --for {config.method if config.method != 'clip-ft' else 'c2srt'}",
-        )
-    if made["dense"] is not None:
-        raise UsageError(
-            f"the tokens were stored with the local stream {made['dense']}, which no method here trains from",
-            where=str(options.embeddings),
-            hint="run c2srt embed --for c2srt",
-        )
-    everything = TokenSet.of(store, annotations, "train")
-    if len(everything) == 0:
-        raise InputError(
-            "none of the training photographs has tokens",
-            where=str(options.embeddings),
-            hint=f"run c2srt embed --annotations {options.annotations}",
-        )
+    everything, backbone, made, inputs = (
+        _from_images(options, annotations, progress)
+        if options.embeddings is None
+        else _from_tokens(options, options.embeddings, annotations)
+    )
     if everything.missing:
-        progress.note(
-            f"{len(everything.missing):,} training photographs have no tokens, such as {everything.missing[0]}"
-        )
+        lacking = "are missing" if options.images else "have no tokens"
+        progress.note(f"{len(everything.missing):,} training photographs {lacking}, such as {everything.missing[0]}")
     parts = config.parts
     if parts.transfer == "ist" and (parts.hidden or backbone.dim) % parts.heads:
         raise UsageError(
@@ -172,7 +160,9 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     if watched.all():
         raise UsageError(f"{len(everything)} photographs are too few to watch some", hint="lower --validation")
     templates = read_templates(options.templates)
-    text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
+    text = None
+    if options.embeddings is not None:
+        text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
     if text is None:
         text = embed_labels(backbone, annotations.labels, templates, progress)
     graph = _graph(options, annotations, progress) if config.parts.hops else None
@@ -199,14 +189,81 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
             "bfloat16": made["runtime"]["dtype"] == "bfloat16",
             "device": device,
         },
-        inputs={
-            "annotations": annotations.fingerprint,
-            "photographs": fingerprint([[row.path, row.sha256] for row in everything.entries]),
-            "embeddings": stores.store_fingerprint(store),
-            **({"graph": graph.fingerprint} if graph else {}),
-        },
+        inputs=inputs | {"annotations": annotations.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
         overwrite=options.overwrite,
     )
+
+
+def _from_tokens(
+    options: TrainOptions, folder: Path, annotations: Annotations
+) -> tuple[TokenSet | ImageSet, Backbone, dict[str, Any], dict[str, str]]:
+    """The training photographs' tokens, the backbone, how they were made, and their fingerprints."""
+    trained = options.config.optimisation.trained
+    store = Store.open(folder)
+    made = store.manifest["options"]
+    backbone = load_backbone(made["backbone"])
+    runs.check_backbone(backbone, made, folder)
+    depth, cut = _depth(backbone, trained), int(made["cut"])
+    if cut > depth - trained or made["streams"] == "local":
+        raise UsageError(
+            f"the last {trained} stages of {backbone.id} are to learn, the tokens enter {cut} of {depth}",
+            where=str(folder),
+            hint=f"run c2srt embed --for {options.config.method if options.config.method != 'clip-ft' else 'c2srt'}",
+        )
+    if made["dense"] is not None:
+        raise UsageError(
+            f"the tokens were stored with the local stream {made['dense']}, which no method here trains from",
+            where=str(folder),
+            hint="run c2srt embed --for c2srt",
+        )
+    found = TokenSet.of(store, annotations, "train")
+    if len(found) == 0:
+        raise InputError(
+            "none of the training photographs has tokens",
+            where=str(folder),
+            hint=f"run c2srt embed --annotations {options.annotations}",
+        )
+    inputs = {
+        "photographs": fingerprint([[row.path, row.sha256] for row in found.entries]),
+        "embeddings": stores.store_fingerprint(store),
+    }
+    return found, backbone, made, inputs
+
+
+def _from_images(
+    options: TrainOptions, annotations: Annotations, progress: Progress
+) -> tuple[TokenSet | ImageSet, Backbone, dict[str, Any], dict[str, str]]:
+    """The training photographs themselves, and the same as with tokens."""
+    spec, _ = resolve_backbone(options.backbone or "auto")
+    trained = options.config.optimisation.trained
+    cut = _depth(load_backbone(spec), trained) - trained
+    wanted = EmbedOptions(
+        (),
+        options.out,
+        annotations=options.annotations,
+        backbone=options.backbone,
+        templates=options.templates,
+        method="c2srt",
+        cut=cut,
+        machine=Machine(device=options.device),
+    )
+    job = prepare_embedding(wanted, progress)
+    found = ImageSet.of(job, annotations, "train")
+    if len(found) == 0:
+        raise InputError(
+            "none of the training photographs is there",
+            where=str(annotations.root),
+            hint="say where they are with c2srt prepare --root, with --overwrite",
+        )
+    # the encoder keeps its backbone as it is: what learns is another
+    stamps = fingerprint([[file.name, *file_stamp(file.path)] for file in found.files])
+    return found, load_backbone(spec), resolved_options(job), {"photographs": stamps}
+
+
+def _depth(backbone: Backbone, trained: int) -> int:
+    if trained > backbone.tower.depth:
+        raise UsageError(f"the tower has {backbone.tower.depth} stages", where=f"--trained {trained}")
+    return backbone.tower.depth
 
 
 def _graph(options: TrainOptions, annotations: Annotations, progress: Progress) -> CategoryGraph:

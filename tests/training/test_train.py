@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -206,6 +207,44 @@ def test_knowledge_comes_from_seen_labels_only(inputs: Path, tmp_path: Path) -> 
     assert graph is not None
     assert {edge.source for edge in graph.edges} == set(range(SEEN))
     assert {edge.target for edge in graph.edges} == set(range(LABELS))
+
+
+def test_images_give_what_is_stored_as_tokens(inputs: Path, tmp_path: Path) -> None:
+    model = f"local-dir:{inputs / 'model'}"
+    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, method="c2srt", cut=1)
+    embed(prepare_embedding(same, Progress()), Progress())
+    config, graph = resolve("c2srt", {"epochs": 1, "batch": 8}), str(inputs / "graph.json")
+    from_tokens, from_images = (
+        prepare_training(options, Progress()).train
+        for options in (
+            TrainOptions(tmp_path / "e", inputs / "a", tmp_path / "t", config, graph),
+            TrainOptions(None, inputs / "a", tmp_path / "i", config, graph, images=True, backbone=model),
+        )
+    )
+    places = from_images.shuffled(np.random.default_rng(0))
+    assert sorted(places) == list(range(len(from_tokens)))
+    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for rows, tokens, whole in from_images.batches(places, 8):
+        assert tokens.x is not None
+        found |= {int(row): (tokens.x[i], whole[i]) for i, row in enumerate(rows)}
+    for rows, tokens, whole in from_tokens.batches(places, 8):
+        assert tokens.x is not None
+        for i, row in enumerate(rows):
+            assert torch.equal(found[int(row)][0], tokens.x[i])
+            assert torch.equal(found[int(row)][1], whole[i])
+
+
+def test_images_that_cannot_be_read_are_left_out(inputs: Path, tmp_path: Path) -> None:
+    known = read_annotations(inputs / "a")
+    shutil.copytree(inputs / "photos", tmp_path / "photos")
+    for number in (0, 1, 2, 3, 4):
+        (tmp_path / f"photos/p{number:04}.png").write_bytes(b"no picture")
+    write_annotations(tmp_path / "a", replace(known, root=tmp_path / "photos"), {})
+    config = resolve("c2srt", {"epochs": 2, "batch": 2, "validation": 0.0})
+    model = f"local-dir:{inputs / 'model'}"
+    graph = str(inputs / "graph.json")
+    wanted = TrainOptions(None, tmp_path / "a", tmp_path / "run", config, graph, images=True, backbone=model)
+    assert train(prepare_training(wanted, Progress()), Progress()).epochs == 2
 
 
 def test_two_processes_train_together(inputs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Photographs encoded anew in every epoch, for where their tokens have no room on the disk."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.embeddings.embed import EmbedJob
+from c2srt_cli.embeddings.encoder import encode
+from c2srt_cli.images import ImageFile
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The photographs of a split, in the place of a `TokenSet`: the same tokens, not kept.
+
+    Attributes:
+        job: How they are encoded.
+        annotations: What is known of the photographs.
+        rows: Their numbers in the annotations, ``(N,)``.
+        files: The photographs.
+        missing: Paths of the split that are not there.
+    """
+
+    job: EmbedJob
+    annotations: Annotations
+    rows: np.ndarray
+    files: list[ImageFile]
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, job: EmbedJob, annotations: Annotations, split: str) -> "ImageSet":
+        """Those of a split that are there."""
+        there = {file.name: file for file in job.found.files}
+        rows = annotations.rows(split)
+        found = [int(i) for i in rows if annotations.paths[i] in there]
+        missing = tuple(annotations.paths[i] for i in rows if annotations.paths[i] not in there)
+        files = [there[annotations.paths[i]] for i in found]
+        return cls(job, annotations, np.array(found, dtype=np.int64), files, missing)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: np.ndarray) -> "ImageSet":
+        """Some of them."""
+        return ImageSet(self.job, self.annotations, self.rows[places], [self.files[i] for i in places], self.missing)
+
+    def shuffled(self, random: np.random.Generator) -> np.ndarray:
+        """Places of all photographs in a random order."""
+        return random.permutation(len(self))
+
+    def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
+        """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
+
+        Those that cannot be read are left out, so that a batch may be smaller, or empty. Decoding and the trunk run
+        ahead.
+        """
+        files, job = [self.files[i] for i in places], self.job
+        numbers = {self.files[i].name: int(self.rows[i]) for i in places}
+        rows, tokens, whole, seen = list[int](), list[Tensor](), list[Tensor](), 0
+        with closing(encode(files, job.encoder, job.pixels, workers=job.workers, chunk=size)) as batches:
+            for batch in batches:
+                good = [numbers[outcome.file.name] for outcome in batch.outcomes if outcome.error is None]
+                if batch.count:
+                    assert batch.tokens.x is not None
+                    rows += good
+                    # as they would be stored
+                    tokens.append(batch.tokens.x[: batch.count].to("cpu", torch.bfloat16))
+                    whole.append(batch.global_embedding[: batch.count].to("cpu", torch.float32))
+                seen += len(batch.outcomes)
+                if seen % size == 0 or seen == len(files):
+                    joined = (torch.cat(part) if part else torch.empty(0) for part in (tokens, whole))
+                    yield np.array(rows, dtype=np.int64), Tokens(x=next(joined), local=None), next(joined)
+                    rows, tokens, whole = [], [], []
