@@ -45,7 +45,8 @@ def build_graph(
     annotations: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with the columns path,labels (cat;dog), for cooccurrence and for frequent candidates.",
+            help="Folder of c2srt prepare, or CSV with the columns path,labels (cat;dog), for cooccurrence and for "
+            "frequent candidates. Only training photographs and seen labels count.",
             rich_help_panel=EDGES,
         ),
     ] = None,
@@ -57,7 +58,9 @@ def build_graph(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(metavar="GRAPH", help="Graph whose degrees random takes.", rich_help_panel=EDGES),
+        typer.Option(
+            metavar="GRAPH", help="Graph whose degrees random takes, whatever --neighbours.", rich_help_panel=EDGES
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of random.", rich_help_panel=EDGES)] = 0,
     model: Annotated[

@@ -21,6 +21,10 @@ class Method(StrEnum):
     ram = "ram"
 
 
+#: Methods that can be trained, with what `train` has to be told.
+TRAINED = {Method.c2srt: "--graph GRAPH", Method.mkt: "--method mkt"}
+
+
 class Streams(StrEnum):
     """Streams of tokens to store."""
 
@@ -124,5 +128,8 @@ def embed(
         note(f"  not embedded: {row.path}: {row.reason}: {row.detail}", "yellow")
     if len(result.failures) > 20:
         note(f"  … and {len(result.failures) - 20:,} more in {out}/index.parquet", "yellow")
-    note(f"next: c2srt tag {out} --labels labels.txt")
+    if annotations is not None and method in TRAINED:
+        note(f"next: c2srt train -e {out} -a {annotations} {TRAINED[method]} --out run")
+    else:
+        note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)

@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +65,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder to keep the scores in.", show_default=False, rich_help_panel=o.OUTPUT)
     ] = None,
 ) -> None:
-    """Measure runs on a test set: ZSL ranks the unseen labels, GZSL all of them.
+    """Measure runs on a test set: ZSL ranks the unseen labels, GZSL all of them; without unseen ones there is no ZSL.
 
     [bold]c2srt evaluate zero-shot run -e E -a A[/]
 
@@ -74,13 +76,14 @@ def evaluate(
     from c2srt_cli.evaluation import protocol as protocols
     from c2srt_cli.evaluation.comparison import compare
     from c2srt_cli.evaluation.report import evaluate as report
-    from c2srt_cli.evaluation.score import score_split, scorer
+    from c2srt_cli.evaluation.score import check_tokens, score_split, scorer
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
     from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
 
     known, store = read_annotations(annotations), Store.open(embeddings)
     chosen = protocols.protocol(known.dataset, protocol)
+    check_tokens(store, known, chosen, allow_missing=allow_missing)
     reports, names = [], []
     with tempfile.TemporaryDirectory() as temporary:
         files = []
@@ -91,9 +94,12 @@ def evaluate(
                 files.append(score_split(one, store, known, chosen, folder=folder, progress=progress))
             names.append(one.name)
             reports.append(report(known, chosen, files[-1], allow_missing=allow_missing, replicates=replicates))
+        distinct = _distinct(names, [*methods, *(against or ())])
+        reports = [replace(one, method=name) for one, name in zip(reports, distinct, strict=True)]
         tables = [summary_table(reports)]
         if against:
             half = len(methods)
+            called = distinct if set(names[:half]) & set(names[half:]) else names
             compared = [
                 compare(
                     known,
@@ -104,9 +110,10 @@ def evaluate(
                     replicates=replicates or 1000,
                     allow_missing=allow_missing,
                 )
-                for setting in protocols.SETTINGS
+                for setting in protocols.settings(known)
             ]
-            tables.append(comparison_table(names[0], names[half], compared))
+            first, second = (", ".join(dict.fromkeys(side)) for side in (called[:half], called[half:]))
+            tables.append(comparison_table(first, second, compared))
         if per_class:
             tables += [class_table(one, setting) for one in reports for setting in one.settings]
     form = Format.json if as_json else form
@@ -122,3 +129,15 @@ def evaluate(
                 write_markdown(table, sys.stdout, terminal_text)
             else:
                 print_table(table, sys.stdout, terminal_text)
+
+
+def _distinct(names: Sequence[str], given: Sequence[str]) -> list[str]:
+    """The names; those that repeat with the folder of their run, and its whole path where folders are called alike."""
+    folders = [f"{name} ({Path(one).resolve().name})" for name, one in zip(names, given, strict=True)]
+    found = []
+    for name, folder, one in zip(names, folders, given, strict=True):
+        if names.count(name) == 1 or name == one:
+            found.append(name)
+        else:
+            found.append(folder if folders.count(folder) == 1 else f"{name} ({one})")
+    return found

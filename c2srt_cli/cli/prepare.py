@@ -75,7 +75,7 @@ def prepare(
     """Turn a dataset's own files into annotations, and say what is missing or not as published.
 
     [bold]c2srt prepare table photos.csv --out annotations[/], then
-    [bold]c2srt embed --annotations annotations --out embeddings[/]
+    [bold]c2srt embed --annotations annotations --for c2srt --out embeddings[/]
     """
     from c2srt_cli.datasets.prepare import PrepareOptions
     from c2srt_cli.datasets.prepare import prepare as run
@@ -114,4 +114,4 @@ def prepare(
         )
     seen = int(annotations.seen.sum())
     note(f"{len(annotations.labels):,} labels, {seen:,} of them seen, in {out}")
-    note(f"next: c2srt embed --annotations {out} --out embeddings")
+    note(f"next: c2srt embed --annotations {out} --for c2srt --out embeddings")

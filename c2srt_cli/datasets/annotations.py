@@ -34,6 +34,7 @@ ANNOTATIONS = "annotations.parquet"
 LABELS = "labels.csv"
 SPLITS = ("train", "val", "test")
 AGAIN = "run c2srt prepare again, with --overwrite"
+RESTORE = "restore it, or run the command that wrote this folder again, with --overwrite"
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,8 +286,20 @@ def write_label_table(path: Path, labels: LabelSet, seen: np.ndarray) -> None:
 
 
 def read_label_table(path: Path) -> tuple[LabelSet, np.ndarray]:
-    """Read ``labels.csv``: the labels, and ``(L,)`` bool, whether each is seen."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, strict=True))
-    labels = [Label(row["label"], tuple(filter(None, row["synonyms"].split(";"))), id=row["id"]) for row in rows]
-    return LabelSet(tuple(labels)), np.array([bool(int(row["seen"])) for row in rows], dtype=bool)
+    """Read ``labels.csv``: the labels, and ``(L,)`` bool, whether each is seen.
+
+    Raises:
+        InputError: it is missing, or is not what `write_label_table` wrote.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        if not rows:
+            raise ValueError("there is no label in the file")
+        labels = [Label(row["label"], tuple(filter(None, row["synonyms"].split(";"))), id=row["id"]) for row in rows]
+        seen = np.array([bool(int(row["seen"])) for row in rows], dtype=bool)
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path), hint=RESTORE) from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise InputError(f"the labels are damaged ({error})", where=str(path), hint=RESTORE) from None
+    return LabelSet(tuple(labels)), seen

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -148,7 +149,10 @@ def _delimited(path: Path) -> Iterator[list[str]]:
 
 
 def _parquet(path: Path) -> Iterator[list[str]]:
-    """Header and rows of a Parquet file; labels may be lists, or text with ``;`` between them."""
+    """Header and rows of a Parquet file; labels may be lists, or text with ``;`` between them.
+
+    Whole numbers are read as their digits, and what is null as nothing.
+    """
     import pyarrow.parquet as pq
 
     with reading(path):
@@ -156,8 +160,28 @@ def _parquet(path: Path) -> Iterator[list[str]]:
         names = [name for name in table.column_names if name in COLUMNS]
         columns = [table[name].to_pylist() for name in names]
     yield names
-    for cells in zip(*columns, strict=True):
-        yield [";".join(map(str, cell)) if isinstance(cell, list) else str(cell or "") for cell in cells]
+    rows, problems = [], []
+    for number, cells in enumerate(zip(*columns, strict=True), 2):
+        try:
+            rows.append([_text(cell) for cell in cells])
+        except TypeError as error:
+            problems.append(f"row {number}: {error}")
+    if problems:
+        raise damaged(path, problems)
+    yield from rows
+
+
+def _text(cell: object) -> str:
+    """A cell of a Parquet as it would stand in a CSV; a TypeError says what cannot."""
+    if isinstance(cell, list):
+        return ";".join(map(_text, cell))
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, float) and cell.is_integer():  # what pandas makes of whole numbers beside an empty cell
+        cell = int(cell)
+    if isinstance(cell, bool) or not isinstance(cell, str | int):
+        raise TypeError(f"{cell!r} is neither text nor a whole number")
+    return str(cell)
 
 
 def _beside(source: Source) -> list[Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.datasets.naming import finder
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.labels import LabelSet, read_labels
 
@@ -23,19 +24,16 @@ def unseen_from_file(labels: LabelSet, path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, or names what is no label, or what several labels are called, or all labels.
     """
-    keys: dict[str, list[int]] = {}
-    for number, label in enumerate(labels):
-        for key in {label.key, label.name.casefold()}:
-            keys.setdefault(key, []).append(number)
+    find, words = finder(labels), [word for label in labels for word in (label.key, label.name.casefold())]
     seen, problems = np.ones(len(labels), dtype=bool), []
     for label in read_labels(path):
-        found = keys.get(label.key) or keys.get(label.name) or keys.get(label.name.casefold(), [])
+        found = find(label.id) or find(label.name)
         if len(found) == 1:
             seen[found[0]] = False
         elif found:
             problems.append(f"{label.name!r} is the name of {len(found)} labels: give their ids")
         else:
-            close = difflib.get_close_matches(label.name.casefold(), keys, 1)
+            close = difflib.get_close_matches(label.name.casefold(), words, 1)
             problems.append(f"{label.name!r} is no label" + (f", did you mean {close[0]!r}?" if close else ""))
     if not problems and not seen.any():
         problems.append("all labels are unseen: none is left to learn from")

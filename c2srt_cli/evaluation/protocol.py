@@ -64,6 +64,11 @@ def protocol(dataset: str, name: str | None = None) -> Protocol:
     )
 
 
+def settings(annotations: Annotations) -> tuple[str, ...]:
+    """The settings that there is something to rank in: without unseen labels GZSL alone."""
+    return SETTINGS[1:] if annotations.seen.all() else SETTINGS
+
+
 def ranked_labels(annotations: Annotations, setting: str) -> np.ndarray:
     """Ids of the labels that a setting ranks, ascending."""
     return np.flatnonzero(~annotations.seen) if setting == "ZSL" else np.arange(len(annotations.labels))

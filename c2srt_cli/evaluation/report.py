@@ -86,7 +86,8 @@ def evaluate(
     Args:
         annotations: What is true.
         protocol: What counts.
-        scores: The scores for each setting; one file may serve both, where scores do not depend on what is ranked.
+        scores: The scores for each setting, or for one; one file may serve both, where scores do not depend on what is
+            ranked.
         allow_missing: Go on where the scores lack images of the protocol.
         replicates: Of the bootstrap over images; none unless given, they take a while on large sets.
         seed: Of the bootstrap.

@@ -1,6 +1,6 @@
 """Tokens of a test set → scores, by a trained run or without training."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.evaluation.protocol import SETTINGS, Protocol, counted_images, ranked_labels
+from c2srt_cli.evaluation.protocol import Protocol, counted_images, ranked_labels, settings
 from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.selection import check_images
 from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.catalogue import METHODS
 from c2srt_cli.methods.zero_shot import Pooling, score
@@ -24,6 +25,8 @@ from c2srt_cli.training.run import KIND, Run, check_backbone
 from c2srt_cli.training.tokens import TokenSet
 
 BATCH = 64
+#: Entries of one map of features (images, labels, D); a run's layers hold about eight such maps in float32.
+ENTRIES = 1 << 25
 ZERO_SHOT = "zero-shot"
 
 #: Tokens of B photographs and ids of T labels to scores ``(B, T)``.
@@ -38,11 +41,13 @@ class Scorer:
         name: For tables.
         scores: Tokens and label ids to scores.
         by_vocabulary: A label's score depends on which others are ranked.
+        batch: Photographs at a time.
     """
 
     name: str
     scores: Scores
     by_vocabulary: bool
+    batch: int = BATCH
 
 
 def scorer(method: str, store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:
@@ -79,7 +84,9 @@ def scorer(method: str, store: Store, annotations: Annotations, templates: str, 
         found: np.ndarray = learner(*learner.embed(tokens), vocabulary.of(columns)).float().numpy()
         return found
 
-    return Scorer(run.config.method, scores, run.config.parts.score == "mkt")
+    width = max(run.text.shape[1], run.config.parts.hidden)
+    batch = min(BATCH, max(1, ENTRIES // (len(run.text) * width)))
+    return Scorer(run.config.method, scores, run.config.parts.score == "mkt", batch)
 
 
 def _zero_shot(store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:
@@ -105,6 +112,17 @@ def _zero_shot(store: Store, annotations: Annotations, templates: str, progress:
     return Scorer(ZERO_SHOT, scores, by_vocabulary=False)
 
 
+def check_tokens(store: Store, annotations: Annotations, protocol: Protocol, *, allow_missing: bool = False) -> None:
+    """Refuse tokens that lack what a protocol counts, before anything is scored.
+
+    Raises:
+        InputError: images of the protocol are missing, all of them or (unless that is allowed) some.
+    """
+    there = TokenSet.of(store, annotations, "test").rows
+    for setting in settings(annotations):
+        check_images(annotations, protocol, setting, there, where=str(store.folder), allow_missing=allow_missing)
+
+
 @torch.inference_mode()
 def score_split(
     one: Scorer, store: Store, annotations: Annotations, protocol: Protocol, *, folder: Path, progress: Progress
@@ -125,7 +143,8 @@ def score_split(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, ScoreFile] = {}
-    for setting in SETTINGS if one.by_vocabulary else SETTINGS[1:]:
+    ranked = settings(annotations)
+    for setting in ranked if one.by_vocabulary else ("GZSL",):
         wanted = set(counted_images(annotations, protocol, setting).tolist())
         if setting == "GZSL":
             wanted |= set(counted_images(annotations, protocol, "ZSL").tolist())
@@ -139,21 +158,14 @@ def score_split(
             )
         columns = ranked_labels(annotations, setting)
         path = folder / f"{setting.lower()}.safetensors"
-        rows = np.concatenate([numbers for numbers, *_ in _plan(tokens)])
+        order = np.array(sorted(range(len(tokens)), key=lambda i: (tokens.entries[i].shard, tokens.entries[i].row)))
+        rows, done = tokens.rows[order], 0
         with write_scores(path, rows, columns, {"method": one.name, "annotations": annotations.fingerprint}) as writer:
-            for _, places in _plan(tokens):
-                ((_, batch, _),) = tokens.batches(places, BATCH)
+            for numbers, batch, _ in tokens.batches(order, one.batch):
                 writer.add(one.scores(batch, columns))
-                progress.advance(writer.done, len(rows))
+                done += len(numbers)
+                progress.advance(done, len(rows))
                 if progress.stopped():
                     raise Interrupted("the scores are not finished; nothing of them is kept")
         files[setting] = ScoreFile.open(path)
-    return files if one.by_vocabulary else dict.fromkeys(SETTINGS, files["GZSL"])
-
-
-def _plan(tokens: TokenSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers and places of the photographs of each batch, in the order of the disk."""
-    order = np.array(sorted(range(len(tokens)), key=lambda i: (tokens.entries[i].shard, tokens.entries[i].row)))
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
-        yield tokens.rows[places], places
+    return files if one.by_vocabulary else dict.fromkeys(ranked, files["GZSL"])

@@ -97,8 +97,39 @@ def select(
         names = annotations.labels.names
         lacking = [names[label] for label in np.setdiff1d(columns, scores.columns)]
         raise InputError(f"there are no scores of {len(lacking)} labels", where=where, problems=_some(lacking))
+    wanted = check_images(annotations, protocol, setting, scores.rows, where=where, allow_missing=allow_missing)
+    kept = np.flatnonzero(np.isin(scores.rows, wanted))
+    return Selection(annotations, scores, columns, places, kept, len(wanted))
+
+
+def check_images(
+    annotations: Annotations,
+    protocol: Protocol,
+    setting: str,
+    there: np.ndarray,
+    *,
+    where: str,
+    allow_missing: bool = False,
+) -> np.ndarray:
+    """Numbers of the images that count in a setting, ascending, of which ``there`` are at hand, ``(N,)``.
+
+    Raises:
+        InputError: no image counts, none is there or, unless that is allowed, some are missing.
+    """
     wanted = counted_images(annotations, protocol, setting)
-    missing = np.setdiff1d(wanted, scores.rows)
+    if not len(wanted):
+        raise InputError(
+            f"no image of the test set counts in {setting} under protocol {protocol.name}",
+            where=str(annotations.root),
+            hint="run c2srt prepare with a split that has test images of the labels to rank",
+        )
+    missing = np.setdiff1d(wanted, there)
+    if len(missing) == len(wanted):
+        raise InputError(
+            f"no image of protocol {protocol.name} is there",
+            where=where,
+            hint="run c2srt embed --annotations for these annotations",
+        )
     if len(missing) and not allow_missing:
         raise InputError(
             f"{len(missing)} of the {len(wanted)} images of protocol {protocol.name} are missing",
@@ -106,10 +137,7 @@ def select(
             problems=_some([annotations.paths[row] for row in missing[:11]], len(missing)),
             hint="embed them, or give --allow-missing: every table then says how many there were",
         )
-    kept = np.flatnonzero(np.isin(scores.rows, wanted))
-    if not len(kept):
-        raise InputError(f"no image of protocol {protocol.name} has scores", where=where)
-    return Selection(annotations, scores, columns, places, kept, len(wanted))
+    return wanted
 
 
 def _some(names: list[str], count: int | None = None) -> list[str]:

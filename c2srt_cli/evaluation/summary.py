@@ -49,6 +49,7 @@ def summary_table(reports: Sequence[Report]) -> Table:
     notes = [
         f"Protocol {protocol.name}: {protocol.summary}. Figures in percent.",
         "mAP leaves labels without positives out; mAP with zeros counts them as 0, as published code does.",
+        *(["Every label is seen: there is nothing to rank in ZSL."] if annotations.seen.all() else []),
         *(
             f"{one.setting}: {one.mean.classes:,} labels, {one.mean.without_positives:,} of them without positives; "
             f"{one.positives_per_image:.3f} positives an image."
@@ -121,7 +122,7 @@ def comparison_table(first: str, second: str, comparisons: Sequence[Comparison])
 
 def _row(method: str, one: SettingReport, ks: Sequence[int]) -> tuple[Cell, ...]:
     at = {each.k: each for each in one.at}
-    both = one.setting == "GZSL"
+    both = one.setting == "GZSL" and one.unseen.classes > 0
     cells: list[Cell] = [method, one.setting, one.images, one.wanted, one.mean.left_out]
     cells += [one.interval.low, one.interval.high] if one.interval else [None, None]
     cells.append(one.mean.with_zeros)

@@ -11,7 +11,7 @@ from c2srt_cli.graph.annotations import read_annotations
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
 from c2srt_cli.graph.llm import Conversation, ask_all, llm_graph
 from c2srt_cli.graph.options import BuildOptions, check, seen_labels
-from c2srt_cli.graph.prices import EXPECTED_REPLY_TOKENS, REPLY_TOKENS, count_tokens, price
+from c2srt_cli.graph.prices import EXPECTED_REPLY_TOKENS, FAULT_TOKENS, REPLY_TOKENS, count_tokens, price
 from c2srt_cli.graph.prompt import Block, question
 from c2srt_cli.graph.recorded import Recorded
 from c2srt_cli.graph.shortlist import is_shortlisted, plan_blocks
@@ -40,7 +40,7 @@ class Estimate:
         prompt_tokens: In all of them.
         reply_tokens: That replies will take on average.
         cost: US dollars, or None where no price is known.
-        most: US dollars if every reply took all the tokens that it may.
+        most: US dollars if every reply took all the tokens that it may, and had to be repaired.
         model: The model.
     """
 
@@ -98,6 +98,9 @@ class Builder:
             self.labels, self.targets = labels, tuple(range(len(labels)))
         self.seen = seen_labels(options.unseen, self.labels)
         self.images = read_annotations(options.annotations, self.labels) if options.annotations else None
+        if self.images is not None and self.seen is not None:
+            self.images = [image & self.seen for image in self.images]  # nothing is learnt of unseen labels
+        self.like = self._like(options.like) if "random" in options.sources and options.like else None
         self._embed = embed
         self._embedded: tuple[Tensor, str] | None = None
         self.model = options.model or MODEL
@@ -109,6 +112,20 @@ class Builder:
         if self._embedded is None:
             self._embedded = self._embed(self.labels)
         return self._embedded
+
+    def _like(self, name: str) -> CategoryGraph:
+        """The graph whose shape `random` takes, over our labels."""
+        graph = read_graph(name)
+        like = graph.over(self.labels)
+        if not like.edges:
+            raise InputError(
+                f"none of its {len(graph.edges):,} edges is between two of the labels",
+                where=name,
+                hint="give --like a graph over the same labels",
+            )
+        if lost := len(graph.edges) - len(like.edges):
+            self.progress.note(f"{lost:,} of the {len(graph.edges):,} edges of {name} are of other labels: left out")
+        return like
 
     def _conversation(self) -> Conversation:
         options = self.options
@@ -153,7 +170,10 @@ class Builder:
             prompt_tokens=prompt,
             reply_tokens=asked * EXPECTED_REPLY_TOKENS,
             cost=None if cost is None else cost.of(prompt, asked * EXPECTED_REPLY_TOKENS),
-            most=None if cost is None else cost.of(prompt, asked * REPLY_TOKENS),
+            # a repair shows the prompt and the reply again, with what is wrong
+            most=None
+            if cost is None
+            else cost.of(2 * prompt + asked * (REPLY_TOKENS + FAULT_TOKENS), 2 * asked * REPLY_TOKENS),
             model=self.model,
         )
 
@@ -175,17 +195,26 @@ class Builder:
         graphs = [replace(g, edges=tuple(e for e in g.edges if e.target in wanted)) for g in graphs]
         failed = {k: v for g in graphs for s in g.provenance["sources"] for k, v in s.get("failed", {}).items()}
         graph = CategoryGraph.merge(*graphs) if graphs else CategoryGraph(self.labels, ())
-        graph = graph.prune(self.options.neighbours, seen=self.seen, least_seen=self.options.least_seen)
+        if not self._as_like:
+            graph = graph.prune(self.options.neighbours, seen=self.seen, least_seen=self.options.least_seen)
         if self.base is not None:
             graph = CategoryGraph.merge(self.base.over(self.labels), graph)
         graph = replace(graph, provenance={**graph.provenance, **self._kept(graph)})
         write_graph(self.options.out, graph)
         return BuildResult(graph, failed)
 
+    @property
+    def _as_like(self) -> bool:
+        """Whether labels have as many sources as in another graph, and not as many as the options say."""
+        return self.options.sources == ("random",)
+
     def _kept(self, graph: CategoryGraph) -> dict[str, Any]:
         """What the pruning did, for the provenance."""
         covered = len({edge.target for edge in graph.edges})
-        kept: dict[str, Any] = {"neighbours": self.options.neighbours, "coverage": round(covered / len(self.labels), 4)}
+        kept: dict[str, Any] = {"coverage": round(covered / len(self.labels), 4)}
+        if self._as_like:
+            return kept
+        kept["neighbours"] = self.options.neighbours
         if self.seen is not None:
             kept |= {"unseen": len(self.labels) - len(self.seen), "least_seen": self.options.least_seen}
         return kept
@@ -225,8 +254,8 @@ class Builder:
             return cooccurrence_graph(self.labels, self.images)
         from c2srt_cli.graph.chance import random_graph
 
-        assert options.like is not None
-        return random_graph(read_graph(options.like).over(self.labels), options.seed)
+        assert self.like is not None
+        return random_graph(self.like, options.seed)
 
 
 def build_graph(

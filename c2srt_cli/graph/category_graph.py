@@ -220,6 +220,8 @@ def read_graph(path_or_name: str | Path) -> CategoryGraph:
     edges = _edges(value.get("edges"), problems)
     if not isinstance(value.get("provenance"), dict):
         problems.append("provenance is not an object")
+    elif not isinstance(value["provenance"].get("sources", []), list):
+        problems.append("the sources of the provenance are not a list")
     problems += _faults(edges, len(labels))
     if problems:
         raise InputError("this graph cannot be used", where=str(path), problems=problems[:20], hint="build it again")
@@ -244,10 +246,12 @@ def _labels(value: object, problems: list[str]) -> LabelSet:
 def _label(record: object) -> Label | None:
     match record:
         case {"label": str(name), **rest} if normalise(name):
-            synonyms, threshold, key = rest.get("synonyms", []), rest.get("threshold"), rest.get("id", "")
+            threshold: Any = rest.get("threshold")
+            synonyms, key = rest.get("synonyms", []), rest.get("id", "")
             if not isinstance(synonyms, list) or not all(isinstance(synonym, str) for synonym in synonyms):
                 return None
-            if isinstance(threshold, int | float | None) and isinstance(key, str):
+            probable = threshold is None or ((value := _number(threshold)) is not None and 0 <= value <= 1)
+            if probable and isinstance(key, str):
                 return Label(name, tuple(synonyms), threshold, key)
     return None
 
@@ -259,8 +263,18 @@ def _edges(value: object, problems: list[str]) -> tuple[Edge, ...]:
         return ()
     for i, record in enumerate(value):
         match record:
-            case [int(source), int(target), str(relation), int() | float() as strength, str(origin)]:
-                edges.append(Edge(source, target, relation, float(strength), origin))
+            case [source, target, str(relation), number, str(origin)] if (
+                type(source) is type(target) is int and (strength := _number(number)) is not None
+            ):
+                edges.append(Edge(source, target, relation, strength, origin))
             case _:
                 problems.append(f"edge {i}: is not [source, target, relation, strength, origin]")
     return tuple(edges)
+
+
+def _number(value: object) -> float | None:
+    """A number of JSON; None where it is no number, or one that no float holds."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2srt_cli.artifacts import read_json
+from c2srt_cli.datasets.unseen import unseen_from_file
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import KIND
-from c2srt_cli.labels import LabelSet, read_labels
+from c2srt_cli.labels import LabelSet
 
 SOURCES = ("llm", "embedding", "cooccurrence", "random")
 
@@ -20,10 +21,10 @@ class BuildOptions:
         labels: The labels file.
         out: The graph to write.
         sources: Some of `SOURCES`.
-        neighbours: Sources that a target keeps.
+        neighbours: Sources that a target keeps, except where `random` alone takes another graph's shape.
         unseen: A file of the labels without training annotations, or None.
         least_seen: Seen sources that an unseen label keeps, where it has so many.
-        annotations: A CSV of annotated photographs, or None.
+        annotations: A CSV of annotated photographs, a folder that `prepare` wrote, or None.
         extend: A graph to attach the labels to that it does not have, or None.
         like: The graph whose shape `random` takes, or None.
         seed: Of `random`.
@@ -67,7 +68,7 @@ def check(options: BuildOptions) -> None:
         raise UsageError(
             "cooccurrence counts annotated photographs",
             where="--source",
-            hint="name them: --annotations FILE, a CSV with the columns path,labels",
+            hint="name them: --annotations FILE, a CSV with the columns path,labels, or a folder of c2srt prepare",
         )
     if "random" in options.sources and options.like is None:
         raise UsageError("random takes the shape of another graph", where="--source", hint="name it: --like GRAPH")
@@ -88,22 +89,8 @@ def seen_labels(unseen: Path | None, labels: LabelSet) -> frozenset[int] | None:
     """Indices of the labels with annotations; None where all have them.
 
     Raises:
-        InputError: the file names labels that are not there.
+        InputError: the file names what is no label, or what several are called, or all labels.
     """
     if unseen is None:
         return None
-    index = {label.key: i for i, label in enumerate(labels)}
-    names = {label.name.casefold(): i for i, label in enumerate(labels)}
-    found, problems = set(), []
-    for label in read_labels(unseen):
-        i = index.get(label.name, index.get(label.key, names.get(label.key)))  # an id alone, as Open Images lists them
-        if i is None:
-            close = difflib.get_close_matches(label.key, index, 1)
-            problems.append(
-                f"{label.name!r} is not among the labels" + (f", did you mean {close[0]!r}?" if close else "")
-            )
-        else:
-            found.add(i)
-    if problems:
-        raise InputError("these labels cannot be unseen", where=str(unseen), problems=problems[:20])
-    return frozenset(range(len(labels))) - found
+    return frozenset(unseen_from_file(labels, unseen).nonzero()[0].tolist())

@@ -11,6 +11,9 @@ PRICED = "June 2026"
 #: The most tokens a reply may take, a target: twelve sources of some 25, and as much again for a model that thinks.
 REPLY_TOKENS = 600
 
+#: The most tokens that a repair turn says of a target: three faults, each with 40 characters of the reply.
+FAULT_TOKENS = 200
+
 #: What a reply takes on average, a target: eight sources.
 EXPECTED_REPLY_TOKENS = 200
 

@@ -100,8 +100,28 @@ def _parse(data: bytes) -> Iterator[Reply]:
             match json.loads(line):
                 case {"request": str(), "model": str(), "date": str(), "reply": str()} as record:
                     known = {name: record.get(name) for name in Reply.__dataclass_fields__}
-                    usage, block = known["usage"], known["block"]
-                    if isinstance(usage, dict | None) and isinstance(block, dict | None):
+                    texts = (known["finish_reason"], known["served"])
+                    if (
+                        all(isinstance(text, str | None) for text in texts)
+                        and _is_usage(known["usage"])
+                        and _is_block(known["block"])
+                    ):
                         yield Reply(**known)
         except (ValueError, RecursionError):
             continue
+
+
+def _is_usage(value: object) -> bool:
+    """Whether it is null, or an object of null and numbers that add up."""
+    numbers = value.values() if isinstance(value, dict) else ()
+    return isinstance(value, dict | None) and all(
+        number is None or (type(number) in (int, float) and 0 <= number < 2**63) for number in numbers
+    )
+
+
+def _is_block(value: object) -> bool:
+    """Whether it is null, or an object of lists of whole numbers."""
+    lists = value.values() if isinstance(value, dict) else ()
+    return isinstance(value, dict | None) and all(
+        isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in lists
+    )

@@ -88,7 +88,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         else:
             problems.append(f"there is no {key!r}{_meant(key, ['method', *SECTIONS])}")
     if problems:
-        raise InputError("holds what is no option", where=str(path), problems=problems)
+        raise InputError("these options cannot be used", where=str(path), problems=problems)
     return found
 
 

@@ -11,7 +11,8 @@ import pytest
 from llm_server import KEY, Server, serving
 
 from c2srt_cli.cli import main
-from c2srt_cli.graph.category_graph import read_graph
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph, write_graph
+from c2srt_cli.labels import Label, LabelSet
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -129,7 +130,7 @@ def test_a_wrong_key_exits_4_and_is_not_shown(
         (("--source", "embedding", "--replay", "x"), (2, "only the source llm has replies")),
         (("--replay", "nowhere.jsonl"), (3, "no such file")),
         (("--extend", "nowhere"), (3, "neither a graph file nor the name")),
-        (("--unseen", "UNSEEN"), (3, "'thinks 1' is not among the labels, did you mean 'thing 1'?")),
+        (("--unseen", "UNSEEN"), (3, "'thinks 1' is no label, did you mean 'thing 1'?")),
     ],
 )
 def test_what_cannot_be(
@@ -147,7 +148,7 @@ def test_what_cannot_be(
 @pytest.mark.usefixtures("tiny")
 def test_sources_without_a_language_model(c2srt: Run, line: tuple[object, ...], tiny: str, tmp_path: Path) -> None:
     annotations = tmp_path / "a.csv"
-    rows = [f"{i}.jpg,thing {i % 5};thing {i % 5 + 5}" for i in range(100)]
+    rows = [f"{i}.jpg,thing {45 + 2 * (i % 2)};thing {46 + 2 * (i % 2)};thing {i % 5}" for i in range(100)]
     annotations.write_text("\n".join(["path,labels", *rows]) + "\n")
     (tmp_path / "unseen.txt").write_text("".join(f"thing {i}\n" for i in range(45)))
     options = ("--source", "embedding+cooccurrence", "--annotations", annotations, "--backbone", tiny)
@@ -155,6 +156,8 @@ def test_sources_without_a_language_model(c2srt: Run, line: tuple[object, ...], 
     assert code == 0, err
     graph = read_graph(tmp_path / "g.json")
     assert {edge.origin for edge in graph.edges} == {"embedding", "cooccurrence"}
+    together = {i for e in graph.edges if e.origin == "cooccurrence" for i in (e.source, e.target)}
+    assert together == set(range(45, 49))  # nothing is learnt of unseen labels, annotated or not
     wide = (*line[:3], "-o", tmp_path / "wide.json", *options, "--neighbours", 100)
     assert c2srt(*wide)[0] == 0
     there, kept = (
@@ -170,6 +173,49 @@ def test_sources_without_a_language_model(c2srt: Run, line: tuple[object, ...], 
     shuffled = read_graph(tmp_path / "r.json")
     assert [e.target for e in shuffled.edges] == [e.target for e in graph.edges]
     assert [e.strength for e in shuffled.edges] == [e.strength for e in graph.edges]
+
+
+def test_random_has_the_degrees_of_the_other_graph_and_says_where_it_cannot(
+    c2srt: Run, line: tuple[object, ...], tmp_path: Path
+) -> None:
+    names = LabelSet(tuple(Label(f"thing {i}") for i in range(50)))
+    edges = tuple(Edge(s, t, "is_a", 0.5, "llm") for t in range(20) for s in range(30, 30 + t))  # up to 19 sources
+    write_graph(tmp_path / "like.json", CategoryGraph(names, edges))
+    shape = Counter(edge.target for edge in edges)
+    command = (*line[:5], "--source", "random", "--like", tmp_path / "like.json")
+    for options in ((), ("--neighbours", 3)):
+        code, _, err = c2srt(*command, *options)
+        assert code == 0, err
+        graph = read_graph(tmp_path / "g.json")
+        assert Counter(edge.target for edge in graph.edges) == shape
+        assert "neighbours" not in graph.provenance
+    assert "left out" not in err
+    (tmp_path / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(40)))
+    code, _, err = c2srt(*command)
+    assert code == 0
+    lost = sum(edge.source >= 40 for edge in edges)
+    assert f"{lost} of the {len(edges)} edges of {tmp_path / 'like.json'} are of other labels: left out" in err
+    (tmp_path / "labels.txt").write_text("something else\nthing 1\n")
+    (tmp_path / "g.json").unlink()
+    code, _, err = c2srt(*command)
+    assert code == 3
+    assert f"none of its {len(edges)} edges is between two of the labels" in " ".join(err.split())
+    assert not (tmp_path / "g.json").exists()
+
+
+def test_cooccurrence_from_a_folder_of_annotations(c2srt: Run, line: tuple[object, ...], tmp_path: Path) -> None:
+    """What `prepare` wrote: test photographs and unseen labels say nothing."""
+    rows = [f"{i}.jpg,thing 0;thing {1 + i % 2};thing 9,train" for i in range(20)]
+    rows += [f"t{i}.jpg,thing 5;thing 6,test" for i in range(20)] + [f"n{i}.jpg,thing 7,train" for i in range(20)]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,labels,split", *rows]) + "\n")
+    (tmp_path / "unseen.txt").write_text("thing 9\n")
+    done = c2srt("prepare", "table", tmp_path / "photos.csv", "-o", tmp_path / "a", "--unseen", tmp_path / "unseen.txt")
+    assert done[0] == 0, done[2]
+    assert f"next: c2srt embed --annotations {tmp_path / 'a'} --for c2srt --out embeddings" in done[2]
+    code, _, err = c2srt(*line[:5], "--source", "cooccurrence", "--annotations", tmp_path / "a")
+    assert code == 0, err
+    found = {(edge.source, edge.target) for edge in read_graph(tmp_path / "g.json").edges}
+    assert found == {(0, 1), (0, 2), (1, 0), (2, 0)}
 
 
 def test_help_imports_nothing_heavy() -> None:

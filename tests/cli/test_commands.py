@@ -210,6 +210,25 @@ class TestEmbed:
         made = Store.open(out).manifest["options"]
         assert (made["cut"], made["streams"], made["dense"]) == expected[1:]
 
+    @pytest.mark.parametrize(
+        ("method", "following"),
+        [
+            ("c2srt", "train -e {e} -a {a} --graph GRAPH --out run"),
+            ("mkt", "train -e {e} -a {a} --method mkt --out run"),
+            ("zero-shot", "tag {e} --labels labels.txt"),
+        ],
+    )
+    def test_what_comes_next(self, c2srt: Run, tiny: str, photos: Path, method: str, following: str) -> None:
+        (photos / "table.csv").write_text("path,labels\np0000.png,cat\np0001.png,cat;dog\n")
+        a, e = photos.parent / "a", photos.parent / "e"
+        done = c2srt("prepare", "table", photos / "table.csv", "--out", a)
+        assert f"next: c2srt embed --annotations {a} --for c2srt --out embeddings" in done.err
+        done = c2srt("embed", "--annotations", a, "--for", method, "--out", e, "--backbone", tiny, *FAST)
+        assert done.code == 0
+        assert f"next: c2srt {following.format(a=a, e=e)}\n" in done.err
+        done = c2srt("embed", photos, "--for", method, "--out", photos.parent / "f", "--backbone", tiny, *FAST)
+        assert "tag" in done.err.splitlines()[-1]
+
     def test_other_options(self, c2srt: Run, tiny: str, photos: Path, tmp_path: Path) -> None:
         line = ("embed", photos, "-o", tmp_path / "e", "--backbone", tiny, *FAST)
         assert c2srt(*line).code == 0

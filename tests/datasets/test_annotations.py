@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
+from c2srt_cli.datasets.annotations import (
+    Annotations,
+    Incidence,
+    read_annotations,
+    read_label_table,
+    write_annotations,
+)
 from c2srt_cli.errors import InputError
 from c2srt_cli.labels import Label, LabelSet
 
@@ -149,6 +155,23 @@ class TestFiles:
         (tmp_path / name).unlink()
         with pytest.raises(InputError, match="no such file"):
             read_annotations(tmp_path)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "label,id,seen\ncat,,1\n",
+            "label,synonyms,id,seen\ncat,,,yes\n",
+            "label,synonyms,id,seen\ncat\n",
+            'label,synonyms,id,seen\n"cat',
+            "\xff",
+        ],
+    )
+    def test_a_damaged_table_of_labels_is_named(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "labels.csv"
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(InputError, match=r"labels\.csv: the labels are damaged"):
+            read_label_table(path)
 
     def test_changed_by_hand(self, tmp_path: Path) -> None:
         write_annotations(tmp_path, example(), {})

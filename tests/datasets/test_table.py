@@ -62,6 +62,54 @@ def test_parquet(tmp_path: Path, as_lists: bool) -> None:
     assert content(read(Source(tmp_path / "photos.parquet"), "")) == EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([3, 0, None], [{"3"}, {"0"}, set()]),
+        ([3.0, 0.0, float("nan")], [{"3"}, {"0"}, set()]),  # as pandas keeps whole numbers beside an empty cell
+        ([[1, None], [None], [0, 2]], [{"1"}, set(), {"0", "2"}]),
+        (["cat", None, "dog;cat"], [{"cat"}, set(), {"cat", "dog"}]),
+        ([["cat", None, ""], [], None], [{"cat"}, set(), set()]),
+    ],
+)
+def test_numbers_and_empty_cells_of_a_parquet(tmp_path: Path, labels: list[object], found: list[set[str]]) -> None:
+    path = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"path": ["a", "b", "c"], "labels": labels}), path)
+    assert [names for _, names in content(read(Source(path), "")).values()] == found
+
+
+def test_a_categorical_column_of_a_parquet(tmp_path: Path) -> None:
+    labels = pa.array(["cat", "dog", None]).dictionary_encode()
+    pq.write_table(pa.table({"path": ["a", "b", "c"], "labels": labels}), tmp_path / "photos.parquet")
+    assert [names for _, names in content(read(Source(tmp_path / "photos.parquet"), "")).values()] == [
+        {"cat"},
+        {"dog"},
+        set(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [([0.5, 1.0], "0.5"), ([True, None], "True"), ([b"cat", b""], "b'cat'"), ([[{"id": 1}], []], "{'id': 1}")],
+)
+def test_what_is_no_label_in_a_parquet_is_named(tmp_path: Path, labels: list[object], shown: str) -> None:
+    path = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"path": ["a", "b"], "labels": labels}), path)
+    with pytest.raises(InputError) as refused:
+        read(Source(path), "")
+    assert refused.value.problems[0] == f"row 2: {shown} is neither text nor a whole number"
+
+
+def test_empty_paths_and_splits_of_a_parquet_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"path": ["a", None], "labels": ["cat", "cat"]}), path)
+    with pytest.raises(InputError, match="row 3: the path is empty"):
+        read(Source(path), "")
+    pq.write_table(pa.table({"path": ["a", "b"], "labels": ["cat", "cat"], "split": ["train", None]}), path)
+    with pytest.raises(InputError, match="row 3: split '' is none of train, val, test"):
+        read(Source(path), "")
+
+
 def test_tsv_root_and_prefix(tmp_path: Path) -> None:
     path = tmp_path / "photos.tsv"
     path.write_text("labels\tpath\tsplit\ncat\t/old/a.jpg\ttrain\ndog\t/old/b/c.jpg\ttest\n")

@@ -79,6 +79,47 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert read_graph(tmp_path / "e.json").edges == ()
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("0.5,", None),
+        (f"{10**400},", "edge 0: is not"),
+        (f"-{10**400},", "edge 0: is not"),
+        ("1e400,", "not above 0 and at most 1"),
+        ("NaN,", "not above 0 and at most 1"),
+        ("true,", "edge 0: is not"),
+        ("null,", "edge 0: is not"),
+    ],
+)
+def test_a_strength_of_any_kind_is_read_or_refused(tmp_path: Path, written: str, said: str | None) -> None:
+    path = tmp_path / "g.json"
+    write_graph(path, CategoryGraph(LABELS, (edge(0, 1, 0.5),)))
+    path.write_text(path.read_text().replace("0.5,", written))
+    if said is None:
+        assert read_graph(path).edges == (edge(0, 1, 0.5),)
+    else:
+        with pytest.raises(InputError, match=said):
+            read_graph(path)
+
+
+@pytest.mark.parametrize(
+    ("there", "written"),
+    [
+        ("[0,1,", "[false,1,"),
+        ("[0,1,", f"[0,{10**400},"),
+        ('"provenance":{}', '"provenance":{"sources":7}'),
+        *(('"label":"', f'"threshold":{number},"label":"') for number in (10**400, "NaN", "true", "1.5")),
+    ],
+)
+def test_odd_values_in_a_graph_are_refused(tmp_path: Path, there: str, written: str) -> None:
+    path = tmp_path / "g.json"
+    write_graph(path, CategoryGraph(LABELS, (edge(0, 1, 0.5),)))
+    assert there in path.read_text()
+    path.write_text(path.read_text().replace(there, written))
+    with pytest.raises(InputError, match="this graph cannot be used"):
+        read_graph(path)
+
+
 def test_the_fingerprint_follows_labels_and_edges() -> None:
     graph = CategoryGraph(LABELS, (edge(0, 1, 0.5),))
     others = [

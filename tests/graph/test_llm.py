@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, true_sources
 
 from c2srt_cli.errors import C2srtError, Interrupted, ServiceError, UsageError
@@ -18,6 +19,7 @@ from c2srt_cli.graph.build import Builder, BuildResult, build_graph, replies_pat
 from c2srt_cli.graph.category_graph import Edge, read_graph
 from c2srt_cli.graph.client import Service
 from c2srt_cli.graph.options import BuildOptions
+from c2srt_cli.graph.prices import count_tokens, price
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 
@@ -372,6 +374,63 @@ def test_a_crash_while_a_reply_is_written_costs_one_request(server: Server, labe
     assert len(server.requests) == 4
     assert (tmp_path / "g.json").read_bytes() == whole
     replay(labels, tmp_path / "g.json")
+
+
+@pytest.mark.parametrize("count", [50, 100], ids=["all labels in a request", "a shortlist"])
+def test_odd_lines_among_the_replies_are_passed_over(
+    server: Server, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist, "is_shortlisted", lambda _: count == 100)
+    monkeypatch.setattr("c2srt_cli.graph.build.is_shortlisted", lambda _: count == 100)
+    labels, out = write_labels(tmp_path, count), tmp_path / "g.json"
+    text = torch.nn.functional.normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
+    options = BuildOptions(labels, out, neighbours=100)
+    whole = build_graph(options, lambda _: (text, "mine"), Progress(), lambda: service(server)).graph
+    record = json.loads(replies_path(out).read_text().splitlines()[0])
+    odd: list[Any] = [None, 3, 10**400, "text", [1], [record], {}]
+    changes: list[dict[str, Any]] = [
+        {"served": ["gpt-4o"]},
+        {"request": 5},
+        {"reply": None},
+        {"finish_reason": ["stop"]},
+        {"served": 5},
+        {"served": {"name": "gpt-4o"}},
+        {"usage": 5},
+        {"usage": {"cost_usd": 10**400}},
+        {"usage": {"cost_usd": float("nan")}},
+        {"usage": {"cost_usd": "much"}},
+        {"block": 3},
+        {"block": {"targets": 5}},
+        {"block": {"targets": [[1]]}},
+        {"block": {"targets": [None]}},
+        {"block": {"targets": [1], "candidates": "ab"}},
+        {"block": {"targets": [1], "candidates": [0.5]}},
+        {"block": {"targets": [1], "candidates": [10**400]}},
+    ]
+    odd += [{**record, **change} for change in changes]
+    lines = [json.dumps(line) for line in odd]
+    replies_path(out).write_text("\n".join([*lines, *replies_path(out).read_text().splitlines(), *lines]))
+    again = BuildOptions(labels, tmp_path / "h.json", neighbours=100, replay=replies_path(out))
+    assert build_graph(again, no_embeddings, Progress()).graph.edges == whole.edges
+    assert len(server.requests) == -(-count // 20)
+
+
+def test_an_estimate_is_not_exceeded_where_every_reply_has_to_be_repaired(
+    server: Server, labels: Path, tmp_path: Path
+) -> None:
+    most = Builder(BuildOptions(labels, tmp_path / "g.json"), no_embeddings, Progress()).estimate().most
+    server.fault = lambda _number, _body: "unknown-id"
+    build(server, labels, tmp_path / "g.json")
+    assert len(server.requests) == 6
+    cost = price("gpt-4o")
+    assert cost is not None
+    assert most is not None
+    sent = sum(count_tokens(body["messages"]) for body in server.requests)
+    allowed = sum(body["max_completion_tokens"] for body in server.requests)
+    first = sum(body["max_completion_tokens"] for body in server.requests if len(body["messages"]) == 2)
+    assert allowed > first == 50 * 600
+    # all replies as long as they may be, which those to repair show again in the prompt
+    assert cost.of(sent, first + first) <= most <= 1.5 * cost.of(sent + first, first + first)
 
 
 def test_another_model_is_asked_anew_and_overwrite_asks_again(server: Server, labels: Path, tmp_path: Path) -> None:

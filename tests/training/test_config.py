@@ -54,9 +54,9 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
         ({"gain": float("-inf")}, "gain = -inf: must be finite"),
         ({"gain": -0.5}, "gain must not be negative"),
         ({"hidden": -4}, "hidden must not be negative"),
-        ({"hidden": 30}, "hidden must be a multiple of heads"),
-        ({"heads": 3, "hidden": 32}, "hidden must be a multiple of heads"),
-        ({"heads": 0, "hidden": 32}, "heads must be at least 1"),
+        ({"transfer": "ist", "hidden": 30}, "hidden must be a multiple of heads"),
+        ({"transfer": "ist", "heads": 3, "hidden": 32}, "hidden must be a multiple of heads"),
+        ({"transfer": "ist", "heads": 0, "hidden": 32}, "heads must be at least 1"),
         ({"score": "mkt"}, "score = 'mkt' must have transfer = 'none'"),
         ({"score": "mkt", "transfer": "scores"}, "score = 'mkt' must have transfer = 'none'"),
         ({"margin": -0.1}, "margin must not be negative"),
@@ -98,7 +98,7 @@ def test_values_of_the_wrong_kind_and_out_of_range_are_named_together() -> None:
     [
         {"hidden": 30, "transfer": "scores"},
         {"hidden": 30, "transfer": "none"},
-        {"heads": 3},  # may divide the joint space's width
+        {"transfer": "ist", "heads": 3},  # may divide the joint space's width
         {"warmup": 0, "layer_decay": 1, "margin": 0, "weight_decay": 0, "distillation_weight": 0, "gain": 0},
         {"warmup": 1.0, "seed": 2**63 - 1, "cap": 500},
     ],
