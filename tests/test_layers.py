@@ -13,6 +13,7 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("demo", "doctor"),
+    ("ablation",),
     ("tagging",),
     ("evaluation",),
     ("training",),
@@ -24,7 +25,7 @@ LAYERS = (
     ("datasets",),
     ("images",),
     ("labels",),
-    ("artifacts", "progress"),
+    ("artifacts", "progress", "threads"),
     ("errors",),
     ("__init__",),
 )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli import __version__
+from c2srt_cli.cli.ablate import ablate
 from c2srt_cli.cli.build_graph import build_graph
 from c2srt_cli.cli.demo import demo
 from c2srt_cli.cli.doctor import doctor
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (tag, prepare, embed, train, evaluate, build_graph, show_graph, fetch, doctor, demo):
+for command in (tag, prepare, embed, train, evaluate, ablate, build_graph, show_graph, fetch, doctor, demo):
     app.command(no_args_is_help=command not in (doctor, demo))(command)
 
 

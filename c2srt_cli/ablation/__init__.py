@@ -1,0 +1,1 @@
+"""One table out of many runs: what each part of a method is worth."""

@@ -1,0 +1,367 @@
+"""The stage behind ``c2srt ablate``: a grid of runs on one cache of embeddings → a table and a figure."""
+
+import csv
+import io
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from c2srt_cli.ablation.figure import write_figure
+from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, Grid, GridRow, read_grid, slug
+from c2srt_cli.ablation.rows import Outcome, Row, figures_table, row_tables
+from c2srt_cli.artifacts import (
+    LOCK,
+    MANIFEST,
+    UNFINISHED,
+    atomic_write,
+    check_same,
+    disk_errors,
+    file_sha256,
+    fingerprint,
+    lock,
+    manifest,
+    peek_manifest,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
+from c2srt_cli.datasets.annotations import Annotations, read_annotations
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import C2srtError, InputError, Interrupted, UsageError
+from c2srt_cli.evaluation.comparison import Comparison, compare
+from c2srt_cli.evaluation.protocol import Protocol, protocol
+from c2srt_cli.evaluation.report import evaluate
+from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.evaluation.table import Table, write_csv, write_markdown
+from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
+from c2srt_cli.training import run as runs
+from c2srt_cli.training.config import as_toml
+from c2srt_cli.training.train import TrainOptions, prepare_training, train
+
+KIND, SCHEMA = "ablation", 1
+RUNS, SCORES, TIMES = "runs", "scores", "times.csv"
+CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
+FORMATS = ("svg", "png")
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What the user asks for.
+
+    Attributes:
+        grid: TOML file with the rows.
+        embeddings: Folder with the tokens.
+        annotations: Folder with the annotations.
+        out: Folder to write.
+        protocol: How the test set is used; None for the dataset's first.
+        templates: Prompts around the labels.
+        device: Where to train; None for the embeddings' own.
+        overwrite: Start again instead of resuming.
+    """
+
+    grid: Path
+    embeddings: Path
+    annotations: Path
+    out: Path
+    protocol: str | None = None
+    templates: str = "default"
+    device: str | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class AblationJob:
+    """Everything `ablate` needs, resolved and checked.
+
+    Attributes:
+        options: As given.
+        grid: Rows and seeds.
+        annotations: The photographs.
+        store: Their tokens.
+        protocol: How the test set is used.
+        made_from: By the name of a row, what a run of it is made from, but for its config.
+    """
+
+    options: AblationOptions
+    grid: Grid
+    annotations: Annotations
+    store: Store
+    protocol: Protocol
+    made_from: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the ablation."""
+        rows = {row.name: {"config": as_toml(row.config), "graph": row.graph} for row in self.grid.rows}
+        return manifest(
+            KIND,
+            SCHEMA,
+            {
+                "protocol": self.protocol.name,
+                "templates": self.options.templates,
+                "seeds": list(self.grid.seeds),
+                "rows": rows,
+            },
+            {name: self.made_from[BASE][name] for name in ("annotations", "embeddings")},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AblationResult:
+    """What came out.
+
+    Attributes:
+        tables: For people: one a setting.
+        failed: Runs whose loss stopped being a number.
+    """
+
+    tables: tuple[Table, ...]
+    failed: int
+
+
+def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJob:
+    """Read the inputs and check that every row can be trained from them.
+
+    Raises:
+        InputError: something is missing, stale or damaged, or the grid or some of its rows have faults: all are named.
+        UsageError: there is no such protocol.
+    """
+    grid = read_grid(options.grid)
+    annotations, store = read_annotations(options.annotations), Store.open(options.embeddings)
+    chosen = protocol(annotations.dataset, options.protocol)
+    made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
+    known: dict[tuple[object, ...], Mapping[str, Any]] = {}
+    for row in grid.rows:
+        o = row.config.optimisation
+        key = o.trained, o.validation, row.graph, o.neighbours if row.graph else None  # what the inputs depend on
+        if key not in known:
+            known[key] = {}
+            try:
+                job = prepare_training(_train_options(options, row, grid.seeds[0]), Progress())
+                known[key] = {**job.options, **job.inputs}
+            except C2srtError as error:
+                problems.setdefault(str(error).replace("\n", " "), row.name)
+        made_from[row.name] = known[key]
+    if problems:
+        raise InputError(
+            "some rows cannot be trained",
+            where=str(options.grid),
+            problems=[f"{name}: {said}" for said, name in problems.items()],
+        )
+    progress.note(f"{len(grid.rows):,} rows and zero-shot, seeds {', '.join(map(str, grid.seeds))}")
+    return AblationJob(options, grid, annotations, store, chosen, made_from)
+
+
+def ablate(job: AblationJob, progress: Progress) -> AblationResult:
+    """Train, score and compare every row with every seed; what is done already is kept.
+
+    Table and figure are written after every new run, so that a stopped ablation shows what is done.
+
+    Raises:
+        InputError: something else is in the folder, or runs with other options.
+        Interrupted: the user stopped it; a rerun goes on from there.
+        UsageError: another process is writing there.
+    """
+    out = job.options.out
+    with lock(out / LOCK), disk_errors(out):
+        remove_leftovers(out)
+        _claim(job)
+        runs_in_all = [(row, seed) for row in job.grid.rows for seed in job.grid.seeds]
+        rows = [Row(ZERO_SHOT, "", (_zero_shot(job, progress),))]
+        for done, (row, seed) in enumerate(runs_in_all):
+            there = (out / RUNS / _name(row, seed) / MANIFEST).exists()
+            try:
+                if progress.stopped():
+                    raise Interrupted("between two runs")
+                progress.note(f"{row.name}, seed {seed} ({done + 1} of {len(runs_in_all)}{', kept' if there else ''})")
+                outcome = _run(job, row, seed, progress)
+            except Interrupted as stop:
+                _write(job, rows)
+                raise Interrupted(
+                    f"{done:,} of {len(runs_in_all):,} runs are done; of the next one all training so far is saved",
+                    where=str(out),
+                ) from stop
+            if seed == job.grid.seeds[0]:
+                rows.append(Row(row.name, row.changes, ()))
+            rows[-1] = replace(rows[-1], outcomes=(*rows[-1].outcomes, outcome))
+            if not there and done + 1 < len(runs_in_all):
+                _write(job, rows)
+        tables = _write(job, rows)
+        write_json(out / MANIFEST, job.manifest)
+        (out / UNFINISHED).unlink()
+    return AblationResult(tables, sum(bool(outcome.note) for row in rows for outcome in row.outcomes))
+
+
+def _claim(job: AblationJob) -> None:
+    """Make sure that the folder holds this ablation or nothing, and that its runs are those of the grid."""
+    out, made = job.options.out, job.manifest
+    previous = peek_manifest(out)
+    if previous is None and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise InputError("the folder is not empty and holds no ablation", where=str(out), hint="name another --out")
+    if previous is not None and previous["kind"] != KIND:
+        raise InputError(f"holds {previous['kind']}, no ablation", where=str(out), hint="name another --out")
+    if job.options.overwrite:
+        for path in (out / MANIFEST, out / TIMES):
+            path.unlink(missing_ok=True)
+        for folder in (out / RUNS, out / SCORES):
+            if folder.exists():
+                shutil.rmtree(folder)
+    problems = []
+    for row in job.grid.rows:
+        for seed in job.grid.seeds:
+            folder = out / RUNS / _name(row, seed)
+            there = peek_manifest(folder)
+            if there is None:
+                continue
+            try:
+                check_same(folder, {**there["options"], **there["inputs"]}, _run_facts(job, row, seed))
+            except InputError as error:
+                problems += [f"{row.name}, seed {seed}: {problem}" for problem in error.problems]
+    if problems:
+        raise InputError(
+            "runs of these rows are there, made with other options",
+            where=str(out),
+            problems=problems,
+            hint="name these rows differently, name another --out, or give --overwrite to start again",
+        )
+    write_json(out / UNFINISHED, made)
+    (out / MANIFEST).unlink(missing_ok=True)
+
+
+def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
+    """What the manifest of a run says that it was made from."""
+    return {**job.made_from[row.name], **asdict(row.with_seed(seed))}
+
+
+def _name(row: GridRow, seed: int) -> str:
+    return f"{slug(row.name)}-{seed}"
+
+
+def _train_options(options: AblationOptions, row: GridRow, seed: int) -> TrainOptions:
+    return TrainOptions(
+        embeddings=options.embeddings,
+        annotations=options.annotations,
+        out=options.out / RUNS / _name(row, seed),
+        config=row.with_seed(seed),
+        graph=row.graph,
+        templates=options.templates,
+        device=options.device,
+    )
+
+
+def _zero_shot(job: AblationJob, progress: Progress) -> Outcome:
+    made = fingerprint([job.store.manifest["options"]["weights_sha256"], job.options.templates])
+    files = _scores(job, ZERO_SHOT, ZERO_SHOT, made, progress)
+    return Outcome(None, evaluate(job.annotations, job.protocol, files), files)
+
+
+def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outcome:
+    """Train, score and evaluate one run, as far as that is not done."""
+    folder = job.options.out / RUNS / _name(row, seed)
+    if not (folder / MANIFEST).exists():
+        training = prepare_training(_train_options(job.options, row, seed), progress)
+        began = time.monotonic()
+        try:
+            train(training, progress)
+        except UsageError as error:  # it diverged before there was a state to keep
+            return Outcome(seed, None, {}, note=error.what)
+        finally:
+            _add_time(job, _name(row, seed), (time.monotonic() - began) / 60)
+    made = fingerprint([read_json(folder / MANIFEST), file_sha256(folder / runs.WEIGHTS)])
+    files = _scores(job, _name(row, seed), str(folder), made, progress)
+    metrics = read_json(folder / runs.METRICS)
+    return Outcome(
+        seed,
+        evaluate(job.annotations, job.protocol, files),
+        files,
+        epochs=int(metrics["epochs"]),
+        minutes=_times(job).get(_name(row, seed)),
+        note="diverged: the last good state" if metrics["diverged"] else "",
+    )
+
+
+def _scores(job: AblationJob, name: str, method: str, made: str, progress: Progress) -> Mapping[str, ScoreFile]:
+    """Scores of the test photographs, by setting: those that are kept, where they are of the same run and test set."""
+    folder = job.options.out / SCORES / name
+    wanted = manifest("scores", 1, {"protocol": job.protocol.name}, {**job.manifest["inputs"], "run": made})
+    if (folder / MANIFEST).exists():
+        try:
+            there = read_json(folder / MANIFEST)
+            check_same(folder, {**there["options"], **there["inputs"]}, {**wanted["options"], **wanted["inputs"]})
+            return {setting: ScoreFile.open(folder / file) for setting, file in there["files"].items()}
+        except InputError:
+            (folder / MANIFEST).unlink()  # others or damaged: scored again
+    if folder.is_dir():
+        remove_leftovers(folder)
+    one = scorer(method, job.store, job.annotations, job.options.templates, progress)
+    files = score_split(one, job.store, job.annotations, job.protocol, folder=folder, progress=progress)
+    write_json(folder / MANIFEST, {**wanted, "files": {setting: file.path.name for setting, file in files.items()}})
+    return files
+
+
+def _compare(job: AblationJob, rows: list[Row]) -> None:
+    """Compare with the base every row that has not been yet and whose seeds are all done, as the base's."""
+    base = rows[1] if len(rows) > 1 else rows[0]
+    if len(base.outcomes) < len(job.grid.seeds) or not base.files or base.name != BASE:
+        return
+    for place, row in enumerate(rows):
+        done = len(row.outcomes) == len(job.grid.seeds) or row.name == ZERO_SHOT
+        if row is not base and done and row.files and not row.comparisons:
+            rows[place] = replace(row, comparisons=_comparisons(job, row, base))
+
+
+def _comparisons(job: AblationJob, row: Row, base: Row) -> dict[str, Comparison]:
+    return {
+        setting: compare(
+            job.annotations,
+            job.protocol,
+            setting,
+            [files[setting] for files in row.files],
+            [files[setting] for files in base.files],
+        )
+        for setting in base.files[0]
+    }
+
+
+def _write(job: AblationJob, rows: list[Row]) -> tuple[Table, ...]:
+    """Write the table in both forms, and the figure."""
+    _compare(job, rows)
+    out, ks = job.options.out, job.protocol.ks
+    tables = row_tables(rows, ks, f"{job.annotations.dataset}, protocol {job.protocol.name}")
+    text = io.StringIO(newline="")
+    write_csv(figures_table(rows, ks), text, spreadsheet_cell)
+    with atomic_write(out / CSV) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+    text = io.StringIO()
+    for place, table in enumerate(tables):
+        text.write("\n" if place else "")
+        write_markdown(table, text, terminal_text)
+    with atomic_write(out / MARKDOWN) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    for form in FORMATS:
+        with atomic_write(out / f"{FIGURE}.{form}") as temporary:
+            write_figure(rows, temporary, form, f"{job.annotations.dataset}, protocol {job.protocol.name}")
+    return tables
+
+
+def _times(job: AblationJob) -> dict[str, float]:
+    """Minutes of training by run."""
+    path = job.options.out / TIMES
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {name: float(minutes) for name, minutes in list(csv.reader(file))[1:]}
+
+
+def _add_time(job: AblationJob, name: str, minutes: float) -> None:
+    """Keep how long a run was trained, over all its interruptions."""
+    times = _times(job)
+    times[name] = round(times.get(name, 0.0) + minutes, 4)
+    with atomic_write(job.options.out / TIMES) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("run", "minutes"), *times.items()])

@@ -1,0 +1,303 @@
+"""A grid on a tiny model: the table, its figures, resumption."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photos import stop_after, write_photos
+from PIL import Image
+from tiny import write_tiny_model
+
+from c2srt_cli.ablation.ablate import AblationOptions, AblationResult, ablate, prepare_ablation
+from c2srt_cli.ablation.rows import spread
+from c2srt_cli.artifacts import read_json, read_manifest
+from c2srt_cli.cli import main
+from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
+from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.evaluation.comparison import compare
+from c2srt_cli.evaluation.protocol import SETTINGS, protocol
+from c2srt_cli.evaluation.report import evaluate
+from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.progress import Progress
+from c2srt_cli.training.run import Run
+
+GRID = """
+seeds = [0, 3]
+[base]
+graph = "graph.json"
+transfer = "scores"
+epochs = 1
+batch = 8
+validation = 0.2
+[rows."without ISR"]
+local = "none"
+[rows.MKT]
+method = "mkt"
+"""
+RUNS = ["base-0", "base-3", "without-isr-0", "without-isr-3", "mkt-0", "mkt-3"]
+PHOTOS, LABELS, SEEN = 30, 10, 6
+CONFIG_OF_MKT = {"local": "topk", "transfer": "none", "cap": 16, "score": "mkt"}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs, annotations ``a``, embeddings ``e``, a graph over their labels and a grid."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_photos(folder / "photos", PHOTOS)
+    random = np.random.default_rng(0)
+    content = Annotations(
+        folder / "photos",
+        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
+        np.arange(LABELS) < SEEN,
+        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
+        np.array(["train"] * 18 + ["test"] * 12),
+        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
+        Incidence.empty(PHOTOS),
+        complete=True,
+        dataset="table",
+    )
+    write_annotations(folder / "a", content, {})
+    backbone, machine = write_tiny_model(folder / "model"), Machine(precision="float32", batch=4, workers=1)
+    wanted = EmbedOptions(
+        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
+    )
+    embed(prepare_embedding(wanted, Progress()), Progress())
+    pairs = [(s, t) for t in range(LABELS) for s in range(LABELS) if s != t and (s + t) % 3]
+    edges = tuple(Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for s, t in pairs)
+    write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
+    (folder / "grid.toml").write_text(GRID, encoding="utf-8")
+    return folder
+
+
+def run(
+    inputs: Path, out: Path, grid: str = "grid.toml", progress: Progress | None = None, **given: Any
+) -> AblationResult:
+    options = AblationOptions(inputs / grid, inputs / "e", inputs / "a", out, **given)
+    return ablate(prepare_ablation(options, progress or Progress()), progress or Progress())
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ablation that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "ablation"
+    assert run(inputs, out).failed == 0
+    return out
+
+
+def lines(out: Path) -> list[dict[str, str]]:
+    """The lines of the table, without the times."""
+    with (out / "ablation.csv").open(encoding="utf-8", newline="") as file:
+        return [{key: cell for key, cell in line.items() if key != "minutes"} for line in csv.DictReader(file)]
+
+
+def test_a_line_for_zero_shot_and_each_run(whole: Path) -> None:
+    assert [(line["row"], line["seed"]) for line in lines(whole)] == [
+        ("zero-shot", ""),
+        *((row, seed) for row in ("base", "without ISR", "MKT") for seed in ("0", "3")),
+    ]
+    assert [line["changes"] for line in lines(whole)[3:6:2]] == ["local = none", "method = mkt"]
+    with (whole / "times.csv").open(encoding="utf-8", newline="") as file:
+        times = {line["run"]: float(line["minutes"]) for line in csv.DictReader(file)}
+    assert list(times) == RUNS
+    assert min(times.values()) > 0
+    assert max(times.values()) < 1
+    assert read_manifest(whole, "ablation", 1)["options"]["seeds"] == [0, 3]
+
+
+def test_a_row_with_another_method_takes_nothing_but_optimisation_from_the_base(whole: Path) -> None:
+    config = Run.open(whole / "runs/mkt-3").config
+    assert {name: getattr(config.parts, name) for name in CONFIG_OF_MKT} == CONFIG_OF_MKT
+    assert (config.optimisation.epochs, config.optimisation.batch, config.optimisation.seed) == (1, 8, 3)
+    assert Run.open(whole / "runs/without-isr-0").config.parts.transfer == "scores"
+
+
+@pytest.mark.parametrize(("line", "method"), [(0, "zero-shot"), (2, "base-3"), (5, "mkt-0")])
+def test_figures_are_those_of_evaluate(line: int, method: str, inputs: Path, whole: Path, tmp_path: Path) -> None:
+    known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
+    name = method if method == "zero-shot" else str(whole / "runs" / method)
+    one, chosen = scorer(name, store, known, "default", Progress()), protocol("table")
+    report = evaluate(known, chosen, score_split(one, store, known, chosen, folder=tmp_path, progress=Progress()))
+    zsl, gzsl = report.settings
+    got = lines(whole)[line]
+    expected = {
+        "zsl_map": zsl.mean.left_out,
+        "zsl_map_with_zeros": zsl.mean.with_zeros,
+        "zsl_f1_at_3": zsl.at[0].f1,
+        "gzsl_map": gzsl.mean.left_out,
+        "gzsl_map_with_zeros": gzsl.mean.with_zeros,
+        "gzsl_map_seen": gzsl.seen.left_out,
+        "gzsl_map_unseen": gzsl.unseen.left_out,
+        "gzsl_map_harmonic": 2 / (1 / gzsl.seen.left_out + 1 / gzsl.unseen.left_out),
+        "gzsl_f1_at_3": gzsl.at[0].f1,
+        "gzsl_f1_at_5": gzsl.at[1].f1,
+    }
+    assert {key: float(got[key]) for key in expected} == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_table_for_people_has_means_over_seeds_and_the_difference_from_the_base(inputs: Path, whole: Path) -> None:
+    result = run(inputs, whole)
+    known = read_annotations(inputs / "a")
+    maps = {
+        (row, setting): [float(line[f"{setting.lower()}_map"]) for line in lines(whole) if line["row"] == row]
+        for row in ("base", "MKT")
+        for setting in SETTINGS
+    }
+    for table, setting in zip(result.tables, SETTINGS, strict=True):
+        of = {row[0]: dict(zip((column.key for column in table.columns), row, strict=True)) for row in table.rows}
+        assert list(of) == ["zero-shot", "base", "without ISR", "MKT"]
+        assert of["MKT"]["map"] == pytest.approx(np.mean(maps["MKT", setting]))
+        a, b = maps["MKT", setting]
+        assert of["MKT"]["map_spread"] == pytest.approx(abs(a - b) / 2**0.5)
+        assert (of["MKT"]["seeds"], of["zero-shot"]["seeds"]) == (2, None)
+        files = {
+            row: [ScoreFile.open(whole / f"scores/{row}-{seed}" / file) for seed in (0, 3)]
+            for row, file in (("mkt", f"{setting.lower()}.safetensors"), ("base", "gzsl.safetensors"))
+        }
+        difference = compare(known, protocol("table"), setting, files["mkt"], files["base"]).difference
+        got = of["MKT"]
+        assert (got["difference"], got["difference_low"], got["difference_high"]) == (
+            difference.estimate,
+            difference.low,
+            difference.high,
+        )
+        assert got["difference"] == pytest.approx(np.mean(maps["MKT", setting]) - np.mean(maps["base", setting]))
+        assert got["verdict"] == ("counts" if difference.low > 0 or difference.high < 0 else "does not count")
+        assert of["base"]["difference"] is None
+        assert of["zero-shot"]["difference"] is not None
+
+
+def test_stopped_again_and_again_it_ends_with_the_same_table(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    out, stops = tmp_path / "parts", 0
+    for _ in range(20):
+        try:
+            run(inputs, out, progress=stop_after(4))
+        except Interrupted as stop:
+            stops += 1
+            assert "of 6 runs are done" in stop.what
+            continue
+        break
+    assert stops >= 5  # in the middle of runs, and between them
+    assert lines(out) == lines(whole)
+    for name in RUNS:
+        assert (out / "runs" / name / "model.safetensors").read_bytes() == (
+            whole / "runs" / name / "model.safetensors"
+        ).read_bytes()
+
+
+def test_what_is_done_is_shown_and_kept(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    out, done = tmp_path / "parts", 0
+
+    def note(text: str) -> None:
+        nonlocal done
+        done += text.startswith("without ISR, seed 0")
+
+    with pytest.raises(Interrupted):
+        run(inputs, out, progress=Progress(note=note, stopped=lambda: done > 0))
+    assert lines(out) == lines(whole)[:3]
+    assert "without ISR" not in (out / "ablation.md").read_text(encoding="utf-8")
+    assert "| base | 2 |" in (out / "ablation.md").read_text(encoding="utf-8")
+    assert (out / "unfinished.json").exists()
+    before = (out / "runs/base-0/model.safetensors").stat().st_mtime_ns
+    scores = (out / "scores/base-0/gzsl.safetensors").stat().st_mtime_ns
+    run(inputs, out)
+    assert (out / "runs/base-0/model.safetensors").stat().st_mtime_ns == before
+    assert (out / "scores/base-0/gzsl.safetensors").stat().st_mtime_ns == scores
+    assert not (out / "unfinished.json").exists()
+
+
+def test_scores_of_another_run_are_not_reused(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(whole, out)
+    shutil.copyfile(whole / "scores/base-0/gzsl.safetensors", out / "scores/base-3/gzsl.safetensors")
+    made = read_json(whole / "scores/base-0/manifest.json")
+    assert made != read_json(whole / "scores/base-3/manifest.json")
+    shutil.copyfile(whole / "scores/base-0/manifest.json", out / "scores/base-3/manifest.json")
+    (out / "scores/mkt-0/zsl.safetensors").write_bytes(b"damaged")
+    run(inputs, out)
+    assert lines(out) == lines(whole)
+
+
+def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(whole, out)
+    more = GRID.replace("seeds = [0, 3]", "seeds = [0]") + "[grid]\nalpha = [0.5, 0.25]\n"
+    (inputs / "more.toml").write_text(more, encoding="utf-8")
+    run(inputs, out, "more.toml")
+    assert [line["row"] for line in lines(out)] == ["zero-shot", "base", "without ISR", "MKT", "alpha = 0.25"]
+    assert lines(out)[1] == lines(whole)[1]
+    other = GRID.replace("seeds = [0, 3]", "seeds = [3]").replace('local = "none"', 'local = "max"')
+    (inputs / "other.toml").write_text(other, encoding="utf-8")
+    with pytest.raises(InputError, match="made with other options") as caught:
+        run(inputs, out, "other.toml")
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["without ISR, seed 3"]
+    assert "parts.local: 'none' there, 'max' now" in caught.value.problems[0]
+    run(inputs, out, "other.toml", overwrite=True)
+    assert lines(out)[:2] == [lines(whole)[0], lines(whole)[2]]
+    assert {path.name for path in (out / "runs").iterdir()} == {"base-3", "without-isr-3", "mkt-3"}
+
+
+def test_a_run_that_diverges_is_a_row_with_a_note(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    grid = GRID.replace(
+        '[rows.MKT]\nmethod = "mkt"', "[rows.fast]\nlr = 1e30\nlr_new = 1e30\nclip = 1e30\nwarmup = 0.0"
+    )
+    (inputs / "fast.toml").write_text(grid, encoding="utf-8")
+    result = run(inputs, tmp_path / "out", "fast.toml")
+    assert result.failed == 2
+    assert lines(tmp_path / "out")[:5] == lines(whole)[:5]
+    for line in lines(tmp_path / "out")[5:]:
+        assert line["note"] == "the loss is no number from the first epoch on"
+        assert line["zsl_map"] == ""
+    assert "| fast | 0 |" in (tmp_path / "out/ablation.md").read_text(encoding="utf-8")
+
+
+def test_the_figure_is_drawn_and_the_same_each_time(inputs: Path, whole: Path) -> None:
+    drawn = [(whole / f"ablation.{form}").read_bytes() for form in ("svg", "png")]
+    with Image.open(whole / "ablation.png") as image:
+        assert image.width > 1000
+        assert len(set(np.asarray(image.convert("L")).ravel().tolist())) > 50
+    run(inputs, whole)
+    assert [(whole / f"ablation.{form}").read_bytes() for form in ("svg", "png")] == drawn
+
+
+def test_a_folder_of_something_else_is_left_alone(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty and holds no ablation"):
+        run(inputs, tmp_path)
+    with pytest.raises(InputError, match="holds run, no ablation"):
+        run(inputs, whole / "runs/base-0", overwrite=True)
+
+
+def test_the_command_prints_the_table(
+    inputs: Path, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["-e", inputs / "e", "-a", inputs / "a", "--out", whole]
+    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "grid.toml", *command])])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert end.value.code == 0
+    assert [line.split()[0] for line in out.splitlines() if line[:4] in ("ZSL:", "GZSL", "base", "MKT ")] == [
+        *("ZSL:", "base", "MKT"),
+        *("GZSL:", "base", "MKT", "base:"),
+    ]
+    assert "MKT, seed 3 (6 of 6, kept)" in err
+    (inputs / "bad.toml").write_text(GRID.replace("epochs", "epoch"), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "bad.toml", *command])])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    assert "[base] has no 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_spread_is_that_of_a_sample() -> None:
+    assert spread([1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert spread([1.0]) is None
