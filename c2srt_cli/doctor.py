@@ -34,7 +34,7 @@ def examine(artifacts: list[Path]) -> list[Finding]:
     """Look at everything, and at the artifacts that are named.
 
     Args:
-        artifacts: Folders of embeddings, files of tags.
+        artifacts: Folders of embeddings and runs, files of tags.
     """
     return [
         *_backbones(),
@@ -108,6 +108,8 @@ def _artifact(folder: Path) -> Finding:
         kind = artifact_kind(folder)
         if kind is None:
             raise InputError("there is no manifest", where=str(folder), hint="name a folder that a c2srt stage wrote")
+        if kind == "run":
+            return _run(part, folder)
         if kind != "embeddings":
             raise InputError(f"{kind} are of no kind that this version knows", where=str(folder))
         from c2srt_cli.embeddings.store import Store
@@ -119,12 +121,24 @@ def _artifact(folder: Path) -> Finding:
     return Finding(part, "ok", f"embeddings of {count:,} photographs, every row read")
 
 
-def _tags(part: str, path: Path) -> Finding:
-    from c2srt_cli.tagging.tagger import manifest_path
+def _run(part: str, folder: Path) -> Finding:
+    from c2srt_cli.training.run import Run
 
-    if read_json(manifest_path(path)).get("sha256") != file_sha256(path):
+    run = Run.open(folder)
+    run.learner()  # the weights in their backbone
+    seen = int(run.seen.sum())
+    kind = "calibrated" if run.calibration else "not calibrated"
+    detail = f"run of {run.config.method} on {run.manifest['options']['backbone']}, {len(run.labels):,} labels"
+    return Finding(part, "ok", f"{detail}, {seen:,} of them seen, {kind}")
+
+
+def _tags(part: str, path: Path) -> Finding:
+    from c2srt_cli.tagging.targets import manifest_path
+
+    made = read_json(manifest_path(path))
+    if made.get("sha256") != file_sha256(path):
         raise InputError("has been changed since c2srt wrote it", where=str(path))
-    return Finding(part, "ok", "tags, as they were written")
+    return Finding(part, "ok", f"{made['kind']}, as they were written")
 
 
 def _mebibytes(size: int) -> str:

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,12 +59,35 @@ def tag(
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            "-r",
+            help="Tag with what c2srt train has learned, also labels that were not trained on. It decides backbone, "
+            "templates, pooling and fit.",
+            show_default=False,
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph",
+            "-g",
+            help="With --run: category graph, a file or the name of a shipped one, whose edges attach labels that the "
+            "run has not.",
+            show_default="their nearest seen labels by text",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Give labels from this probability on. Needs a calibrated backbone.",
+            help="Give labels from this probability on. Needs a calibrated backbone or run. By default a calibrated "
+            "run gives each label from its own threshold on.",
             rich_help_panel="Decision",
         ),
     ] = None,
@@ -72,28 +95,44 @@ def tag(
         int | None,
         typer.Option(
             min=1,
-            help="Give the K best labels. By default: those with a tenth of the best one's odds or more, at most 10.",
+            help="Give the K best labels. By default, without a calibrated run: those with a tenth of the best one's "
+            "odds or more, at most 10.",
             rich_help_panel="Decision",
         ),
     ] = None,
     pool: Annotated[
-        Pool,
+        Pool | None,
         typer.Option(
             help="Patches of the local score: isr takes the fewest that hold the mass alpha, topk a fixed number.",
+            show_default="isr",
             rich_help_panel=o.MODEL,
         ),
-    ] = Pool.isr,
+    ] = None,
     alpha: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Softmax mass that isr gathers.", rich_help_panel=o.MODEL)
-    ] = 0.5,
-    cap: Annotated[
-        int,
+        float | None,
         typer.Option(
-            min=1, max=196, help="Most patches of 196 that isr takes (topk: the number).", rich_help_panel=o.MODEL
+            min=0.01, max=1.0, help="Softmax mass that isr gathers.", show_default="0.5", rich_help_panel=o.MODEL
         ),
-    ] = 32,
+    ] = None,
+    cap: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=196,
+            help="Most patches of 196 that isr takes (topk: the number).",
+            show_default="32",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     backbone: o.Backbone = None,
-    templates: o.Templates = "default",
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.",
+            show_default="default",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     dense: o.DenseOption = None,
     fit: o.FitOption = None,
     draft: o.Draft = True,
@@ -101,6 +140,16 @@ def tag(
         bool,
         typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
     ] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain",
+            help="JSON Lines to write: for each label given, the patches that were chosen and, with --run, the labels "
+            "that spoke for it.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     sidecar_name: Annotated[
         SidecarName,
         typer.Option(help="Name of the sidecar of a.jpg: ext a.jpg.xmp, stem a.xmp.", rich_help_panel=o.OUTPUT),
@@ -117,6 +166,9 @@ def tag(
     [bold]c2srt tag ./photos --labels labels.txt[/]
 
     PHOTOS may also be a folder that c2srt embed wrote: tagging again with other labels then takes seconds.
+
+    With [bold]--run[/] labels are scored by what was learned. One that the run was trained on is known by its name;
+    any other hears from the labels that are.
     """
     writer = _writer(format.value if format else None, out, all_scores=all_scores)
     from c2srt_cli.embeddings.encoder import Machine
@@ -125,18 +177,23 @@ def tag(
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.tagging.tagger import tag_to_files, tag_to_stream
 
+    pooling: dict[str, Any] = {"pool": pool and pool.value, "alpha": alpha, "cap": cap}
+    pooling = {name: value for name, value in pooling.items() if value is not None}
     options = TagOptions(
         inputs=tuple(photos),
         stdin=o.stdin_list(photos),
         labels=labels,
+        run=run,
+        graph=graph,
         backbone=backbone,
         templates=templates,
-        pooling=Pooling(pool=pool.value, alpha=alpha, cap=cap),
+        pooling=Pooling(**pooling) if pooling else None,
         dense=dense.value if dense else None,
         fit=fit.value if fit else None,
         draft=draft,
         rule=Rule(threshold=threshold, top_k=top_k),
         all_scores=all_scores,
+        explain=explain,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
         writer=writer,
         out=out,

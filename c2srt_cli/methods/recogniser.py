@@ -5,6 +5,7 @@ ablation is an option and not a fork.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,23 @@ from c2srt_cli.methods.isr import patch_cap, select_patches, select_top
 from c2srt_cli.methods.ist import IST, Neighbours
 from c2srt_cli.methods.options import Parts
 from c2srt_cli.methods.score_transfer import ScoreTransfer
+
+
+class Explained(NamedTuple):
+    """Scores, and what they rest on.
+
+    Attributes:
+        scores: ``(B, T)`` float32.
+        share: Share of the patches that speak for each label, ``(B, T)`` in (0, 1]; None where the whole image does.
+        own: Of all ``C`` labels that took part, before scores were transferred, ``(B, C)``; None without that.
+        attention: To the sources of each label, in the places of the last layer's rows: ``(B, T, K)``, the mean over
+            heads; None without a transfer.
+    """
+
+    scores: Tensor
+    share: Tensor | None
+    own: Tensor | None = None
+    attention: Tensor | None = None
 
 
 class Recogniser(nn.Module):
@@ -58,24 +76,40 @@ class Recogniser(nn.Module):
         Returns:
             ``(B, C)`` float32; with a transfer, of the labels that the last layer updates.
         """
+        return self.explain(whole, patches, text, layers).scores
+
+    def explain(self, whole: Tensor, patches: Tensor, text: Tensor, layers: Sequence[Neighbours] = ()) -> Explained:
+        """The same with what the scores rest on."""
         if self.parts.score == "mkt":
             return self._mkt(whole.float(), patches.float(), text)
-        features = self.features(whole, patches, text)
+        features, share = self.features(whole, patches, text)
+        count = len(layers[-1].index) if layers else len(text)
+        attention = None
         if self.ist is not None:
-            features, _ = self.ist(features, text, layers)
+            features, weights = self.ist(features, text, layers)
+            attention = weights[-1].mean(-1)  # (B, T, K)
         scores = (normalize(features.float(), dim=-1) * text[: features.shape[1]]).sum(-1)
-        return scores if self.score_transfer is None else self.score_transfer(scores, text, *layers)
+        share = None if share is None else share[:, :count]
+        if self.score_transfer is None:
+            return Explained(scores, share, None, attention)
+        mixing = self.score_transfer.attention(text, *layers)  # (T, K)
+        mixed = self.score_transfer.transfer(scores, mixing, *layers)
+        return Explained(mixed, share, scores, mixing.expand(len(scores), -1, -1))
 
-    def features(self, whole: Tensor, patches: Tensor, text: Tensor) -> Tensor:
-        """Each label's feature of each image, ``(f_L + f_G) / 2`` of unit vectors (C2SRT, eq. 6): ``(B, C, D)``."""
+    def features(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Each label's feature of each image, ``(f_L + f_G) / 2`` of unit vectors (C2SRT, eq. 6).
+
+        Returns:
+            ``(B, C, D)``, and the share of patches behind each, ``(B, C)``; None where the whole image speaks.
+        """
         whole = normalize(whole.float(), dim=-1)[:, None]  # (B, 1, D)
         if self.parts.local == "none":
-            return whole.expand(-1, len(text), -1)
+            return whole.expand(-1, len(text), -1), None
         patches = normalize(patches.float(), dim=-1)
         if self.parts.local == "mean":
-            return ((normalize(patches.mean(1, keepdim=True), dim=-1) + whole) / 2).expand(-1, len(text), -1)
+            return ((normalize(patches.mean(1, keepdim=True), dim=-1) + whole) / 2).expand(-1, len(text), -1), None
         mask = self.select(patches, text)
-        return (normalize(mask @ patches, dim=-1) + whole) / 2
+        return (normalize(mask @ patches, dim=-1) + whole) / 2, mask.mean(-1)
 
     def select(self, patches: Tensor, text: Tensor) -> Tensor:
         """Which unit patches ``(B, P, D)`` speak for each label: 1 or 0, ``(B, C, P)``. Carries no gradient."""
@@ -87,8 +121,14 @@ class Recogniser(nn.Module):
             count = 1 if self.parts.local == "max" else patch_cap(patches.shape[1], self.parts.cap)
             return select_top(similarity, count).mask
 
-    def _mkt(self, whole: Tensor, patches: Tensor, text: Tensor) -> Tensor:
+    def similarity(self, patches: Tensor, text: Tensor) -> Tensor:
+        """By what the patches of an image ``(P, D)`` are chosen: cosines ``(C, P)``, or MKT's dot products."""
+        patches = patches.float()
+        return text @ (patches if self.parts.score == "mkt" else normalize(patches, dim=-1)).T
+
+    def _mkt(self, whole: Tensor, patches: Tensor, text: Tensor) -> Explained:
         """MKT (arXiv 2207.01887): the mean of the largest dot products with patches, and that with the whole image."""
         cap = patch_cap(patches.shape[1], self.parts.cap)
         local = (text @ patches.transpose(1, 2)).topk(cap, dim=-1).values.mean(-1)  # (B, C)
-        return (normalize(local, dim=-1) + normalize(whole @ text.T, dim=-1)) / 2
+        scores = (normalize(local, dim=-1) + normalize(whole @ text.T, dim=-1)) / 2
+        return Explained(scores, torch.full_like(scores, cap / patches.shape[1]))

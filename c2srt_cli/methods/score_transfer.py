@@ -41,7 +41,10 @@ class ScoreTransfer(nn.Module):
             text: Their embeddings ``(N, D)``.
             neighbours: Of ``C <= N`` labels.
         """
-        weights = self.attention(text, neighbours)  # (C, K)
+        return self.transfer(scores, self.attention(text, neighbours), neighbours)
+
+    def transfer(self, scores: Tensor, weights: Tensor, neighbours: Neighbours) -> Tensor:
+        """The same by the weights ``(C, K)`` that `attention` gives."""
         mixing = scores.new_zeros(len(weights), scores.shape[1])
         mixing.scatter_add_(1, neighbours.index, weights)  # an empty place holds the label itself, with weight 0
         return scores[:, : len(weights)] + self.gain * linear(scores, mixing)

@@ -130,6 +130,8 @@ class Journal:
         value: dict[str, Any] = {"path": result.path, "tags": tags}
         if result.scores is not None:  # a quarter of the size, and of the time, of numbers in decimal
             value["scores"] = base64.b64encode(np.array(result.scores, "<f4").tobytes()).decode()
+        if result.explanation is not None:
+            value["explanation"] = result.explanation
         return value
 
     def _decode(self, value: dict[str, Any]) -> TaggedImage | FailedImage:
@@ -140,6 +142,7 @@ class Journal:
             value["path"],
             tuple(Tag(self._labels[index], *numbers) for index, *numbers in value["tags"]),
             None if scores is None else tuple(np.frombuffer(base64.b64decode(scores), "<f4").tolist()),
+            value.get("explanation"),
         )
 
     def _sync(self) -> None:

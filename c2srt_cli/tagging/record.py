@@ -1,6 +1,7 @@
 """One image's result: its tags, or why it has none."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class TaggedImage:
         path: Relative to the root, with ``/`` between its parts.
         tags: What the decision rule kept.
         scores: Every label's score in the order of the label set, where all were asked for.
+        explanation: For each tag, what it rests on, as JSON (see `explanation.explain`), where that was asked for.
     """
 
     path: str
     tags: tuple[Tag, ...]
     scores: tuple[float, ...] | None = None
+    explanation: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,13 +110,15 @@ class EmbeddingSource:
 
     Args:
         store: Finished embeddings.
-        encoder: The backbone they were made with, under its runtime.
+        encoder: The backbone they were made with, under its runtime; without a dense mode, patches come from the
+            global stream.
+        trained: Whether its tail has been trained since: the global embedding is then not the stored one.
     """
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder, *, trained: bool = False) -> None:
         self.root = Path(store.manifest["options"]["root"])
         self.inputs = {"embeddings": fingerprint(store.manifest)}
-        self._store, self._encoder = store, encoder
+        self._store, self._encoder, self._trained = store, encoder, trained
         self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
         self.items = [Item(row.path, row.sha256) for row in self._rows.values()]
@@ -133,11 +135,12 @@ class EmbeddingSource:
         rows = [self._rows[item.name] for item in items]
         start = 0
         for batch, stored, global_embedding in self._store.batches(rows, size):
-            tokens = Tokens(x=self._filled(stored.x, size), local=self._filled(stored.local, size))
-            _, patches = encoder.tail(tokens)
-            globals_ = self._filled(global_embedding, size)
-            assert globals_ is not None
-            yield SourceBatch(list(items[start : start + len(batch)]), {}, globals_, patches)
+            local = None if encoder.cut.dense is None else stored.local
+            whole, patches = encoder.tail(Tokens(self._filled(stored.x, size), self._filled(local, size)))
+            if not self._trained:
+                whole = self._filled(global_embedding, size)
+            assert whole is not None
+            yield SourceBatch(list(items[start : start + len(batch)]), {}, whole, patches)
             start += len(batch)
 
     def _filled(self, stream: Tensor | None, size: int) -> Tensor | None:

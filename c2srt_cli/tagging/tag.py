@@ -1,124 +1,111 @@
 """What ``c2srt tag`` is asked for, resolved into a job for the tagger."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from c2srt_cli.artifacts import artifact_kind
-from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
-from c2srt_cli.embeddings.encoder import Cut, Machine, make_encoder, pixel_spec, resolve_cut
-from c2srt_cli.embeddings.store import KIND as EMBEDDINGS
-from c2srt_cli.embeddings.store import TEXT, Store
+from torch import Tensor
+
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.embeddings.encoder import make_encoder
+from c2srt_cli.embeddings.store import TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
-from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.images import find_images
-from c2srt_cli.labels import read_labels, read_templates
+from c2srt_cli.labels import LabelSet, read_labels
 from c2srt_cli.methods.zero_shot import Pooling
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration
-from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.journal import begun_options
+from c2srt_cli.tagging.model import open_embeddings, open_run, plain_model, trained_model
+from c2srt_cli.tagging.options import TagOptions
+from c2srt_cli.tagging.scoring import Scoring, Trained, ZeroShot, calibration_of
 from c2srt_cli.tagging.sources import EmbeddingSource, PhotoSource, Source
-from c2srt_cli.tagging.tagger import TagJob, journal_of
-from c2srt_cli.tagging.writers import Writer
+from c2srt_cli.tagging.tagger import TagJob
+from c2srt_cli.tagging.targets import journal_of
+from c2srt_cli.training.attach import Attached, attach
+from c2srt_cli.training.run import Run
 
-
-@dataclass(frozen=True)
-class TagOptions:
-    """What the user asks for; None means the default, which embeddings inherit from how they were made.
-
-    Attributes:
-        inputs: Folders, files, globs, ``-`` for a list on standard input, or one folder of embeddings.
-        stdin: Its lines, where ``-`` is among the inputs.
-        labels: The labels file.
-        backbone: Which backbone; ``auto`` where None.
-        templates: ``default``, ``clip`` or a file.
-        pooling: How patches become the local score.
-        dense: ``vv``, ``vv-all``, ``none`` or None.
-        fit: ``crop``, ``squash``, ``pad`` or None.
-        draft: Decode JPEGs at a reduced size where that is enough.
-        rule: How labels are chosen.
-        all_scores: Keep every label's score.
-        machine: Device, precision, batch shape, threads.
-        writer: The format of the results, where they go to files: the runtime of an unfinished run is reused.
-        out: Their file or folder; None for the photographs' own folder, where sidecars are written.
-    """
-
-    inputs: tuple[str, ...]
-    labels: Path
-    stdin: tuple[str, ...] | None = None
-    backbone: str | None = None
-    templates: str = "default"
-    pooling: Pooling = Pooling()
-    dense: str | None = None
-    fit: str | None = None
-    draft: bool = True
-    rule: Rule = Rule()
-    all_scores: bool = False
-    machine: Machine = Machine()
-    writer: Writer | None = None
-    out: Path | None = None
+__all__ = ["TagOptions", "prepare_tagging"]
 
 
 def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     """Find the images, load the backbone, read and embed the labels.
 
     Raises:
-        InputError: photographs, labels, embeddings or weights are missing or unusable.
-        UsageError: the options contradict each other or the embeddings.
+        InputError: photographs, labels, embeddings, the run or weights are missing or unusable.
+        UsageError: the options contradict each other, the run or the embeddings.
     """
     if not options.labels.is_file():
         read_labels(options.labels)  # says what is wrong before anything slow is loaded
-    templates = read_templates(options.templates)
-    store = _embeddings(options)
-    source: Source
-    if store is None:
-        found = find_images(options.inputs, stdin=options.stdin)
-        spec, note = resolve(options.backbone or "auto")
-        progress.note(note)
-        backbone = load_backbone(spec)
-        cut = resolve_cut(backbone, method="zero-shot", cut=None, streams=None, dense=options.dense)
-        encoder = make_encoder(backbone, cut, options.machine, _begun_runtime(options, found.root))
-        prepared = pixel_spec(backbone, fit=options.fit, draft=options.draft)
-        pixels = asdict(prepared)
-        source = PhotoSource(found, encoder, prepared, options.machine.decode_threads)
+    run, graph = open_run(options)
+    store = open_embeddings(options)
+    found = find_images(options.inputs, stdin=options.stdin) if store is None else None
+    learner = None if run is None else run.learner()
+    if run is None or learner is None:
+        model = plain_model(options, store, progress)
     else:
-        made = store.manifest["options"]
-        backbone = load_backbone(made["backbone"])
-        if backbone.weights_sha256 != made["weights_sha256"]:
-            raise InputError(
-                f"were made with other weights of {backbone.id} than those on disk",
-                where=str(store.folder),
-                hint="embed the photographs again with --overwrite",
-            )
-        cut = Cut(made["cut"], made["dense"], made["streams"])
-        encoder = make_encoder(backbone, cut, options.machine, made["runtime"])
-        pixels = made["pixels"]
-        if cut.dense is None and backbone.tower.supports_local:
-            progress.note("these embeddings hold no value-value stream: patches come from the global one")
-        source = EmbeddingSource(store, encoder)
-    labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
-    calibration = _calibration(backbone, options.pooling)
-    options.rule.check(labels, calibrated=calibration is not None)
+        model = trained_model(options, run, learner.backbone, store)
+    backbone = model.backbone
+    source: Source
+    if found is not None:
+        encoder = make_encoder(backbone, model.cut, options.machine, _begun_runtime(options, found.root))
+        source = PhotoSource(found, encoder, model.pixels, options.machine.decode_threads)
+    else:
+        assert store is not None
+        encoder = make_encoder(backbone, model.cut, options.machine, store.manifest["options"]["runtime"])
+        source = EmbeddingSource(store, encoder, trained=run is not None)
+    labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
     progress.note(f"{len(source.items):,} images, {len(labels):,} labels, {encoder.describe()}")
-    text = None
-    if store is not None and asdict(encoder.runtime) == store.manifest["options"]["runtime"]:
-        text = read_text(store.folder / TEXT, labels, templates)
-    if text is None:
-        text = embed_labels(backbone, labels, templates, progress)
+
+    def embed(some: LabelSet) -> Tensor:
+        text = None
+        if store is not None and asdict(encoder.runtime) == store.manifest["options"]["runtime"]:
+            text = read_text(store.folder / TEXT, some, model.templates)
+        return embed_labels(backbone, some, model.templates, progress) if text is None else text
+
+    device = encoder.runtime.device
+    scoring: Scoring
+    if run is None or learner is None:
+        pooling = options.pooling or Pooling()
+        calibration = _calibration(backbone, pooling)
+        options.rule.check(labels, calibrated=calibration is not None)
+        scoring = ZeroShot(embed(labels).to(device), backbone.logit_scale, pooling, calibration)
+    else:
+        options.rule.check(labels, calibrated=calibration_of(run) is not None)
+        attached = attach(run, labels, embed, graph)
+        _note_attached(attached, run, progress)
+        scoring = Trained.of(run, learner, attached, device)
+    graph_file = () if options.graph is None else (Path(options.graph),)
     return TagJob(
         source=source,
         encoder=encoder,
         labels=labels,
-        templates=templates,
-        text=text,
-        pooling=options.pooling,
+        templates=model.templates,
+        scoring=scoring,
         rule=options.rule,
-        calibration=calibration,
         all_scores=options.all_scores,
-        pixels=pixels,
-        written_down=(options.labels, Path(options.templates)),
+        pixels=asdict(model.pixels),
+        explain=options.explain,
+        written_down=(
+            options.labels,
+            Path(options.templates or ""),
+            *graph_file,
+            *(() if run is None else sorted(run.folder.iterdir())),
+        ),
     )
+
+
+def _note_attached(attached: Attached, run: Run, progress: Progress) -> None:
+    """Which labels the run knows, and how the others were attached."""
+    total, unseen = len(attached.columns), int((~attached.seen).sum()) - attached.new
+    parts = [f"{int(attached.seen.sum()):,} of {total:,} labels are seen ones of the run"]
+    parts += [f"{unseen:,} are its unseen ones"] if unseen else []
+    if attached.new:
+        given = attached.new - attached.by_text if run.graph is not None else 0
+        ways = [f"{given:,} by the graph"] if given else []
+        ways += [f"{attached.by_text:,} by their texts"] if attached.by_text else []
+        parts.append(f"{attached.new:,} are new to it" + (f", attached {' and '.join(ways)}" if ways else ""))
+    progress.note("; ".join(parts))
 
 
 def _begun_runtime(options: TagOptions, root: Path) -> dict[str, Any] | None:
@@ -127,40 +114,6 @@ def _begun_runtime(options: TagOptions, root: Path) -> dict[str, Any] | None:
         return None
     begun = begun_options(journal_of(options.writer, root if options.out is None else options.out))
     return None if begun is None else begun.get("runtime")
-
-
-def _embeddings(options: TagOptions) -> Store | None:
-    """The embeddings that are to be tagged, where the input is such a folder."""
-    folders = [text for text in options.inputs if text != "-" and artifact_kind(Path(text)) == EMBEDDINGS]
-    if not folders:
-        return None
-    if len(options.inputs) > 1:
-        raise UsageError("embeddings are tagged by themselves, one folder a run", where=folders[0])
-    store = Store.open(Path(folders[0]))
-    made = store.manifest["options"]
-    asked = {
-        "backbone": (_name(options.backbone), made["backbone"]),
-        "fit": (options.fit, made["pixels"]["fit"]),
-        "dense": (options.dense, made["dense"] or "none"),
-        "draft": (None if options.draft else False, made["pixels"]["draft"]),
-    }
-    differing = [
-        f"--{name}: {wanted} asked, {there} there"
-        for name, (wanted, there) in asked.items()
-        if wanted not in (None, there)
-    ]
-    if differing:
-        raise UsageError(
-            "these embeddings were made with other options",
-            where=folders[0],
-            problems=differing,
-            hint="leave the options out, or embed the photographs with them",
-        )
-    return store
-
-
-def _name(backbone: str | None) -> str | None:
-    return None if backbone in (None, "auto") else resolve(backbone)[0]
 
 
 def _calibration(backbone: Backbone, pooling: Pooling) -> Calibration | None:

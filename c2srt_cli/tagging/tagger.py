@@ -1,6 +1,5 @@
 """The stage behind ``c2srt tag``: images → scores → the labels each is given."""
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -13,32 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import (
-    atomic_write,
-    disk_errors,
-    file_sha256,
-    lock,
-    manifest,
-    remove_leftovers,
-    write_json,
-)
+from c2srt_cli.artifacts import atomic_write, disk_errors, lock, remove_leftovers
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.methods.zero_shot import Pooling, score
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.calibration import Calibration
+from c2srt_cli.tagging import targets
 from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.explanation import explain, explained
 from c2srt_cli.tagging.journal import Journal
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+from c2srt_cli.tagging.scoring import Scoring
 from c2srt_cli.tagging.sources import Item, Source, SourceBatch
 from c2srt_cli.tagging.writers import WriteContext, Writer, check_sidecars
-
-KIND = "tags"
-SCHEMA = 1
-#: Journal and failures of formats that write one file an image, in the folder they are written to.
-SIDECAR_JOURNAL = ".c2srt-tag.journal"
-SIDECAR_FAILURES = "c2srt-failures.jsonl"
 
 
 @dataclass(frozen=True)
@@ -50,12 +36,11 @@ class TagJob:
         encoder: Backbone, runtime and cut.
         labels: What to look for.
         templates: Prompts around the labels.
-        text: Their embeddings ``(L, D)``.
-        pooling: How patches become the local score.
+        scoring: How images are scored.
         rule: How labels are chosen.
-        calibration: Turns scores into probabilities, where there is one for this scoring.
         all_scores: Keep every label's score.
         pixels: How pictures were prepared, for the record.
+        explain: File for the reasons of every tag, or None.
         written_down: Files of the user that decide the tags, such as the labels; never written to.
     """
 
@@ -63,13 +48,23 @@ class TagJob:
     encoder: Encoder
     labels: LabelSet
     templates: tuple[str, ...]
-    text: Tensor
-    pooling: Pooling
+    scoring: Scoring
     rule: Rule
-    calibration: Calibration | None
     all_scores: bool
     pixels: dict[str, Any]
+    explain: Path | None = None
     written_down: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> Tensor:
+        """Label embeddings, ``(L, D)``."""
+        return self.scoring.text
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the map of patches."""
+        tower = self.encoder.backbone.tower
+        return tower.grid(tower.depth)
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -77,7 +72,7 @@ class TagJob:
         encoder = self.encoder
         return {
             "root": str(self.source.root),
-            "method": "zero-shot",
+            "method": self.scoring.method,
             "backbone": encoder.backbone.id,
             "weights_sha256": encoder.backbone.weights_sha256,
             "cut": asdict(encoder.cut),
@@ -85,17 +80,35 @@ class TagJob:
             "pixels": self.pixels,
             "labels": self.labels.fingerprint,
             "templates": list(self.templates),
-            "pooling": asdict(self.pooling),
+            **self.scoring.options,
             "rule": asdict(self.rule),
-            "calibration": None if self.calibration is None else [self.calibration.slope, self.calibration.intercept],
             "all_scores": self.all_scores,
+            "explain": None if self.explain is None else str(self.explain),
             "torch": torch.__version__,
         }
 
     @cached_property
     def provenance(self) -> dict[str, str]:
         """What sidecars record: free of dates, machines and folders, so that a rerun writes the same bytes."""
-        return {"method": "zero-shot", "backbone": self.encoder.backbone.id, "labels": self.labels.fingerprint[:16]}
+        made = {"method": self.scoring.method, "backbone": self.encoder.backbone.id}
+        run = {"run": self.options["run"][:16]} if "run" in self.options else {}
+        return made | run | {"labels": self.labels.fingerprint[:16]}
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints, for the manifest."""
+        run = {"run": self.options["run"]} if "run" in self.options else {}
+        return {"labels": self.labels.fingerprint} | run | self.source.inputs
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """The probability from which a label is given whatever the rule says, ``(L,)``, NaN where there is none.
+
+        These are the user's own for single labels, and, unless a rule is asked for, those of a run.
+        """
+        own = np.array([np.nan if label.threshold is None else label.threshold for label in self.labels])
+        learned = self.scoring.thresholds
+        return own if learned is None or not self.rule.relative else np.where(np.isnan(own), learned, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +136,10 @@ def tag_images(
     Raises:
         Interrupted: the user stopped it.
     """
-    thresholds = np.array([np.nan if label.threshold is None else label.threshold for label in job.labels])
-    text = job.text.to(job.encoder.runtime.device)
     done = 0
     with closing(job.source.batches(items)) as batches:
         for batch in batches:
-            yield _tag_batch(job, batch, text, thresholds)
+            yield _tag_batch(job, batch)
             done += len(batch.items)
             progress.advance(done, len(items))
             if progress.stopped() and done < len(items):
@@ -136,18 +147,15 @@ def tag_images(
 
 
 @torch.inference_mode()
-def _tag_batch(
-    job: TagJob, batch: SourceBatch, text: Tensor, thresholds: np.ndarray
-) -> list[TaggedImage | FailedImage]:
+def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImage]:
     good = [item for item in batch.items if item.name not in batch.failures]
     results: dict[str, TaggedImage | FailedImage] = dict(batch.failures)
     if good:
-        scale = job.encoder.backbone.logit_scale
         # the padded rows are scored too: one shape for every batch, as in the forward pass
-        raw, shared = score(batch.global_embedding, batch.patches, text, logit_scale=scale, pooling=job.pooling)
-        scores = raw[: len(good)].cpu().numpy()  # (n, L)
-        shares = None if shared is None else shared[: len(good)].cpu().numpy()
-        probabilities = None if job.calibration is None else job.calibration.probability(scores)
+        found = job.scoring.score(batch.global_embedding, batch.patches)
+        scores = found.scores[: len(good)].cpu().numpy()  # (n, L)
+        shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
+        probabilities = job.scoring.probability(scores)
         names = job.labels.names
         finite = np.isfinite(scores).all(1)
         for i, item in enumerate(good):
@@ -157,7 +165,7 @@ def _tag_batch(
                 )
                 continue
             mine = None if probabilities is None else probabilities[i]
-            kept = job.rule.choose(scores[i], mine, thresholds, scale)
+            kept = job.rule.choose(scores[i], mine, job.thresholds, job.encoder.backbone.logit_scale)
             tags = tuple(
                 Tag(
                     names[j],
@@ -167,7 +175,14 @@ def _tag_batch(
                 )
                 for j in kept
             )
-            results[item.name] = TaggedImage(item.name, tags, tuple(scores[i].tolist()) if job.all_scores else None)
+            results[item.name] = TaggedImage(
+                item.name,
+                tags,
+                tuple(scores[i].tolist()) if job.all_scores else None,
+                None
+                if job.explain is None
+                else explain(job.scoring, found, i, batch.patches[i], kept=kept, grid=job.grid),
+            )
     return [results[item.name] for item in batch.items]
 
 
@@ -177,6 +192,7 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progres
     Raises:
         Interrupted: the user stopped it.
     """
+    _check_explain(job, None, replace=False)
     failures = list(job.source.problems)
     count = 0
 
@@ -191,10 +207,12 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progres
                     yield result
 
     try:
-        with closing(rows()) as results:
-            failures += writer.write(results, stream, _context(job, "ext"))
+        with closing(rows()) as results, explained(results, job.explain, job.grid) as passed:
+            failures += writer.write(passed, stream, _context(job, "ext"))
     except Interrupted as stop:
         raise Interrupted(stop.what, hint="only with --out does a rerun go on where this one stopped") from None
+    if job.explain is not None:
+        targets.write_manifest(job.explain, targets.EXPLANATIONS, job.options | {"format": writer.name}, job.inputs)
     return TagResult(count, 0, tuple(failures))
 
 
@@ -211,13 +229,15 @@ def tag_to_files(
         UsageError: the target is one of the inputs, or another process is writing there.
     """
     context = _context(job, sidecar_name)
-    journal_path = journal_of(writer, out)
+    journal_path = targets.journal_of(writer, out)
+    replace = overwrite or journal_path.exists()
     if writer.kind == "sidecar":
         check_sidecars([item.name for item in job.source.items], writer.suffix, context)
         if out == job.source.root and not out.exists():
             raise InputError("the photographs are no longer there", where=str(out), hint="give --out for the sidecars")
     else:
-        _check_target(job, out, journal_path, overwrite)
+        targets.check_target(out, "--out", chain(job.written_down, job.source.files), replace=replace)
+    _check_explain(job, out, replace=replace)
     options = job.options | {"format": writer.name}
     with lock(journal_path.with_name(f"{journal_path.name}.lock")), disk_errors(out):
         _remove_leftovers(job, writer, out, resumes=journal_path.exists())
@@ -245,26 +265,17 @@ def tag_to_files(
                     else:
                         yield result
 
-            failures += _write(writer, rows(), out, context)
-        sidecars = writer.kind == "sidecar"
-        failures_path = out / SIDECAR_FAILURES if sidecars else out.with_name(f"{out.name}.failures.jsonl")
-        _write_failures(failures_path, failures)
-        if not sidecars:
-            made = manifest(KIND, SCHEMA, options, {"labels": job.labels.fingerprint} | job.source.inputs)
-            write_json(manifest_path(out), made | {"sha256": file_sha256(out)})
+            with explained(rows(), job.explain, job.grid) as passed:
+                failures += _write(writer, passed, out, context)
+        failures_path = targets.failures_of(writer, out)
+        targets.write_failures(failures_path, failures)
+        if job.explain is not None:
+            targets.write_manifest(job.explain, targets.EXPLANATIONS, options, job.inputs)
+        if writer.kind != "sidecar":
+            targets.write_manifest(out, targets.TAGS, options, job.inputs)
         journal_path.unlink()
     tagged = len(stamps) + len(job.source.problems) - len(failures)
     return TagResult(tagged, resumed, tuple(failures), failures_path)
-
-
-def manifest_path(out: Path) -> Path:
-    """Where the manifest of a tags file lies."""
-    return out.with_name(f"{out.name}.manifest.json")
-
-
-def journal_of(writer: Writer, out: Path) -> Path:
-    """Where the journal of an unfinished run lies."""
-    return out / SIDECAR_JOURNAL if writer.kind == "sidecar" else out.with_name(f".{out.name}.journal")
 
 
 def _context(job: TagJob, sidecar_name: str) -> WriteContext:
@@ -277,46 +288,25 @@ def _context(job: TagJob, sidecar_name: str) -> WriteContext:
     )
 
 
-def _check_target(job: TagJob, out: Path, journal_path: Path, overwrite: bool) -> None:
-    """Only a file that a tag run wrote is replaced without being told to, and an input never."""
-    if out.is_dir():
-        raise InputError("is a folder; tags in this format go into one file", where=str(out), hint="name a file")
-    if not out.exists():
+def _check_explain(job: TagJob, out: Path | None, *, replace: bool) -> None:
+    """The same care for the second file, which is not to be the first one."""
+    if job.explain is None:
         return
-    itself = (out.stat().st_dev, out.stat().st_ino)
-    for path in (*job.written_down, *job.source.files):
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        if (stat.st_dev, stat.st_ino) == itself:
-            raise UsageError(
-                "is what this run reads, and never written to", where=f"--out {out}", hint="name another --out"
-            )
-    if not (overwrite or journal_path.exists() or _is_ours(out)):
-        raise InputError(
-            "was not written by c2srt tag, or has been changed since",
-            where=str(out),
-            hint="name another --out, or give --overwrite",
-        )
-
-
-def _is_ours(out: Path) -> bool:
-    try:
-        made = json.loads(manifest_path(out).read_bytes())
-        return bool(made["kind"] == KIND and made["sha256"] == file_sha256(out))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    if out is not None and job.explain.resolve() == out.resolve():
+        raise UsageError("is the file of the tags", where=f"--explain {job.explain}", hint="name another --explain")
+    targets.check_target(job.explain, "--explain", chain(job.written_down, job.source.files), replace=replace)
 
 
 def _remove_leftovers(job: TagJob, writer: Writer, out: Path, *, resumes: bool) -> None:
     """Delete what a killed run had begun to write."""
+    files = [] if job.explain is None else [job.explain, targets.manifest_path(job.explain)]
     if writer.kind != "sidecar":
-        for path in (out, manifest_path(out)):
-            remove_leftovers(path)
+        files += [out, targets.manifest_path(out)]
     elif resumes:
         for folder in {(out / item.name).parent for item in job.source.items}:
             remove_leftovers(folder)
+    for path in files:
+        remove_leftovers(path)
 
 
 def _write(writer: Writer, rows: Iterable[TaggedImage], out: Path, context: WriteContext) -> list[FailedImage]:
@@ -327,12 +317,3 @@ def _write(writer: Writer, rows: Iterable[TaggedImage], out: Path, context: Writ
             return writer.write(rows, temporary, context)
         with temporary.open("w", encoding="utf-8", newline="") as stream:
             return writer.write(rows, stream, context)
-
-
-def _write_failures(path: Path, failures: list[FailedImage]) -> None:
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for failure in failures:
-            file.write(json.dumps({"path": failure.path, "reason": failure.reason, "detail": failure.detail}) + "\n")

@@ -1,0 +1,52 @@
+"""What ``c2srt tag`` is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.methods.zero_shot import Pooling
+from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.writers import Writer
+
+
+@dataclass(frozen=True)
+class TagOptions:
+    """What the user asks for; None means the default, which embeddings inherit from how they were made.
+
+    Attributes:
+        inputs: Folders, files, globs, ``-`` for a list on standard input, or one folder of embeddings.
+        stdin: Its lines, where ``-`` is among the inputs.
+        labels: The labels file.
+        run: A trained run to tag with, or None. It decides backbone, templates, pooling, dense mode and fit.
+        graph: File or name of a category graph with edges to labels that the run has not, or None.
+        backbone: Which backbone; ``auto`` where None.
+        templates: ``default``, ``clip`` or a file; ``default`` where None.
+        pooling: How patches become the local score; None for ISR.
+        dense: ``vv``, ``vv-all``, ``none`` or None.
+        fit: ``crop``, ``squash``, ``pad`` or None.
+        draft: Decode JPEGs at a reduced size where that is enough.
+        rule: How labels are chosen.
+        all_scores: Keep every label's score.
+        explain: File for the reasons of every tag, or None.
+        machine: Device, precision, batch shape, threads.
+        writer: The format of the results, where they go to files: the runtime of an unfinished run is reused.
+        out: Their file or folder; None for the photographs' own folder, where sidecars are written.
+    """
+
+    inputs: tuple[str, ...]
+    labels: Path
+    stdin: tuple[str, ...] | None = None
+    run: Path | None = None
+    graph: str | None = None
+    backbone: str | None = None
+    templates: str | None = None
+    pooling: Pooling | None = None
+    dense: str | None = None
+    fit: str | None = None
+    draft: bool = True
+    rule: Rule = Rule()
+    all_scores: bool = False
+    explain: Path | None = None
+    machine: Machine = Machine()
+    writer: Writer | None = None
+    out: Path | None = None

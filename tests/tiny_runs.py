@@ -1,0 +1,72 @@
+"""Tiny runs for the tests: photographs, annotations, tokens, a graph, and a training of a few steps."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from photos import write_photos
+from tiny import write_tiny_model
+
+from c2srt_cli.datasets.annotations import Annotations, Incidence, write_annotations
+from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.progress import Progress
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.run import Run
+from c2srt_cli.training.train import TrainOptions, prepare_training, train
+
+PHOTOS, LABELS, SEEN = 24, 8, 5
+#: Labels of the whole graph that no training knows; the first stands in front of all others.
+HIDDEN = ("hidden 0", "hidden 1", "hidden 2")
+BATCH = 4
+
+
+def whole_graph() -> CategoryGraph:
+    """Of all labels, hidden ones among them; the last hidden one has no edge."""
+    names = [HIDDEN[0], *(f"thing {i}" for i in range(4)), HIDDEN[1], *(f"thing {i}" for i in range(4, LABELS))]
+    relations = ("is_a", "co_occurrence", "part_whole")
+    edges = [
+        Edge(s, t, relations[(s + 2 * t) % 3], 0.1 + 0.08 * ((3 * s + t) % 11), "llm")
+        for t in range(len(names))
+        for s in range(len(names))
+        if s != t and (s + t) % 3
+    ]
+    return CategoryGraph(LabelSet(tuple(Label(name) for name in (*names, HIDDEN[2]))), tuple(edges))
+
+
+def write_inputs(folder: Path, *, precision: str = "float32") -> Path:
+    """Photographs in ``photos``, annotations ``a``, tokens ``e``, ``graph.json`` and the backbone in ``model``."""
+    write_photos(folder / "photos", PHOTOS)
+    random = np.random.default_rng(0)
+    content = Annotations(
+        folder / "photos",
+        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
+        np.arange(LABELS) < SEEN,
+        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
+        np.array(["train"] * 16 + ["test"] * (PHOTOS - 16)),
+        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
+        Incidence.empty(PHOTOS),
+        complete=True,
+        dataset="table",
+    )
+    write_annotations(folder / "a", content, {})
+    backbone = write_tiny_model(folder / "model")
+    machine = Machine(precision=precision, batch=BATCH, workers=1)
+    wanted = EmbedOptions(
+        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
+    )
+    embed(prepare_embedding(wanted, Progress()), Progress())
+    write_graph(folder / "graph.json", whole_graph())
+    return folder
+
+
+def train_run(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> Run:
+    """A run that has moved far enough from its start for every part of it to matter."""
+    own = {"epochs": 2, "batch": 8, "validation": 0.0, "lr": 1e-3, "lr_new": 3e-2, "neighbours": 3, "calibrate": False}
+    config = resolve(method, {**own, **given})
+    graph = str(inputs / "graph.json") if config.parts.hops else None
+    wanted = TrainOptions(inputs / "e", inputs / "a", out, config, graph)
+    train(prepare_training(wanted, Progress()), Progress())
+    return Run.open(out)
