@@ -41,10 +41,13 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
-from c2srt_cli.training.train import TrainOptions, prepare_training, train
+from c2srt_cli.training.loop import Diverged
+from c2srt_cli.training.train import TrainOptions, prepare_training, train, what_decides
 
 KIND, SCHEMA = "ablation", 1
 RUNS, SCORES, TIMES = "runs", "scores", "times.csv"
+#: In a run's folder: why it has no state to keep.
+DIVERGED = "diverged.json"
 CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
 FORMATS = ("svg", "png")
 
@@ -117,7 +120,7 @@ class AblationResult:
 
     Attributes:
         tables: For people: one a setting.
-        failed: Runs whose loss stopped being a number.
+        failed: Runs that could not be trained, or whose loss stopped being a number.
     """
 
     tables: tuple[Table, ...]
@@ -137,8 +140,10 @@ def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJo
     made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
     known: dict[tuple[object, ...], Mapping[str, Any]] = {}
     for row in grid.rows:
-        o = row.config.optimisation
-        key = o.trained, o.validation, row.graph, o.neighbours if row.graph else None  # what the inputs depend on
+        o, p = row.config.optimisation, row.config.parts
+        # what the inputs depend on, and whether they fit
+        own = p.transfer, p.heads, p.hidden, p.prompt
+        key = o.trained, o.validation, row.graph, o.neighbours if row.graph else None, *own
         if key not in known:
             known[key] = {}
             try:
@@ -174,7 +179,8 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
         runs_in_all = [(row, seed) for row in job.grid.rows for seed in job.grid.seeds]
         rows = [Row(ZERO_SHOT, "", (_zero_shot(job, progress),))]
         for done, (row, seed) in enumerate(runs_in_all):
-            there = (out / RUNS / _name(row, seed) / MANIFEST).exists()
+            folder = out / RUNS / _name(row, seed)
+            there = (folder / MANIFEST).exists() or (folder / DIVERGED).exists()
             try:
                 if progress.stopped():
                     raise Interrupted("between two runs")
@@ -219,7 +225,7 @@ def _claim(job: AblationJob) -> None:
             if there is None:
                 continue
             try:
-                check_same(folder, {**there["options"], **there["inputs"]}, _run_facts(job, row, seed))
+                check_same(folder, what_decides(there), _run_facts(job, row, seed))
             except InputError as error:
                 problems += [f"{row.name}, seed {seed}: {problem}" for problem in error.problems]
     if problems:
@@ -235,7 +241,8 @@ def _claim(job: AblationJob) -> None:
 
 def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
     """What the manifest of a run says that it was made from."""
-    return {**job.made_from[row.name], **asdict(row.with_seed(seed))}
+    made = job.made_from[row.name]
+    return what_decides({"options": made, "inputs": asdict(row.with_seed(seed))})
 
 
 def _name(row: GridRow, seed: int) -> str:
@@ -264,14 +271,19 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
     """Train, score and evaluate one run, as far as that is not done."""
     folder = job.options.out / RUNS / _name(row, seed)
     if not (folder / MANIFEST).exists():
-        training = prepare_training(_train_options(job.options, row, seed), progress)
-        began = time.monotonic()
+        if (folder / DIVERGED).exists():  # it would again
+            return Outcome(seed, None, {}, note=str(read_json(folder / DIVERGED)["what"]))
         try:
-            train(training, progress)
-        except UsageError as error:  # it diverged before there was a state to keep
+            training = prepare_training(_train_options(job.options, row, seed), progress)
+            began = time.monotonic()
+            try:
+                train(training, progress)
+            finally:
+                _add_time(job, _name(row, seed), (time.monotonic() - began) / 60)
+        except UsageError as error:
+            if isinstance(error, Diverged):  # before there was a state to keep
+                write_json(folder / DIVERGED, {"what": error.what})
             return Outcome(seed, None, {}, note=error.what)
-        finally:
-            _add_time(job, _name(row, seed), (time.monotonic() - began) / 60)
     made = fingerprint([read_json(folder / MANIFEST), file_sha256(folder / runs.WEIGHTS)])
     files = _scores(job, _name(row, seed), str(folder), made, progress)
     metrics = read_json(folder / runs.METRICS)

@@ -19,7 +19,7 @@ class Outcome:
 
     Attributes:
         seed: None for zero-shot.
-        report: Its figures; None where it diverged before there was anything to score.
+        report: Its figures; None where it could not be trained, or diverged before there was anything to score.
         files: Its scores by setting.
         epochs: That it trained; None for zero-shot.
         minutes: That its training took, None likewise.

@@ -47,6 +47,8 @@ class TextTower(nn.Module):
         self.is_own = plain and not extra and pool_type != "none"
         causal = getattr(text, "attn_mask", None) is not None
         self.can_truncate = self.is_own and causal and pool_type in ("argmax", "eos", "first")
+        #: What `methods.prompt` puts between the table of token embeddings and the transformer.
+        self.prompt: nn.Module | None = None
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids ``(B, n)``, n up to the context (all of it unless ``can_truncate``), to ``(B, D)``."""
@@ -55,7 +57,10 @@ class TextTower(nn.Module):
             full: Tensor = text.encode_text(tokens) if isinstance(text, CLIP) else text(tokens)
             return full
         n = tokens.shape[1]
-        x = text.token_embedding(tokens) + text.positional_embedding[:n]  # (B, n, W)
+        x = text.token_embedding(tokens)  # (B, n, W)
+        if self.prompt is not None:
+            x = self.prompt(x, tokens, self.lengths(tokens))
+        x = x + text.positional_embedding[:n]
         mask = getattr(text, "attn_mask", None)
         mask = None if mask is None else mask[:n, :n].to(x.dtype)
         for block in text.transformer.resblocks:

@@ -14,7 +14,9 @@ SIGNS = {"ok": ("✓", "green"), "missing": ("-", "dim"), "bad": ("✗", "bold r
 def doctor(
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ARTIFACT]...", help="What to verify: a folder of embeddings, a file of tags."),
+        typer.Argument(
+            metavar="[ARTIFACT]...", help="What to verify: embeddings, a run, a file of tags or of explanations."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

@@ -12,6 +12,9 @@ import typer
 
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import pipe, running
+from c2srt_cli.errors import UsageError
+
+ZERO_SHOT = "zero-shot"
 
 
 class Format(StrEnum):
@@ -71,6 +74,13 @@ def evaluate(
 
     With --against, runs before it count as seeds of one method, and so do those after it.
     """
+    if templates != "default" and ZERO_SHOT not in [*methods, *(against or ())]:
+        raise UsageError(
+            "a run keeps the templates that it was trained with",
+            where=f"--templates {templates}",
+            hint=f"leave it out, or evaluate {ZERO_SHOT} too",
+        )
+
     from c2srt_cli.datasets.annotations import read_annotations
     from c2srt_cli.embeddings.store import Store
     from c2srt_cli.evaluation import protocol as protocols

@@ -42,6 +42,10 @@ def train(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="TOML with options; flags go before it.", show_default=False)
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Finished run that mkt-prompt learns a prompt for.", show_default=False),
+    ] = None,
     templates: o.Templates = "default",
     device: o.Device = None,
     dry_run: Annotated[
@@ -66,7 +70,7 @@ def train(
 
     from c2srt_cli.progress import Progress
     from c2srt_cli.training import processes
-    from c2srt_cli.training.train import TrainOptions, prepare_training
+    from c2srt_cli.training.train import TrainOptions, check_out, prepare_training
     from c2srt_cli.training.train import train as run
 
     processes.join()
@@ -83,17 +87,20 @@ def train(
                 overwrite=overwrite,
                 images=images,
                 backbone=backbone,
+                init=init,
             ),
             progress,
         )
         if dry_run:
+            check_out(job)
             typer.echo(as_toml(resolved), nl=False)
             return
         result = run(job, progress)
     if processes.rank() > 0:
         return
+    rate = "" if result.images_per_second is None else f", {result.images_per_second:,.0f} photographs a second"
     seen = "" if result.seen_map is None else f", best mean AP of seen labels {result.seen_map:.3f}"
-    note(f"{result.epochs} epochs, {result.images_per_second:,.0f} photographs a second{seen}")
+    note(f"{result.epochs} epochs{rate}{seen}")
     note(f"next: c2srt evaluate {out} -e {embeddings or 'E'} -a {annotations}")
     if result.diverged:
         from c2srt_cli.errors import SOME_ITEMS_FAILED
@@ -101,16 +108,20 @@ def train(
         raise typer.Exit(SOME_ITEMS_FAILED)
 
 
+def _shown(value: Any) -> str:
+    return str(value) if value != "" else "none"
+
+
 def _with_flags(command: Any) -> Any:
     """The command with a flag for each option of a config: their names, types and reasons stand in one place."""
-    own = inspect.signature(command)
+    own, plain = inspect.signature(command), resolve("c2srt", {})
     added = []
     for section, kind in SECTIONS.items():
         for field in fields(kind):
             _, _, hint = options()[field.name]
             text = typer.Option(
                 help=field.metadata["help"],
-                show_default=f"the method's, {field.default} unless it says otherwise",
+                show_default=f"c2srt: {_shown(getattr(getattr(plain, section), field.name))}",
                 rich_help_panel=PANELS[section],
             )
             added.append(

@@ -61,7 +61,7 @@ class Neighbours:
         """All that ``hops`` layers need for the same result on ``targets`` as the full graph gives.
 
         Args:
-            targets: ``(n,)`` node ids.
+            targets: ``(n,)`` node ids; of none, the rows are empty.
             hops: Number of layers.
 
         Returns:
@@ -81,7 +81,7 @@ class Neighbours:
         layers = []
         for size in reversed(sizes[:-1]):
             mask = self.mask[nodes[:size]]
-            rows = nodes[:size], slice(0, int(mask.sum(1).max()))
+            rows = nodes[:size], slice(0, int(mask.sum(1).max()) if size else 1)
             layers.append(Neighbours(place[self.index[rows]], self.mask[rows], self.attr[rows]))
         return nodes, tuple(layers)
 
@@ -296,5 +296,5 @@ def _gather(source: Tensor, index: Tensor) -> Tensor:
 
 def _blocks(index: Tensor, target: Tensor) -> list[slice]:
     count, width = index.shape
-    step = max(1, BLOCK.get(target.device.type, 1 << 24) // (width * target[0].numel()))
+    step = max(1, BLOCK.get(target.device.type, 1 << 24) // max(1, width * target[:1].numel()))
     return [slice(start, start + step) for start in range(0, count, step)]

@@ -1,7 +1,7 @@
 """MKT (AAAI 2023, arXiv 2207.01887), stage 1: the best patches and the whole image, ranking loss and distillation.
 
 As in its code, each score vector has norm 1 over the labels, so that the ranking loss sees differences of about 0.03
-and is linear; all seen labels take part in every batch.
+and is linear; all seen labels take part in every batch. Stage 2 is `mkt_prompt`.
 """
 
 from c2srt_cli.methods.options import Losses, Method, Parts

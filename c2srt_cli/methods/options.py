@@ -1,5 +1,6 @@
 """What can be chosen about a method, each with its reason. No torch here: the command line reads these at start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,14 +29,22 @@ class Parts:
     )
     layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
     heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
-    hidden: int = choice(0, "Width of IST's FFN, 0 for the joint space's; inferred.")
+    hidden: int = choice(0, "Width of IST's FFN, or of score transfer's attention; 0 for the joint space's; inferred.")
     dropout: float = choice(0.1, "In IST while training; inferred, from another use of IST.")
     plain_start: bool = choice(
         False, "Start IST's last linears as torch does; ours start at zero, so that step 0 is zero-shot exactly."
     )
+    frozen: float = choice(
+        0.0,
+        "Share of the frozen backbone's score in an unseen label's own; what was not trained has not forgotten.",
+    )
     score: Literal["cosine", "mkt"] = choice(
         "cosine",
         "Cosine with the label's text (C2SRT, eq. 10), or MKT's dot products scaled over the labels of an image.",
+    )
+    prompt: str = choice(
+        "",
+        "Prompt whose words around {} learn, on the image side of --init (MKT's second stage); none if empty.",
     )
 
     @property
@@ -75,17 +84,17 @@ class Losses:
 
 @dataclass(frozen=True)
 class Method:
-    """A published method: its parts and losses, and the stages that it trains.
+    """A published method: its parts, its losses, and how it is trained.
 
     Attributes:
         parts: What it is made of.
         losses: What it minimises.
-        trained: Last stages of the tower that learn.
+        optimisation: Options of the optimisation that differ from their defaults, by name.
     """
 
     parts: Parts
     losses: Losses
-    trained: int = 2
+    optimisation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def graph(self) -> bool:

@@ -64,22 +64,40 @@ class Recogniser(nn.Module):
             ScoreTransfer(dim, parts.hidden or dim, edge_dim, parts.gain) if parts.transfer == "scores" else None
         )
 
-    def forward(self, whole: Tensor, patches: Tensor, text: Tensor, layers: Sequence[Neighbours] = ()) -> Tensor:
+    def forward(
+        self,
+        whole: Tensor,
+        patches: Tensor,
+        text: Tensor,
+        layers: Sequence[Neighbours] = (),
+        unseen: Tensor | None = None,
+    ) -> Tensor:
         """Score labels on images.
 
         Args:
-            whole: Global embeddings ``(B, D)``, of any norm.
-            patches: ``(B, P, D)``, of any norm.
+            whole: Global embeddings ``(B, D)``, of any norm; ``(B, 2 D)`` with the frozen ones behind.
+            patches: ``(B, P, D)``, of any norm; ``(B, P, 2 D)`` likewise.
             text: Label embeddings ``(C, D)`` of norm 1.
             layers: For a transfer, the rows that each layer updates, as `Neighbours.closure` gives them.
+            unseen: ``(C,)`` bool, the labels on which the frozen embeddings have a say.
 
         Returns:
             ``(B, C)`` float32; with a transfer, of the labels that the last layer updates.
         """
-        return self.explain(whole, patches, text, layers).scores
+        return self.explain(whole, patches, text, layers, unseen).scores
 
-    def explain(self, whole: Tensor, patches: Tensor, text: Tensor, layers: Sequence[Neighbours] = ()) -> Explained:
+    def explain(
+        self,
+        whole: Tensor,
+        patches: Tensor,
+        text: Tensor,
+        layers: Sequence[Neighbours] = (),
+        unseen: Tensor | None = None,
+    ) -> Explained:
         """The same with what the scores rest on."""
+        frozen = None
+        if whole.shape[-1] > text.shape[-1]:
+            (whole, patches), frozen = self._halves(whole, patches)
         if self.parts.score == "mkt":
             return self._mkt(whole.float(), patches.float(), text)
         features, share = self.features(whole, patches, text)
@@ -88,13 +106,23 @@ class Recogniser(nn.Module):
         if self.ist is not None:
             features, weights = self.ist(features, text, layers)
             attention = weights[-1].mean(-1)  # (B, T, K)
-        scores = (normalize(features.float(), dim=-1) * text[: features.shape[1]]).sum(-1)
+        scores = _cosines(features, text[: features.shape[1]])
+        if frozen is not None and unseen is not None:
+            columns = unseen[: scores.shape[1]].nonzero()[:, 0]
+            before = _cosines(self.features(*frozen, text[columns])[0], text[columns])
+            scores = scores.index_copy(1, columns, torch.lerp(scores[:, columns], before, self.parts.frozen))
         share = None if share is None else share[:, :count]
         if self.score_transfer is None:
             return Explained(scores, share, None, attention)
         mixing = self.score_transfer.attention(text, *layers)  # (T, K)
         mixed = self.score_transfer.transfer(scores, mixing, *layers)
         return Explained(mixed, share, scores, mixing.expand(len(scores), -1, -1))
+
+    @staticmethod
+    def _halves(whole: Tensor, patches: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Trained global embeddings and patches, and the frozen ones that stand behind them."""
+        (now, before), (now_patches, before_patches) = whole.chunk(2, -1), patches.chunk(2, -1)
+        return (now, now_patches), (before, before_patches)
 
     def features(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor | None]:
         """Each label's feature of each image, ``(f_L + f_G) / 2`` of unit vectors (C2SRT, eq. 6).
@@ -123,7 +151,7 @@ class Recogniser(nn.Module):
 
     def similarity(self, patches: Tensor, text: Tensor) -> Tensor:
         """By what the patches of an image ``(P, D)`` are chosen: cosines ``(C, P)``, or MKT's dot products."""
-        patches = patches.float()
+        patches = patches.float()[:, : text.shape[1]]
         return text @ (patches if self.parts.score == "mkt" else normalize(patches, dim=-1)).T
 
     def _mkt(self, whole: Tensor, patches: Tensor, text: Tensor) -> Explained:
@@ -132,3 +160,8 @@ class Recogniser(nn.Module):
         local = (text @ patches.transpose(1, 2)).topk(cap, dim=-1).values.mean(-1)  # (B, C)
         scores = (normalize(local, dim=-1) + normalize(whole @ text.T, dim=-1)) / 2
         return Explained(scores, torch.full_like(scores, cap / patches.shape[1]))
+
+
+def _cosines(features: Tensor, text: Tensor) -> Tensor:
+    """``(B, C, D)`` of any norm with ``(C, D)`` of norm 1: ``(B, C)`` float32."""
+    return (normalize(features.float(), dim=-1) * text).sum(-1)

@@ -24,7 +24,7 @@ class Model:
 
     Attributes:
         backbone: In float32.
-        cut: Where tokens enter; the whole tower for photographs.
+        cut: Where tokens enter; for photographs, from where the tail runs.
         pixels: How photographs are prepared.
         templates: Prompts around the labels.
     """
@@ -71,12 +71,12 @@ def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Stor
     """
     made, depth = run.manifest["options"], backbone.tower.depth
     pixels, templates = PixelSpec(**made["pixels"]), tuple(made["templates"])
+    latest = depth - run.config.optimisation.trained  # from here on the frozen tail goes another way
     if store is None:
         return Model(
-            backbone, Cut(depth, None, "global"), replace(pixels, draft=pixels.draft and options.draft), templates
+            backbone, Cut(latest, None, "global"), replace(pixels, draft=pixels.draft and options.draft), templates
         )
     own = store.manifest["options"]
-    latest = depth - run.config.optimisation.trained
     problems = []
     if own["weights_sha256"] != made["weights_sha256"]:
         there, here = (f"{some['backbone']} ({some['weights_sha256'][:12]})" for some in (own, made))
@@ -125,6 +125,12 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
     if artifact_kind(options.run) != RUN:
         raise InputError("is not a run", where=str(options.run), hint="make one: c2srt train")
     run = Run.open(options.run)
+    if run.config.parts.score == "mkt" and options.rule.top_k is None:
+        raise UsageError(
+            "MKT scales its scores over the vocabulary, so that neither a threshold nor the relative rule fits them",
+            where=f"--run {options.run}",
+            hint="give --top-k",
+        )
     if options.graph is not None and run.graph is None:
         raise UsageError(
             "this run moves nothing over a graph", where=f"--graph {options.graph}", hint="leave --graph out"

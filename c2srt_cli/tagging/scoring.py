@@ -126,8 +126,9 @@ class Trained:
     @classmethod
     def of(cls, run: Run, learner: Learner, attached: Attached, device: str) -> "Trained":
         """Move a learner and the closure of some labels to where scores are computed."""
-        text, layers, nodes = attached.vocabulary.of(attached.columns)
-        moved = Labels(text.to(device), tuple(rows.to(device) for rows in layers), nodes)
+        text, layers, nodes, unseen = attached.vocabulary.of(attached.columns)
+        unseen = None if unseen is None else unseen.to(device)
+        moved = Labels(text.to(device), tuple(rows.to(device) for rows in layers), nodes, unseen)
         return cls(run, learner.to(device), attached, moved)
 
     @property
@@ -166,11 +167,11 @@ class Trained:
 
     def score(self, whole: Tensor, patches: Tensor) -> Explained:
         """See `Recogniser.explain`: as many images at once as memory allows, always the same number."""
-        text, layers, _ = self.labels
+        text, layers, _, unseen = self.labels
         most = max(1, BLOCK // (len(text) * max(text.shape[1], patches.shape[1])))
         size = max(step for step in range(1, len(whole) + 1) if len(whole) % step == 0 and step <= most)
         parts = [
-            self.learner.recogniser.explain(*some, text, layers)
+            self.learner.recogniser.explain(*some, text, layers, unseen)
             for some in zip(torch.split(whole, size), torch.split(patches, size), strict=True)
         ]
         joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]

@@ -59,7 +59,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
 
     def embed(some: LabelSet) -> Tensor:
         text = None
-        if store is not None and asdict(encoder.runtime) == store.manifest["options"]["runtime"]:
+        if run is None and store is not None and asdict(encoder.runtime) == store.manifest["options"]["runtime"]:
             text = read_text(store.folder / TEXT, some, model.templates)
         return embed_labels(backbone, some, model.templates, progress) if text is None else text
 

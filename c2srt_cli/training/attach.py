@@ -52,8 +52,9 @@ def attach(
         run: The run.
         requested: Any labels.
         embed: Embeddings ``(n, D)``, of norm 1, of those that are new.
-        graph: Edges to the new labels; only those from labels that the run has seen are taken. A label without any,
-            as all of them where there is no graph, gets its neighbours by text: `edges_by_text`.
+        graph: Edges to the new labels, its labels matched by `find`; only those from labels that the run has seen are
+            taken. A label without any, as all of them where there is no graph, gets its neighbours by text:
+            `edges_by_text`.
     """
     known = find(run.labels, requested)
     count = len(run.labels)
@@ -63,18 +64,23 @@ def attach(
     seen = np.append(run.seen, False)[np.minimum(columns, count)]
     labels = LabelSet((*run.labels, *new))
     text = torch.cat([run.text, embed(new)]) if len(new) else run.text
+    known_seen = np.append(run.seen, np.zeros(len(new), bool))
     if run.graph is None:
-        return Attached(labels, vocabulary(text, None, run.config), columns, seen, None, len(new), 0)
+        return Attached(labels, vocabulary(text, None, run.config, known_seen), columns, seen, None, len(new), 0)
     most = run.config.optimisation.neighbours
     attached: list[Edge] = []
     if graph is not None:
-        edges = (edge for edge in graph.over(labels).edges if edge.target >= count)
-        given = tuple(edge for edge in edges if edge.source < count and run.seen[edge.source])
+        place = find(labels, graph.labels).tolist()
+        moved = (edge._replace(source=place[edge.source], target=place[edge.target]) for edge in graph.edges)
+        edges = (edge for edge in moved if edge.target >= count)
+        given = tuple(edge for edge in edges if 0 <= edge.source < count and run.seen[edge.source])
         attached += CategoryGraph(labels, given).prune(most).edges
     lonely = sorted(set(range(count, len(labels))) - {edge.target for edge in attached})
     attached += edges_by_text(text, lonely, np.flatnonzero(run.seen), _strengths(run.graph), most)
     whole = CategoryGraph(labels, (*run.graph.edges, *attached), run.graph.provenance)
-    return Attached(labels, vocabulary(text, whole, run.config), columns, seen, whole, len(new), len(lonely))
+    return Attached(
+        labels, vocabulary(text, whole, run.config, known_seen), columns, seen, whole, len(new), len(lonely)
+    )
 
 
 def find(labels: LabelSet, requested: LabelSet) -> np.ndarray:

@@ -4,6 +4,7 @@ What a run says of labels it never saw cannot be calibrated on labels it did see
 separated. So a second training leaves out a seeded share of the seen labels, and its scores of those stand in for them.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.training.config import Config
 from c2srt_cli.training.learner import Learner
-from c2srt_cli.training.loop import Lesson, learn, watch
+from c2srt_cli.training.loop import Diverged, Lesson, learn, watch
 
 #: Share of the seen labels that the second training is not shown.
 PSEUDO_UNSEEN = 0.15
@@ -28,7 +29,7 @@ LEAST = 3
 
 def pseudo_unseen(lesson: Lesson, seed: int) -> np.ndarray:
     """Ids of the labels to leave out: drawn among those that the watched photographs have; none if they are too few."""
-    truth = lesson.annotations.truth(lesson.watched.rows, lesson.labels)
+    truth = lesson.annotations.truth(lesson.watched.readable, lesson.labels)
     there = lesson.labels[(truth > 0).any(0)]
     count = round(PSEUDO_UNSEEN * len(lesson.labels))
     if count < LEAST or len(there) < count:
@@ -52,12 +53,21 @@ def without(lesson: Lesson, hidden: np.ndarray) -> Lesson:
             attr=neighbours.attr * mask[..., None],
         )
         vocabulary = replace(vocabulary, neighbours=kept)
+    if vocabulary.unseen is not None:
+        unseen = vocabulary.unseen.clone()
+        unseen[torch.from_numpy(hidden).to(unseen.device)] = True
+        vocabulary = replace(vocabulary, unseen=unseen)
     labels = np.setdiff1d(lesson.labels, hidden)
     return replace(lesson, labels=labels, vocabulary=vocabulary, checkpoint=lesson.checkpoint / "calibration")
 
 
 def calibrate(  # noqa: PLR0917
-    learner: Learner, lesson: Lesson, hidden: np.ndarray, backbone: Backbone, config: Config, progress: Progress
+    learner: Learner,
+    lesson: Lesson,
+    hidden: np.ndarray,
+    fresh: Callable[[], Backbone],
+    config: Config,
+    progress: Progress,
 ) -> RunCalibration:
     """Fit a run's calibration.
 
@@ -65,11 +75,12 @@ def calibrate(  # noqa: PLR0917
         learner: The run's, trained on `lesson`.
         lesson: With watched photographs.
         hidden: What `pseudo_unseen` gives.
-        backbone: A fresh one, in float32 on its device, for the second training.
+        fresh: Gives the backbone as it was, in float32 on its device.
         config: The run's options.
         progress: Called after every step of the second training.
 
     Raises:
+        Diverged: the loss of the second training is no number.
         Interrupted: the user stopped the second training; a rerun goes on with it.
     """
     every = [label.key for label in lesson.annotations.labels]
@@ -84,8 +95,10 @@ def calibrate(  # noqa: PLR0917
         if (truth[:, i] > 0).any()
     }
     progress.note(f"a second training, without {len(hidden)} of {len(keys)} seen labels, for the calibration of others")
-    again = learn(without(lesson, hidden), backbone, config, progress)
-    scores, truth = watch(again.learner, without(lesson, hidden), hidden)
+    again = learn(without(lesson, hidden), fresh(), config, progress)
+    if again.diverged:
+        raise Diverged("the loss is no number any more")
+    scores, truth = watch(again.learner.beside(fresh()), without(lesson, hidden), hidden)
     unseen = logistic(scores, truth)
     threshold = best_threshold(unseen.probability(scores).ravel(), truth.ravel())
     return RunCalibration(seen, unseen, round(common, 6), round(threshold, 6), own)

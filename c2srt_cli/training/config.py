@@ -18,10 +18,10 @@ from c2srt_cli.methods.options import Losses, Parts, choice
 class Optimisation:
     """How the weights are found."""
 
-    epochs: int = choice(10, "Passes over the training photographs.")
+    epochs: int = choice(4, "Passes over the training photographs; a few thousand are learnt by heart after more.")
     batch: int = choice(64, "Photographs of a step (MKT).")
     lr: float = choice(3e-4, "Peak learning rate of the tail's norm and projection; earlier stages learn slower.")
-    lr_new: float = choice(1e-3, "Peak learning rate of what is not pretrained: IST and tau.")
+    lr_new: float = choice(1e-3, "Peak learning rate of a transfer, of tau, and of a prompt (MKT).")
     layer_decay: float = choice(0.65, "Factor of the learning rate from one stage to the one before it (MKT).")
     weight_decay: float = choice(0.05, "AdamW's, on matrices (MKT).")
     warmup: float = choice(0.1, "Share of the steps in which the learning rate rises; then it falls as a cosine (MKT).")
@@ -119,7 +119,7 @@ def resolve(method: str, given: Mapping[str, Any]) -> Config:
         method,
         replace(own.parts, **sections["parts"]),
         replace(own.losses, **sections["losses"]),
-        replace(Optimisation(trained=own.trained), **sections["optimisation"]),
+        Optimisation(**{**own.optimisation, **sections["optimisation"]}),
     )
     problems += _out_of_range(config)
     if problems:
@@ -135,6 +135,8 @@ def _value(value: Any, kind: Any) -> Any:
         return value
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise ValueError(kind.__name__)
+    if kind is str:
+        return value
     try:
         if not math.isfinite(value):
             raise ValueError("finite")
@@ -155,6 +157,8 @@ def _out_of_range(config: Config) -> list[str]:
         "hidden must be a multiple of heads": p.transfer != "ist" or p.heads < 1 or p.hidden % p.heads == 0,
         "dropout must be in [0, 1)": 0 <= p.dropout < 1,
         "score = 'mkt' must have transfer = 'none'": p.score != "mkt" or p.transfer == "none",
+        "prompt must be printable and hold {} once, and words, but no other braces": _is_prompt(p.prompt),
+        "prompt must have transfer = 'none' and frozen = 0": not p.prompt or (p.transfer, p.frozen) == ("none", 0),
         "margin must not be negative": losses.margin >= 0,
         "tau must be above 0": losses.tau > 0,
         "distillation_weight must not be negative": losses.distillation_weight >= 0,
@@ -177,12 +181,21 @@ def _out_of_range(config: Config) -> list[str]:
     return [rule for rule, holds in rules.items() if not holds]
 
 
+def _is_prompt(text: str) -> bool:
+    rest = text.replace("{}", "", 1)
+    return not text or ("{}" in text and bool(rest.strip()) and not set(rest) & set("{}") and text.isprintable())
+
+
 def as_toml(config: Config) -> str:
     """The whole of it, as `read_toml` reads it."""
     value = asdict(config)
     lines = [f"method = {json.dumps(value.pop('method'))}"]
     for section, entries in value.items():
-        lines += ["", f"[{section}]", *(f"{name} = {json.dumps(entry)}" for name, entry in entries.items())]
+        lines += [
+            "",
+            f"[{section}]",
+            *(f"{name} = {json.dumps(entry, ensure_ascii=False)}" for name, entry in entries.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class ImageSet:
         rows: Their numbers in the annotations, ``(N,)``.
         files: The photographs.
         missing: Paths of the split that are not there.
+        failed: Paths of photographs that turned out to be unreadable, and why; parts of a set share it.
     """
 
     job: EmbedJob
@@ -32,6 +33,7 @@ class ImageSet:
     rows: np.ndarray
     files: list[ImageFile]
     missing: tuple[str, ...]
+    failed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: EmbedJob, annotations: Annotations, split: str) -> "ImageSet":
@@ -46,9 +48,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def readable(self) -> np.ndarray:
+        """The numbers of those that have not failed so far, ``(n,)``."""
+        there: np.ndarray = self.rows[[file.name not in self.failed for file in self.files]]
+        return there
+
     def take(self, places: np.ndarray) -> "ImageSet":
         """Some of them."""
-        return ImageSet(self.job, self.annotations, self.rows[places], [self.files[i] for i in places], self.missing)
+        return replace(self, rows=self.rows[places], files=[self.files[i] for i in places])
 
     def shuffled(self, random: np.random.Generator) -> np.ndarray:
         """Places of all photographs in a random order."""
@@ -57,8 +65,8 @@ class ImageSet:
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
-        Those that cannot be read are left out, so that a batch may be smaller, or empty. Decoding and the trunk run
-        ahead.
+        Those that cannot be read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding
+        and the trunk run ahead.
         """
         files, job = [self.files[i] for i in places], self.job
         numbers = {self.files[i].name: int(self.rows[i]) for i in places}
@@ -66,6 +74,7 @@ class ImageSet:
         with closing(encode(files, job.encoder, job.pixels, workers=job.workers, chunk=size)) as batches:
             for batch in batches:
                 good = [numbers[outcome.file.name] for outcome in batch.outcomes if outcome.error is None]
+                self.failed.update((o.file.name, str(o.error)) for o in batch.outcomes if o.error is not None)
                 if batch.count:
                     assert batch.tokens.x is not None
                     rows += good

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.backbone.twin import TwinBackbone
 from c2srt_cli.embeddings.store import HEADER, write_tensors
 from c2srt_cli.errors import InputError
 from c2srt_cli.graph.category_graph import RELATIONS
 from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.methods.losses import asymmetric_loss, distillation, ranking_loss, ranking_loss_over_images, sigmoid_loss
+from c2srt_cli.methods.prompt import PromptLearner, Prompts
 from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.training.config import Config
 from c2srt_cli.training.processes import mean_gradients
@@ -32,11 +34,13 @@ class Labels(NamedTuple):
         text: Embeddings of T labels that are asked for, then of those they listen to, ``(C, D)``, of norm 1.
         layers: Who listens to whom, a layer each; none without a graph.
         nodes: Ids of the labels, ``(C,)``.
+        unseen: ``(C,)`` bool, those on which the frozen backbone has a say; None where it has none.
     """
 
     text: Tensor
     layers: tuple[Neighbours, ...]
     nodes: Tensor
+    unseen: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,26 +51,31 @@ class Vocabulary:
         text: Their embeddings, ``(L, D)``, of norm 1.
         neighbours: Who listens to whom, or None.
         hops: Layers of the transfer.
+        unseen: ``(L,)`` bool, labels on which the frozen backbone has a say; None where it has none.
+        prompts: Their prompts, where a prompt learns, so that ``text`` is only what training sets out from.
     """
 
     text: Tensor
     neighbours: Neighbours | None
     hops: int
+    unseen: Tensor | None = None
+    prompts: Prompts | None = None
 
     def of(self, columns: np.ndarray) -> Labels:
         """Some labels ``(T,)``, with all that their scores depend on."""
         targets = torch.from_numpy(columns).to(self.text.device)
-        if self.neighbours is None:
-            return Labels(self.text[targets], (), targets)
-        nodes, layers = self.neighbours.closure(targets, self.hops)
-        return Labels(self.text[nodes], layers, nodes)
+        nodes, layers = targets, tuple[Neighbours, ...]()
+        if self.neighbours is not None:
+            nodes, layers = self.neighbours.closure(targets, self.hops)
+        return Labels(self.text[nodes], layers, nodes, None if self.unseen is None else self.unseen[nodes])
 
 
 class Learner(nn.Module):
-    """The tail of a backbone and a recogniser.
+    """The tail of a backbone and a recogniser, or a prompt in front of them as they are.
 
     Args:
-        backbone: In float32; the parameters from the cut on will learn, in place.
+        backbone: In float32; its last stages will learn, in place. With a prompt they stay as they are, and its text
+            tower reads through the prompt from now on.
         config: The run's options.
         cut: Stage before which the tokens were stored.
         reduced: Whether products run in bfloat16.
@@ -78,16 +87,19 @@ class Learner(nn.Module):
         self.recogniser = Recogniser(config.parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
         self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=config.losses.learn_tau)
         self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss != "ranking")
+        self.prompt = PromptLearner.of(backbone, config.parts.prompt) if config.parts.prompt else None
+        backbone.text.prompt = self.prompt
         tower = backbone.tower
         first = tower.depth - config.optimisation.trained
         backbone.model.requires_grad_(False)
         self._tail = [
             (list(stage.parameters()), tower.depth - first - i) for i, stage in enumerate(tower.stages[first:])
         ]
-        self._tail.append((tower.head_parameters, 0))
+        if self._tail:
+            self._tail.append((tower.head_parameters, 0))
         for parameters, _ in self._tail:
             for parameter in parameters:
-                parameter.requires_grad_(config.optimisation.trained > 0)
+                parameter.requires_grad_(self.prompt is None)
 
     @property
     def device(self) -> torch.device:
@@ -96,21 +108,20 @@ class Learner(nn.Module):
 
     def learned(self) -> dict[str, nn.Parameter]:
         """What a run keeps, by name."""
-        tail = {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if p.requires_grad}
+        tail = {id(parameter) for parameters, _ in self._tail for parameter in parameters}
         return (
-            tail
+            {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if id(p) in tail}
             | {f"recogniser.{n}": p for n, p in self.recogniser.named_parameters()}
-            | {
-                "log_tau": self.log_tau,
-                "bias": self.bias,
-            }
+            | ({} if self.prompt is None else {f"prompt.{n}": p for n, p in self.prompt.named_parameters()})
+            | {"log_tau": self.log_tau, "bias": self.bias}
         )
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""
         o = self.config.optimisation
         parts = [(parameters, o.lr * o.layer_decay**behind) for parameters, behind in self._tail]
-        parts.append(([*self.recogniser.parameters(), self.log_tau, self.bias], o.lr_new))
+        prompt = [] if self.prompt is None else list(self.prompt.parameters())
+        parts.append(([*self.recogniser.parameters(), *prompt, self.log_tau, self.bias], o.lr_new))
         return [
             {"params": chosen, "lr": rate, "weight_decay": o.weight_decay if matrices else 0.0}
             for parameters, rate in parts
@@ -118,10 +129,28 @@ class Learner(nn.Module):
             if (chosen := [p for p in parameters if p.requires_grad and (p.ndim > 1) == matrices])
         ]
 
+    def labels(self, vocabulary: Vocabulary, columns: np.ndarray) -> Labels:
+        """Some labels ``(T,)`` with all that their scores depend on, under the prompt as it is now."""
+        found = vocabulary.of(columns)
+        if vocabulary.prompts is None or not len(columns):
+            return found
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+            return found._replace(text=vocabulary.prompts.embed(self.backbone.text, found.nodes))
+
+    def beside(self, frozen: Backbone) -> Self:
+        """Let the frozen backbone have its say on unseen labels, where that is an option of the run."""
+        if self.config.parts.frozen:
+            self.backbone = TwinBackbone(self.backbone, frozen.to(self.device, torch.float32))
+        return self
+
     def embed(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """The global embeddings ``(B, D)`` and patches ``(B, P, D)`` of stored tokens."""
+        """The global embeddings ``(B, D)`` and patches ``(B, P, D)`` of stored tokens.
+
+        With a `TwinBackbone` the frozen ones stand behind them.
+        """
         dtype = next(self.backbone.model.visual.parameters()).dtype
-        moved = Tokens(*(None if t is None else t.to(self.device, dtype) for t in (tokens.x, tokens.local)))
+        assert tokens.x is not None
+        moved = Tokens(tokens.x.to(self.device, dtype))  # a stored local stream is another method's
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
             whole, patches = self.backbone.tail(moved, self.cut)
         assert whole is not None
@@ -130,7 +159,7 @@ class Learner(nn.Module):
     def forward(self, whole: Tensor, patches: Tensor, labels: Labels) -> Tensor:
         """Scores ``(B, T)`` of the labels that are asked for."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            scores: Tensor = self.recogniser(whole, patches, labels.text, labels.layers)
+            scores: Tensor = self.recogniser(whole, patches, labels.text, labels.layers, labels.unseen)
         return scores
 
     def losses(self, tokens: Tokens, teacher: Tensor, truth: Tensor, labels: Labels) -> dict[str, Tensor]:
@@ -176,7 +205,8 @@ class State:
         """One step of the optimiser; returns the norm of the gradient, not finite where nothing was moved."""
         o = self.learner.config.optimisation
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # a prompt learns nothing from a batch of which no label is known
+            loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         mean_gradients(parameters)
         norm = float(nn.utils.clip_grad_norm_(parameters, o.clip))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.errors import Interrupted, UsageError
+from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.config import Config
@@ -28,6 +28,12 @@ MINUTES = 10.0
 #: Photographs scored at once.
 BATCH = 64
 CHECKPOINT, BEST = "state.safetensors", "best.safetensors"
+#: Photographs that cannot be read of which the reasons are told.
+TOLD = 3
+
+
+class Diverged(UsageError):  # noqa: N818 - as people call it
+    """The loss is no number any more, and there is no good state to keep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +69,21 @@ class Learned:
         learner: With the weights to keep: the average where there is one, those of the best epoch where stopping is
             early.
         history: One row an epoch.
-        best: The epoch of the best mean AP on the watched photographs, and that.
-        images_per_second: Of this process, decoding left out.
+        best: The epoch of the best mean AP on the watched photographs, and that; epoch 0 where none are watched.
+        images_per_second: Photographs of all processes that were learned from, over the time of the steps alone, their
+            reading included; None where no step was left to do.
         diverged: The loss stopped being a number; the weights are the last good ones.
     """
 
     learner: Learner
     history: list[dict[str, Any]]
     best: dict[str, Any]
-    images_per_second: float
+    images_per_second: float | None
     diverged: bool
 
 
 def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress) -> Learned:
-    """Train ``backbone``'s tail and a recogniser, or go on where the checkpoint stands.
+    """Train ``backbone``'s tail and a recogniser, or a prompt, or go on where the checkpoint stands.
 
     Random numbers depend on the seed, the epoch, the step and the process alone.
 
@@ -87,9 +94,9 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
         progress: Called after every step.
 
     Raises:
-        InputError: the checkpoint is damaged.
+        Diverged: the loss is no number from the first epoch on.
+        InputError: the checkpoint is damaged, or no photograph can be read.
         Interrupted: the user stopped it; the state is saved.
-        UsageError: the loss is no number from the first epoch on.
     """
     o = config.optimisation
     torch.manual_seed(o.seed)
@@ -101,18 +108,22 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
     state = State(learner, o.epochs * steps)
     checkpoint = lesson.checkpoint / CHECKPOINT
     facts: dict[str, Any] = {"history": [], "best": {"epoch": 0, "map": -1.0}, "sums": {}}
+    failed = lesson.train.failed
+    told = len(failed)
     if checkpoint.exists():
         facts |= state.load(checkpoint)
+        failed |= facts.get("failed", {})
         progress.note(f"going on after {state.done:,} of {state.steps:,} steps")
-    began, done_before, saved, diverged = time.monotonic(), state.done, time.monotonic(), False
+    saved, diverged, used, spent = time.monotonic(), False, 0, 0.0
 
     def save() -> None:
         if rank() == 0:
-            state.save(checkpoint, {name: facts[name] for name in ("history", "best", "sums")})
+            state.save(checkpoint, {name: facts[name] for name in ("history", "best", "sums")} | {"failed": failed})
 
     while state.done < state.steps and not diverged and not _impatient(facts, o.patience):
         epoch, first = divmod(state.done, steps)
         order = lesson.train.shuffled(np.random.default_rng((o.seed, epoch)))
+        began = time.monotonic()
         with closing(_own_share(lesson.train, order[first * size :], size)) as batches:
             for photographs, tokens, teacher in batches:
                 if not len(photographs):  # none of them can be read
@@ -123,12 +134,15 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
                 truth = lesson.annotations.truth(photographs, lesson.labels)
                 columns = sample(truth, config.losses.negatives, random)
                 known = torch.from_numpy(truth[:, columns]).to(learner.device)
-                found = learner.train().losses(tokens, teacher, known, lesson.vocabulary.of(lesson.labels[columns]))
+                asked = learner.labels(lesson.vocabulary, lesson.labels[columns])
+                found = learner.train().losses(tokens, teacher, known, asked)
                 if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
                     break
                 for name, value in found.items():
                     facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
+                used += len(photographs) * world()
+                spent += time.monotonic() - began
                 progress.advance(state.done, state.steps)
                 if state.done % steps == 0:
                     break
@@ -141,13 +155,19 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
                 if time.monotonic() - saved > 60 * MINUTES and state.is_finite():
                     save()
                     saved = time.monotonic()
-        watched = None if diverged or not state.is_finite() else _watched_map(lesson, state)
-        if watched is None:
+                began = time.monotonic()
+        watched = math.nan if diverged or not state.is_finite() else _watched_map(lesson, state)
+        if watched is not None and math.isnan(watched):
             diverged = True
             break
+        if len(failed) > told:
+            progress.note(_unreadable(failed))
+            told = len(failed)
+        if not len(lesson.train.readable):
+            raise InputError("no photograph to train on can be read", where=str(lesson.annotations.root))
         row = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in facts["sums"].items()}}
         row["tau"] = round(float(learner.log_tau.detach().exp()), 4)
-        if len(lesson.watched):
+        if watched is not None:
             row["seen_map"] = round(watched, 6)
             if row["seen_map"] > facts["best"]["map"]:
                 facts["best"] = {"epoch": epoch + 1, "map": row["seen_map"]}
@@ -163,40 +183,47 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
     if diverged:
         progress.note(f"the loss is no number any more after {state.done:,} steps: the last good state is kept")
         if not facts["history"]:
-            raise UsageError("the loss is no number from the first epoch on", hint="lower --lr and --lr-new")
+            raise Diverged(
+                "the loss is no number from the first epoch on", hint="lower --lr and --lr-new, and give --overwrite"
+            )
         facts |= state.load(checkpoint)
-    rate = (state.done - done_before) * size / max(time.monotonic() - began, 1e-9)
     load_weights(learner, state.weights())
     if o.patience and facts["best"]["epoch"]:
         state.load_weights(lesson.checkpoint / BEST)
-    return Learned(learner.eval(), facts["history"], facts["best"], rate, diverged)
+    return Learned(learner.eval(), facts["history"], facts["best"], used / spent if used else None, diverged)
 
 
 @torch.inference_mode()
 def watch(learner: Learner, lesson: Lesson, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both."""
     learner.eval()
-    asked, scores, photographs = lesson.vocabulary.of(labels), [], []
+    asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
-        scores.append(learner(*learner.embed(tokens), asked).float().cpu().numpy())
-        photographs.append(numbers)
+        if len(numbers):  # some of them can be read
+            scores.append(learner(*learner.embed(tokens), asked).float().cpu().numpy())
+            photographs.append(numbers)
+    if not scores:
+        return np.empty((0, len(labels)), np.float32), np.empty((0, len(labels)), np.int8)
     return np.concatenate(scores), lesson.annotations.truth(np.concatenate(photographs), labels)
 
 
 def _watched_map(lesson: Lesson, state: State) -> float | None:
-    """Mean AP of the labels that occur among the watched photographs, under the weights to keep; None for NaN."""
+    """Mean AP of the labels that occur among the watched photographs, under the weights to keep; None without any.
+
+    NaN where scores are no numbers.
+    """
     if not len(lesson.watched):
-        return 0.0
+        return None
     learner = state.learner
     own = {name: value.detach().clone() for name, value in learner.learned().items()}
     load_weights(learner, state.weights())
     scores, truth = watch(learner, lesson, lesson.labels)
     load_weights(learner, own)
     if not np.isfinite(scores).all():
-        return None
+        return math.nan
     present = (truth > 0).any(0)
     if not present.any():
-        return 0.0
+        return None
     return float(average_precision(scores[:, present].T, truth[:, present].T).mean())
 
 
@@ -211,6 +238,12 @@ def _own_share(
         batch = order[start : start + size]
         share = batch[rank() :: world()]
         yield from tokens.batches(share if len(share) else batch[:1], size)
+
+
+def _unreadable(failed: dict[str, str]) -> str:
+    some = "; ".join(f"{path}: {reason}" for path, reason in sorted(failed.items())[:TOLD])
+    more = "; …" if len(failed) > TOLD else ""
+    return f"{len(failed):,} photographs cannot be read and are left out: {some}{more}"
 
 
 def _stopped(state: State, lesson: Lesson) -> Interrupted:

@@ -9,7 +9,8 @@ from torch import nn
 def join() -> None:
     """Join the others, where this is one process of `torchrun`."""
     if "RANK" in os.environ and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # training may be on either, whatever the machine has
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
 
 def rank() -> int:

@@ -11,17 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from c2srt_cli.artifacts import read_manifest
+from c2srt_cli.artifacts import MANIFEST, read_manifest
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.datasets.annotations import read_label_table
 from c2srt_cli.embeddings.store import write_tensors
 from c2srt_cli.embeddings.text import read_text
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.scoring.calibration import RunCalibration
-from c2srt_cli.training.config import Config, read_toml, resolve
+from c2srt_cli.training.config import SECTIONS, Config, read_toml, resolve
 from c2srt_cli.training.learner import Learner, Vocabulary, load_weights
 
 KIND, SCHEMA = "run", 1
@@ -32,6 +32,9 @@ CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (
     "labels.csv",
     "text.safetensors",
 )
+AGAIN = "train it again: c2srt train with --overwrite"
+#: Options of a manifest, beside the config's, that a run cannot be used without.
+NEEDED = ("backbone", "weights_sha256", "cut", "pixels", "templates")
 HISTORY, METRICS, CALIBRATION, CHECKPOINT = "history.csv", "metrics.json", "calibration.json", "checkpoint"
 
 
@@ -64,16 +67,17 @@ class Run:
         """Open a finished run.
 
         Raises:
-            InputError: there is none, it is unfinished, of another layout, or damaged.
+            InputError: there is none, it is unfinished, of another layout, damaged, or was changed after training.
         """
         manifest = read_manifest(folder, KIND, SCHEMA)
-        given = read_toml(folder / CONFIG)
-        config = resolve(str(given.pop("method")), given)
+        config = _config(folder, manifest)
         labels, seen = read_label_table(folder / LABELS)
         text = read_text(folder / TEXT, labels, manifest["options"]["templates"])
         if text is None:
             raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
         graph = read_graph(folder / GRAPH) if config.parts.hops else None
+        if graph is not None and graph.fingerprint != manifest["inputs"].get("graph"):
+            raise InputError("was changed after training", where=str(folder / GRAPH), hint=AGAIN)
         calibration = RunCalibration.read(folder / CALIBRATION) if (folder / CALIBRATION).exists() else None
         return cls(folder, manifest, config, labels, seen, graph, text, calibration)
 
@@ -91,22 +95,49 @@ class Run:
             weights = load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise InputError(f"the weights cannot be read ({error})", where=str(self.folder / WEIGHTS)) from None
-        if weights.keys() != learner.learned().keys():
-            raise InputError("the weights are not those of its config", where=str(self.folder / WEIGHTS))
+        if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in learner.learned().items()}:
+            raise InputError("the weights are not those of its config", where=str(self.folder / WEIGHTS), hint=AGAIN)
         load_weights(learner, weights)
-        return learner
+        return learner.beside(load_backbone(options["backbone"])) if self.config.parts.frozen else learner
 
     def vocabulary(self) -> Vocabulary:
         """All its labels with their graph."""
-        return vocabulary(self.text, self.graph, self.config)
+        return vocabulary(self.text, self.graph, self.config, self.seen)
 
 
-def vocabulary(text: Tensor, graph: CategoryGraph | None, config: Config) -> Vocabulary:
-    """Labels' embeddings with who listens to whom."""
+def _config(folder: Path, manifest: Mapping[str, Any]) -> Config:
+    """A run's options, as its file and its manifest agree on them.
+
+    Raises:
+        InputError: they do not, or one of them is damaged.
+    """
+    given, path = read_toml(folder / CONFIG), folder / CONFIG
+    try:
+        made = manifest["options"]
+        if lacking := [name for name in (*NEEDED, "method", *SECTIONS) if name not in made]:
+            raise InputError(f"lacks {', '.join(lacking)}", where=str(folder / MANIFEST), hint=AGAIN)
+        trained = resolve(made["method"], {k: value for section in SECTIONS for k, value in made[section].items()})
+        manifest["inputs"]["annotations"]
+    except (KeyError, TypeError, AttributeError, UsageError):
+        raise InputError("is damaged", where=str(folder / MANIFEST), hint=AGAIN) from None
+    try:
+        config = resolve(given.pop("method"), given)
+    except KeyError:
+        raise InputError("names no method", where=str(path), hint=AGAIN) from None
+    except UsageError as error:
+        raise InputError(error.what, where=str(path), problems=error.problems, hint=AGAIN) from None
+    if config != trained:
+        raise InputError("was changed after training", where=str(path), hint=AGAIN)
+    return config
+
+
+def vocabulary(text: Tensor, graph: CategoryGraph | None, config: Config, seen: np.ndarray) -> Vocabulary:
+    """Labels' embeddings ``(L, D)`` with who listens to whom, and which of them are seen, ``(L,)`` bool."""
+    unseen = torch.from_numpy(~seen).to(text.device) if config.parts.frozen else None
     if graph is None:
-        return Vocabulary(text, None, 0)
+        return Vocabulary(text, None, 0, unseen)
     neighbours = Neighbours.from_graph(graph.edge_index(), graph.edge_attr(), len(text))
-    return Vocabulary(text, neighbours, config.parts.hops)
+    return Vocabulary(text, neighbours, config.parts.hops, unseen)
 
 
 def check_backbone(backbone: Backbone, options: Mapping[str, Any], where: Path) -> None:

@@ -1,7 +1,7 @@
 """Cached tokens joined with annotations, in an order that never needs the whole set in memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -24,6 +24,7 @@ class TokenSet:
         rows: Their numbers in the annotations, ``(N,)``.
         entries: Their rows in the store.
         missing: Paths of the split without tokens.
+        failed: Paths of photographs that turned out to be unreadable, and why: none, they have tokens.
     """
 
     store: Store
@@ -31,6 +32,7 @@ class TokenSet:
     rows: np.ndarray
     entries: list[Row]
     missing: tuple[str, ...]
+    failed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store, annotations: Annotations, split: str) -> "TokenSet":
@@ -44,6 +46,11 @@ class TokenSet:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def readable(self) -> np.ndarray:
+        """The numbers of those that can be read, ``(n,)``: all."""
+        return self.rows
 
     def take(self, places: np.ndarray) -> "TokenSet":
         """Some of them."""

@@ -1,6 +1,8 @@
 """The stage behind ``c2srt train``: cached tokens, annotations and a graph → ``run/``, resumable to the bit."""
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from c2srt_cli.artifacts import (
     atomic_write,
     check_same,
     disk_errors,
+    file_sha256,
     file_stamp,
     fingerprint,
     lock,
     manifest,
     peek_manifest,
+    read_json,
     remove_leftovers,
     write_json,
 )
@@ -29,20 +33,22 @@ from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.backbone.registry import resolve as resolve_backbone
 from c2srt_cli.datasets.annotations import Annotations, read_annotations, write_label_table
 from c2srt_cli.embeddings import store as stores
-from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding, resolved_options
-from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.embed import EmbedJob, resolved_options
+from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec, resolve_cut
+from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
 from c2srt_cli.labels import read_templates
+from c2srt_cli.methods.prompt import Prompts
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
 from c2srt_cli.training.images import ImageSet
 from c2srt_cli.training.learner import Vocabulary
-from c2srt_cli.training.loop import Learned, Lesson, learn
+from c2srt_cli.training.loop import Diverged, Learned, Lesson, learn
 from c2srt_cli.training.processes import any_of, own_device, rank, world
 from c2srt_cli.training.tokens import TokenSet
 
@@ -62,6 +68,7 @@ class TrainOptions:
         overwrite: Start again instead of resuming.
         images: Encode the photographs in every epoch, from the files.
         backbone: Which one, with images.
+        init: The finished run whose image side a prompt is learned for; None for methods without one.
     """
 
     embeddings: Path | None
@@ -74,6 +81,7 @@ class TrainOptions:
     overwrite: bool = False
     images: bool = False
     backbone: str | None = None
+    init: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +122,13 @@ class TrainResult:
     Attributes:
         epochs: Epochs that were run, in all.
         seen_map: Best mean AP of seen labels on the watched photographs; None without any.
-        images_per_second: Of this process, decoding left out.
+        images_per_second: As in `Learned`.
         diverged: The loss stopped being a number: the run holds the last good state.
     """
 
     epochs: int
     seen_map: float | None
-    images_per_second: float
+    images_per_second: float | None
     diverged: bool
 
 
@@ -133,23 +141,49 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     """
     if (options.embeddings is None) == (not options.images):
         raise UsageError("name either --embeddings or --images", hint="c2srt train -e E -a A --graph G --out run")
+    if options.images and world() > 1:
+        raise UsageError("--images takes one process", hint="store tokens with c2srt embed, and give --embeddings")
+    if options.backbone is not None and not options.images:
+        raise UsageError(
+            "the backbone is that of the embeddings",
+            where=f"--backbone {options.backbone}",
+            hint="leave it out, or embed the photographs with it",
+        )
     config = options.config
+    if options.graph is not None and not config.parts.hops:
+        raise UsageError(
+            "without a transfer nothing moves over a graph",
+            where=f"--graph {options.graph}",
+            hint="leave it out, or give --transfer",
+        )
+    prompt = config.parts.prompt
+    if bool(prompt) != (options.init is not None):
+        raise UsageError(
+            "a prompt learns on the image side of a finished run" if prompt else f"{config.method} learns no prompt",
+            where="--method " + config.method if prompt else f"--init {options.init}",
+            hint="name that run with --init" if prompt else "leave --init out, or give --method mkt-prompt",
+        )
+    if prompt and options.templates != "default":
+        raise UsageError("the prompt that learns is the template", where="--templates", hint="give --prompt instead")
     annotations = read_annotations(options.annotations)
+    begun = _begun(options)
     everything, backbone, made, inputs = (
-        _from_images(options, annotations, progress)
+        _from_images(options, annotations, begun, progress)
         if options.embeddings is None
         else _from_tokens(options, options.embeddings, annotations)
     )
     if everything.missing:
         lacking = "are missing" if options.images else "have no tokens"
         progress.note(f"{len(everything.missing):,} training photographs {lacking}, such as {everything.missing[0]}")
+    if options.init is not None:
+        backbone, inputs["init"] = _image_side(options.init, config, annotations, made)
     parts = config.parts
     if parts.transfer == "ist" and (parts.hidden or backbone.dim) % parts.heads:
         raise UsageError(
             f"a hidden width of {parts.hidden or backbone.dim} cannot be divided by {parts.heads} heads",
             where=f"--heads {parts.heads}",
         )
-    if config.optimisation.trained == 0 and parts.transfer == "none":
+    if config.optimisation.trained == 0 and parts.transfer == "none" and not prompt:
         raise UsageError(
             "nothing would learn", where="--trained 0", hint="let stages of the tower learn, or a transfer"
         )
@@ -159,24 +193,38 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     watched = random.permutation(len(everything)) < round(config.optimisation.validation * len(everything))
     if watched.all():
         raise UsageError(f"{len(everything)} photographs are too few to watch some", hint="lower --validation")
-    templates = read_templates(options.templates)
+    learned_from = everything.take(np.flatnonzero(~watched))
+    present = annotations.positive.select(learned_from.rows).labels
+    if not annotations.seen[present].any():
+        raise InputError(
+            "no label is seen, so there is nothing to learn"
+            if not annotations.seen.any()
+            else "not one photograph to train on has a seen label",
+            where=str(options.annotations),
+            hint="run c2srt prepare with other seen labels, or another split",
+        )
+    templates = (prompt,) if prompt else read_templates(options.templates)
     text = None
     if options.embeddings is not None:
         text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
+    threads = int(begun.get("threads", torch.get_num_threads()))
     if text is None:
-        text = embed_labels(backbone, annotations.labels, templates, progress)
+        with _threads(threads):
+            text = embed_labels(backbone, annotations.labels, templates, progress)
     graph = _graph(options, annotations, progress) if config.parts.hops else None
     device = own_device(find_device(options.device or made["runtime"]["device"]))
     backbone.to(device, torch.float32)
-    vocabulary = runs.vocabulary(text, graph, config)
+    vocabulary = runs.vocabulary(text.to(device), graph, config, annotations.seen)
     if vocabulary.neighbours is not None:
         vocabulary = replace(vocabulary, neighbours=vocabulary.neighbours.to(device))
+    if prompt:
+        vocabulary = replace(vocabulary, prompts=Prompts.of(backbone, annotations.labels, templates).to(device))
     kept = ("backbone", "weights_sha256", "cut", "depth", "dense", "streams", "grid", "width", "dim", "pixels")
     return TrainJob(
         out=options.out,
         config=config,
         annotations=annotations,
-        train=everything.take(np.flatnonzero(~watched)),
+        train=learned_from,
         watched=everything.take(np.flatnonzero(watched)),
         backbone=backbone,
         vocabulary=replace(vocabulary, text=text.to(device)),
@@ -185,7 +233,9 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
             **{name: made[name] for name in kept},
             "templates": list(templates),
             **asdict(config),
+            **({"runtime": made["runtime"]} if options.images else {}),
             "processes": world(),
+            "threads": threads,
             "bfloat16": made["runtime"]["dtype"] == "bfloat16",
             "device": device,
         },
@@ -208,7 +258,7 @@ def _from_tokens(
         raise UsageError(
             f"the last {trained} stages of {backbone.id} are to learn, the tokens enter {cut} of {depth}",
             where=str(folder),
-            hint=f"run c2srt embed --for {options.config.method if options.config.method != 'clip-ft' else 'c2srt'}",
+            hint=f"run c2srt embed --for c2srt --cut {depth - trained}",
         )
     if made["dense"] is not None:
         raise UsageError(
@@ -231,23 +281,23 @@ def _from_tokens(
 
 
 def _from_images(
-    options: TrainOptions, annotations: Annotations, progress: Progress
+    options: TrainOptions, annotations: Annotations, begun: Mapping[str, Any], progress: Progress
 ) -> tuple[TokenSet | ImageSet, Backbone, dict[str, Any], dict[str, str]]:
     """The training photographs themselves, and the same as with tokens."""
-    spec, _ = resolve_backbone(options.backbone or "auto")
-    trained = options.config.optimisation.trained
-    cut = _depth(load_backbone(spec), trained) - trained
-    wanted = EmbedOptions(
-        (),
-        options.out,
-        annotations=options.annotations,
-        backbone=options.backbone,
-        templates=options.templates,
-        method="c2srt",
-        cut=cut,
-        machine=Machine(device=options.device),
+    spec, note = resolve_backbone(options.backbone or "auto")
+    progress.note(note)
+    backbone, trained = load_backbone(spec), options.config.optimisation.trained
+    start, machine = _depth(backbone, trained) - trained, Machine(device=options.device)
+    cut = resolve_cut(backbone, method="c2srt", cut=start, streams=None, dense=None)
+    job = EmbedJob(
+        found=annotated_images(annotations),
+        out=options.out,
+        encoder=make_encoder(backbone, cut, machine, begun.get("runtime")),
+        pixels=pixel_spec(backbone, fit=None, draft=True),
+        labels=None,
+        templates=(),
+        workers=machine.decode_threads,
     )
-    job = prepare_embedding(wanted, progress)
     found = ImageSet.of(job, annotations, "train")
     if len(found) == 0:
         raise InputError(
@@ -258,6 +308,37 @@ def _from_images(
     # the encoder keeps its backbone as it is: what learns is another
     stamps = fingerprint([[file.name, *file_stamp(file.path)] for file in found.files])
     return found, load_backbone(spec), resolved_options(job), {"photographs": stamps}
+
+
+def _begun(options: TrainOptions) -> Mapping[str, Any]:
+    """The options of the run that this one goes on with; none where it starts."""
+    there = None if options.overwrite else peek_manifest(options.out)
+    return there.get("options", {}) if there is not None and there["kind"] == runs.KIND else {}
+
+
+def _image_side(folder: Path, config: Config, annotations: Annotations, made: dict[str, Any]) -> tuple[Backbone, str]:
+    """The backbone with the tail of a finished run, and that run's fingerprint.
+
+    Raises:
+        InputError: it is no finished run, or was trained on other photographs or labels.
+        UsageError: it is a run of other parts than the options say.
+    """
+    run = runs.Run.open(folder)
+    own = run.manifest["options"]
+    if run.manifest["inputs"]["annotations"] != annotations.fingerprint:
+        raise InputError("the run was trained with other annotations", where=f"--init {folder}")
+    if (own["weights_sha256"], own["pixels"]) != (made["weights_sha256"], made["pixels"]):
+        raise InputError("the run was trained on other embeddings than these", where=f"--init {folder}")
+    there = {**asdict(run.config.parts), "trained": run.config.optimisation.trained}
+    here = {**asdict(replace(config.parts, prompt="")), "trained": config.optimisation.trained}
+    if differing := [name for name in here if here[name] != there[name]]:
+        raise UsageError(
+            "the run's image side is another one",
+            where=f"--init {folder}",
+            problems=[f"{name}: {there[name]!r} there, {here[name]!r} here" for name in differing],
+            hint="name a run without a graph and without a prompt of its own, such as one of mkt, and its options",
+        )
+    return run.learner().backbone, fingerprint([run.manifest, file_sha256(folder / runs.WEIGHTS)])
 
 
 def _depth(backbone: Backbone, trained: int) -> int:
@@ -287,40 +368,93 @@ def _graph(options: TrainOptions, annotations: Annotations, progress: Progress) 
 def train(job: TrainJob, progress: Progress) -> TrainResult:
     """Train, or go on with a training that was stopped.
 
+    A run that is finished already is left as it is.
+
     Raises:
+        Diverged: the loss is no number from the first epoch on.
         InputError: something else is in the folder, or a run with other options.
         Interrupted: the user stopped it; a rerun goes on from there.
         UsageError: another process is writing there.
     """
+    device = torch.device(job.options["device"])
     if rank() > 0:  # the first process writes
-        if any_of(False, torch.device(job.options["device"])):
+        if any_of(False, device):
             sys.exit(UsageError.exit_code)  # the first process says why
-        return _learn(job, progress)
-    with lock(job.out / LOCK), disk_errors(job.out):
+        if any_of(False, device):
+            sys.exit(0)  # it was finished
+        with _threads(job.options["threads"]):
+            return _learn(job, progress)
+    with lock(job.out / LOCK), disk_errors(job.out), _threads(job.options["threads"]):
         made = manifest(runs.KIND, runs.SCHEMA, job.options, job.inputs)
         try:
-            _begin(job, made)
+            check_out(job)
+            finished = _finished(job)
+            if finished is None:
+                _begin(job, made)
         except BaseException:
-            any_of(True, torch.device(job.options["device"]))
+            any_of(True, device)
             raise
-        any_of(False, torch.device(job.options["device"]))
+        any_of(False, device)
+        any_of(finished is not None, device)
+        if finished is not None:
+            progress.note("this run is finished already: it is left as it is")
+            return finished
         result = _learn(job, progress)
         write_json(job.out / MANIFEST, made)
         (job.out / UNFINISHED).unlink()
     return result
 
 
-def _begin(job: TrainJob, made: dict[str, Any]) -> None:
-    """Check what is in the folder, and write down what the run is to be."""
-    out = job.out
-    remove_leftovers(out)
-    previous = peek_manifest(out)
+def check_out(job: TrainJob) -> None:
+    """Make sure that the folder holds nothing, or this run, finished or not.
+
+    Raises:
+        InputError: something else is there, or a run with other options.
+    """
+    out, previous = job.out, peek_manifest(job.out)
+    if previous is None and out.is_file():
+        raise InputError("is a file", where=str(out), hint="name another --out")
     if previous is None and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise InputError("the folder is not empty and holds no run", where=str(out), hint="name another --out")
     if previous is not None and previous["kind"] != runs.KIND:
         raise InputError(f"holds {previous['kind']}, no run", where=str(out), hint="name another --out")
     if previous is not None and not job.overwrite:
-        check_same(out, {**previous["options"], **previous["inputs"]}, {**made["options"], **made["inputs"]})
+        check_same(out, what_decides(previous), what_decides({"options": job.options, "inputs": job.inputs}))
+
+
+def what_decides(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says that a run is made from, but the threads: a resumed run takes over what it began with."""
+    return {name: value for name, value in {**made["options"], **made["inputs"]}.items() if name != "threads"}
+
+
+def _finished(job: TrainJob) -> TrainResult | None:
+    """The result that is there already, of the same options; None where there is something to do."""
+    needed = (MANIFEST, runs.CONFIG, runs.WEIGHTS, runs.LABELS, runs.TEXT, runs.HISTORY, runs.METRICS)
+    if job.overwrite or not all((job.out / name).exists() for name in needed):
+        return None
+    try:
+        found = read_json(job.out / runs.METRICS)
+        best = found["best"]
+        return TrainResult(found["epochs"], best["map"] if best["epoch"] else None, None, found["diverged"])
+    except (InputError, KeyError, TypeError):  # damaged: they are written again
+        return None
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads as the run began with: sums depend on their number, in the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _begin(job: TrainJob, made: dict[str, Any]) -> None:
+    """Write down what the run is to be."""
+    out = job.out
+    remove_leftovers(out)
     if job.overwrite:
         _discard(out)
     write_json(out / UNFINISHED, made)
@@ -360,33 +494,56 @@ def lesson_of(job: TrainJob) -> Lesson:
 
 def _learn(job: TrainJob, progress: Progress) -> TrainResult:
     lesson = lesson_of(job)
+
+    def fresh() -> Backbone:
+        return load_backbone(job.options["backbone"]).to(job.options["device"], torch.float32)
+
     learned = learn(lesson, job.backbone, job.config, progress)
     if rank() == 0:
         _write_result(job, learned)
-    hidden = pseudo_unseen(lesson, job.config.optimisation.seed)
-    if (
-        job.config.optimisation.calibrate
-        and not learned.diverged
-        and job.config.parts.score == "cosine"
-        and len(hidden)
-    ):
-        backbone = load_backbone(job.options["backbone"])
-        backbone.to(job.options["device"], torch.float32)
-        calibration = calibrate(learned.learner, lesson, hidden, backbone, job.config, progress)
-        if rank() == 0:
-            write_json(job.out / runs.CALIBRATION, calibration.record())
+    if job.config.optimisation.calibrate:
+        hidden = pseudo_unseen(lesson, job.config.optimisation.seed)
+        why = _no_calibration(job, learned, hidden)
+        if why is None:
+            try:
+                calibration = calibrate(learned.learner, lesson, hidden, fresh, job.config, progress)
+                if rank() == 0:
+                    write_json(job.out / runs.CALIBRATION, calibration.record())
+            except Diverged as error:
+                why = f"in the second training {error.what}"
+        if why is not None:
+            progress.note(f"no calibration: {why}")
     return TrainResult(
         epochs=len(learned.history),
-        seen_map=learned.best["map"] if len(job.watched) else None,
+        seen_map=learned.best["map"] if learned.best["epoch"] else None,
         images_per_second=learned.images_per_second,
         diverged=learned.diverged,
     )
 
 
+def _no_calibration(job: TrainJob, learned: Learned, hidden: np.ndarray) -> str | None:
+    """Why a run cannot be calibrated; None where it can."""
+    if learned.diverged:
+        return "the training diverged"
+    if job.config.parts.prompt:
+        return "what the image side of the earlier run has seen cannot be hidden from it"
+    if job.config.parts.score == "mkt":
+        return "MKT's scores depend on which labels are asked for"
+    if not len(job.watched.readable):
+        return "no photographs are watched (--validation)"
+    if not len(hidden):
+        return "too few seen labels, or too few of them on the watched photographs"
+    return None
+
+
 def _write_result(job: TrainJob, learned: Learned) -> None:
     weights = {name: value.detach() for name, value in learned.learner.learned().items()}
     runs.write_weights(job.out, weights)
+    if job.vocabulary.prompts is not None:
+        labels, templates = job.annotations.labels, job.options["templates"]
+        text = embed_labels(learned.learner.backbone, labels, templates, Progress())
+        save_text(job.out / runs.TEXT, text, labels, templates)
     with atomic_write(job.out / runs.HISTORY) as temporary:
         pd.DataFrame(learned.history).to_csv(temporary, index=False, lineterminator="\n")
     facts = {"epochs": len(learned.history), "best": learned.best, "diverged": learned.diverged}
-    write_json(job.out / runs.METRICS, facts | {"train": len(job.train), "watched": len(job.watched)})
+    write_json(job.out / runs.METRICS, facts | {"train": len(job.train.readable), "watched": len(job.watched.readable)})

@@ -19,7 +19,7 @@ from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotati
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
-from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import compare
 from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
@@ -29,6 +29,7 @@ from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.run import Run
+from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training
 
 GRID = """
 seeds = [0, 3]
@@ -245,7 +246,9 @@ def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: 
     assert {path.name for path in (out / "runs").iterdir()} == {"base-3", "without-isr-3", "mkt-3"}
 
 
-def test_a_run_that_diverges_is_a_row_with_a_note(inputs: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_run_that_diverges_is_a_row_with_a_note_and_is_not_trained_again(
+    inputs: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     grid = GRID.replace(
         '[rows.MKT]\nmethod = "mkt"', "[rows.fast]\nlr = 1e30\nlr_new = 1e30\nclip = 1e30\nwarmup = 0.0"
     )
@@ -257,6 +260,41 @@ def test_a_run_that_diverges_is_a_row_with_a_note(inputs: Path, whole: Path, tmp
         assert line["note"] == "the loss is no number from the first epoch on"
         assert line["zsl_map"] == ""
     assert "| fast | 0 |" in (tmp_path / "out/ablation.md").read_text(encoding="utf-8")
+    table = (tmp_path / "out/ablation.csv").read_bytes()
+    trained = list[str]()
+    monkeypatch.setattr("c2srt_cli.ablation.ablate.train", lambda job, _: trained.append(job.out.name))
+    assert run(inputs, tmp_path / "out", "fast.toml").failed == 2
+    assert trained == []
+    assert (tmp_path / "out/ablation.csv").read_bytes() == table
+
+
+def test_a_row_whose_parts_do_not_fit_is_told_before_anything_is_trained(inputs: Path, tmp_path: Path) -> None:
+    """The base has the same inputs, and another transfer."""
+    grid = GRID.replace('[rows.MKT]\nmethod = "mkt"', '[rows.heads]\ntransfer = "ist"\nheads = 3')
+    (inputs / "heads.toml").write_text(grid, encoding="utf-8")
+    with pytest.raises(InputError, match="some rows cannot be trained") as caught:
+        run(inputs, tmp_path / "out", "heads.toml")
+    assert caught.value.problems[0].startswith("heads: --heads 3: a hidden width of 32 cannot be divided by 3 heads")
+
+
+def test_a_row_that_cannot_be_trained_is_not_called_diverged(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inputs / "one.toml").write_text(GRID.replace("[0, 3]", "[0]"), encoding="utf-8")
+    options = AblationOptions(inputs / "one.toml", inputs / "e", inputs / "a", tmp_path / "out")
+    job = prepare_ablation(options, Progress())
+
+    def refuses(options: TrainOptions, progress: Progress) -> TrainJob:
+        if options.out.name == "mkt-0":
+            raise UsageError("a batch must have a photograph for each of 99 processes")
+        return prepare_training(options, progress)
+
+    monkeypatch.setattr("c2srt_cli.ablation.ablate.prepare_training", refuses)
+    assert ablate(job, Progress()).failed == 1
+    assert lines(tmp_path / "out")[3]["note"] == "a batch must have a photograph for each of 99 processes"
+    assert not (tmp_path / "out/runs/mkt-0/diverged.json").exists()
+    monkeypatch.undo()
+    assert run(inputs, tmp_path / "out", "one.toml").failed == 0
 
 
 def test_the_figure_is_drawn_and_the_same_each_time(inputs: Path, whole: Path) -> None:

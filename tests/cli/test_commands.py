@@ -17,7 +17,7 @@ from c2srt_cli.cli import main
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.tagging.writers import WRITERS
 
-HEAVY = ("torch", "pandas", "pyarrow", "openai", "open_clip", "torch_geometric", "timm", "numpy")
+HEAVY = ("torch", "pandas", "pyarrow", "openai", "open_clip", "torch_geometric", "timm", "numpy", "matplotlib")
 FAST = ("--precision", "float32", "--batch-size", "3", "--workers", "2")
 
 Run = Callable[..., "Done"]
@@ -95,6 +95,7 @@ class TestHelp:
             "embed --help",
             "train --help",
             "evaluate --help",
+            "ablate --help",
             "build-graph --help",
             "show-graph --help",
             "fetch --help",

@@ -67,7 +67,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, annotations: str, out: Path, method: str, **given: Any) -> None:
     config = resolve(method, {"epochs": 1, "batch": 8, "validation": 0, "calibrate": False, **given})
-    wanted = TrainOptions(folder / "e", folder / annotations, out, config, str(folder / "graph.json"))
+    graph = str(folder / "graph.json") if config.parts.hops else None
+    wanted = TrainOptions(folder / "e", folder / annotations, out, config, graph)
     train(prepare_training(wanted, Progress()), Progress())
 
 
@@ -183,3 +184,12 @@ def test_a_damaged_run_is_refused(inputs: Path, tmp_path: Path, evaluate: Evalua
     code, out, err = evaluate(tmp_path, "-e", inputs / "e", "-a", inputs / "a")
     assert (code, out) == (3, ""), err
     assert "error: " in err
+
+
+def test_templates_are_for_zero_shot_alone(inputs: Path, evaluate: Evaluate) -> None:
+    line = ("-e", inputs / "e", "-a", inputs / "a", "--templates", "clip")
+    code, out, err = evaluate(inputs / "one/run", *line)
+    assert (code, out) == (2, "")
+    assert "a run keeps the templates that it was trained with" in err
+    code, out, err = evaluate(inputs / "one/run", *line, "--against", "zero-shot", "--replicates", 5)
+    assert code == 0, err

@@ -281,7 +281,7 @@ def test_a_server_that_does_not_answer_is_given_up(server: Server, labels: Path,
     server.fault = lambda number, _: None if number == 0 else "503"
     with pytest.raises(ServiceError, match="does not answer"):
         build(server, write_labels(tmp_path, 200), tmp_path / "g.json", concurrency=1, limits={"tries": 2})
-    assert len(server.requests) == 1 + 3 * 2
+    assert 1 + 3 * 2 <= len(server.requests) <= 1 + 4 * 2  # the thread may have begun the next block
     with pytest.raises(ServiceError, match="does not answer"):
         build(server, labels, tmp_path / "g.json", limits={"tries": 1, "base_url": "http://127.0.0.1:9/v1"})
 

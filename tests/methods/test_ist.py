@@ -224,3 +224,18 @@ def test_bfloat16_costs_the_precision_that_it_costs_pytorch_geometric() -> None:
 def test_a_width_that_heads_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="hidden width of 10 cannot be divided by 4 heads"):
         IST(10)
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_no_targets_need_nothing(hops: int) -> None:
+    index = torch.tensor([[1, 2, 2], [0, 0, 1]])
+    attr = torch.rand(3, len(RELATIONS) + 1)
+    nodes, layers = Neighbours.from_graph(index, attr, 4).closure(torch.empty(0, dtype=torch.int64), hops)
+    assert nodes.shape == (0,)
+    assert [len(rows.index) for rows in layers] == [0] * hops
+    ist = IST(8, layers=hops, heads=2)
+    image = torch.randn(3, 0, 8, requires_grad=True)
+    out, _ = ist(image, torch.randn(0, 8), layers)
+    assert out.shape == (3, 0, 8)
+    out.sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in ist.parameters())

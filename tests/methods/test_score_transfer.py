@@ -73,3 +73,9 @@ def test_a_closure_equals_the_whole_graph(targets: list[int]) -> None:
     nodes, layers = graph().closure(torch.tensor(targets), 1)
     got = one(scores[:, nodes], text[nodes], *layers)
     torch.testing.assert_close(got, one(scores, text, graph())[:, targets])
+
+
+def test_no_labels_have_no_scores() -> None:
+    nodes, (rows,) = graph().closure(torch.empty(0, dtype=torch.int64), 1)
+    got = ScoreTransfer(6, 5, EDGE, gain=1.0)(torch.empty(3, 0), torch.randn(4, 6)[nodes], rows)
+    assert got.shape == (3, 0)

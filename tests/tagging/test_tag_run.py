@@ -70,7 +70,9 @@ def labels(tmp_path: Path) -> Path:
 
 
 def prepare(photographs: Path, labels: Path, run: Run | None, **options: Any) -> TagJob:
-    options = {"machine": FP32, "all_scores": True, "run": None if run is None else run.folder, **options}
+    rule = Rule(top_k=3 if run is not None and run.config.parts.score == "mkt" else None)
+    folder = None if run is None else run.folder
+    options = {"machine": FP32, "all_scores": True, "run": folder, "rule": rule, **options}
     return prepare_tagging(TagOptions((str(photographs),), labels, **options), Progress())
 
 
@@ -231,6 +233,10 @@ class TestDecision:
         run, _ = calibrated(runs["mkt"], tmp_path / "run", inputs / "photos")
         for row in tagged(prepare(inputs / "photos", labels, run)).values():
             assert {tag.probability for tag in row.tags} == {None}
+            assert len(row.tags) == 3
+        for rule in (Rule(), Rule(threshold=0.5)):
+            with pytest.raises(UsageError, match="scales its scores over the vocabulary"):
+                prepare(inputs / "photos", labels, run, rule=rule)
 
 
 class TestExplain:
@@ -251,7 +257,8 @@ class TestExplain:
         assert [line["path"] for line in lines] == [row["path"] for row in rows]
         patches: dict[str, torch.Tensor] = {}
         for batch in job.source.batches(job.source.items):
-            patches |= {item.name: part.double() for item, part in zip(batch.items, batch.patches, strict=False)}
+            trained = batch.patches[:, :, : job.text.shape[1]].double()  # the frozen ones stand behind them
+            patches |= {item.name: part for item, part in zip(batch.items, trained, strict=False)}
         kind = run.config.parts.local if run else name
         alpha, cap = (run.config.parts.alpha, run.config.parts.cap) if run else (0.6, 60)
         for line, row in zip(lines, rows, strict=True):

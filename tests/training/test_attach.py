@@ -179,3 +179,19 @@ def test_a_run_whose_graph_is_empty(runs: dict[str, Run], embed: Embed) -> None:
     attached = attach(bare, label_set("new"), embed)
     assert attached.graph is not None
     assert [edge.strength for edge in attached.graph.edges] == [1.0] * 3
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_labels_of_the_graph_are_found_by_name_where_the_run_has_ids(
+    transfer: str, runs: dict[str, Run], embed: Embed
+) -> None:
+    run = runs[transfer]
+    named = LabelSet(tuple(Label(label.name.upper(), id=f"/m/{i}") for i, label in enumerate(run.labels)))
+    assert run.graph is not None
+    with_ids = replace(run, labels=named, graph=replace(run.graph, labels=named))
+    wanted = label_set(HIDDEN[1], HIDDEN[0])
+    plain, by_name = (attach(one, wanted, embed, whole_graph()) for one in (run, with_ids))
+    assert (by_name.new, by_name.by_text) == (2, 0)
+    assert by_name.graph is not None
+    assert plain.graph is not None
+    assert by_name.graph.edges == plain.graph.edges

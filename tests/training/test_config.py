@@ -38,7 +38,7 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
     with pytest.raises(InputError) as caught:
         read_toml(path)
     method, seed = caught.value.problems
-    assert method.endswith("must be one of c2srt, clip-ft, mkt")
+    assert method.endswith("must be one of c2srt, clip-ft, mkt, mkt-prompt")
     assert seed.startswith("there is no 'seed'")
 
 
@@ -59,6 +59,7 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
         ({"transfer": "ist", "heads": 0, "hidden": 32}, "heads must be at least 1"),
         ({"score": "mkt"}, "score = 'mkt' must have transfer = 'none'"),
         ({"score": "mkt", "transfer": "scores"}, "score = 'mkt' must have transfer = 'none'"),
+        ({"prompt": "a {}"}, "prompt must have transfer = 'none' and frozen = 0"),
         ({"margin": -0.1}, "margin must not be negative"),
         ({"distillation_weight": -1}, "distillation_weight must not be negative"),
         ({"layer_decay": 0}, "layer_decay must be in (0, 1]"),
@@ -79,6 +80,23 @@ def test_impossible_values_are_named(given: dict[str, object], said: str) -> Non
     with pytest.raises(UsageError) as caught:
         resolve("c2srt", given)
     assert list(caught.value.problems) == [said]
+
+
+@pytest.mark.parametrize("prompt", ["a photo", "{}", " {} ", "{} or {}", "a {label}", "a {} {", "a {}\n", "a {}\udc80"])
+def test_what_is_no_prompt_is_named(prompt: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve("mkt-prompt", {"prompt": prompt})
+    assert list(caught.value.problems) == ["prompt must be printable and hold {} once, and words, but no other braces"]
+
+
+@pytest.mark.parametrize("prompt", ["", 'a "{}" \\', "ein großes {} 👍", "{}s"])
+def test_a_prompt_survives_its_file(prompt: str, tmp_path: Path) -> None:
+    config = resolve("mkt-prompt", {"prompt": prompt})
+    path = tmp_path / "config.toml"
+    path.write_text(as_toml(config), encoding="utf-8")
+    given = read_toml(path)
+    assert resolve(given.pop("method"), given) == config
+    assert config.parts.prompt == prompt
 
 
 def test_values_of_the_wrong_kind_and_out_of_range_are_named_together() -> None:

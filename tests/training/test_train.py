@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from photos import write_photos
+from photos import fingerprints, write_photos
 from safetensors.torch import load_file
 from tiny import write_tiny_model
 
@@ -28,8 +28,9 @@ from c2srt_cli.training import calibrate
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.learner import State, sample
+from c2srt_cli.training.loop import Diverged, Lesson, learn, watch
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainOptions, TrainResult, lesson_of, prepare_training, train
+from c2srt_cli.training.train import TrainJob, TrainOptions, TrainResult, check_out, lesson_of, prepare_training, train
 
 PHOTOS, LABELS, SEEN = 30, 8, 5
 
@@ -66,7 +67,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(inputs: Path, out: Path, method: str = "c2srt", progress: Progress | None = None, **given: Any) -> TrainResult:
     config = resolve(method, {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3, **given})
-    wanted = TrainOptions(inputs / "e", given.pop("annotations", inputs / "a"), out, config, str(inputs / "graph.json"))
+    graph = str(inputs / "graph.json") if config.parts.hops else None
+    wanted = TrainOptions(inputs / "e", given.pop("annotations", inputs / "a"), out, config, graph)
     return train(prepare_training(wanted, progress or Progress()), progress or Progress())
 
 
@@ -234,17 +236,117 @@ def test_images_give_what_is_stored_as_tokens(inputs: Path, tmp_path: Path) -> N
             assert torch.equal(found[int(row)][1], whole[i])
 
 
-def test_images_that_cannot_be_read_are_left_out(inputs: Path, tmp_path: Path) -> None:
+def from_images(inputs: Path, annotations: Path, out: Path, *, overwrite: bool = False, **given: Any) -> TrainJob:
+    config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "calibrate": False, **given})
+    model, graph = f"local-dir:{inputs / 'model'}", str(inputs / "graph.json")
+    wanted = TrainOptions(None, annotations, out, config, graph, images=True, backbone=model, overwrite=overwrite)
+    return prepare_training(wanted, Progress())
+
+
+def spoiled(inputs: Path, folder: Path, numbers: list[int]) -> Path:
+    """The annotations of photographs of which some are none."""
+    shutil.copytree(inputs / "photos", folder / "photos")
+    for number in numbers:
+        (folder / f"photos/p{number:04}.png").write_bytes(b"no picture")
+    write_annotations(folder / "a", replace(read_annotations(inputs / "a"), root=folder / "photos"), {})
+    return folder / "a"
+
+
+def test_images_that_cannot_be_read_are_left_out_and_told(inputs: Path, tmp_path: Path) -> None:
+    annotations, notes = spoiled(inputs, tmp_path, [0, 1, 2, 3, 4]), list[str]()
+    job = from_images(inputs, annotations, tmp_path / "run", batch=2, validation=0.0)
+    assert train(job, Progress(note=notes.append)).epochs == 2
+    (told,) = (note for note in notes if "cannot be read" in note)
+    assert told.startswith("5 photographs cannot be read and are left out: p0000.png: ")
+    assert told.count(".png") == 3
+    found = read_json(tmp_path / "run" / runs.METRICS)
+    assert (found["train"], found["watched"]) == (17, 0)
+
+
+def test_watched_images_that_cannot_be_read_are_as_if_none_were_watched(inputs: Path, tmp_path: Path) -> None:
+    watched = from_images(inputs, inputs / "a", tmp_path / "run").watched.rows.tolist()
+    job = from_images(inputs, spoiled(inputs, tmp_path, watched), tmp_path / "run", calibrate=True)
+    notes = list[str]()
+    result = train(job, Progress(note=notes.append))
+    assert (result.epochs, result.seen_map) == (2, None)
+    assert "no calibration: no photographs are watched (--validation)" in notes
+    assert "seen_map" not in (tmp_path / "run" / runs.HISTORY).read_text()
+    assert read_json(tmp_path / "run" / runs.METRICS)["watched"] == 0
+
+
+def test_a_stopped_run_from_images_goes_on(inputs: Path, tmp_path: Path) -> None:
+    annotations = spoiled(inputs, tmp_path, [0, 1])
+    train(from_images(inputs, annotations, tmp_path / "whole", epochs=1), Progress())
+    stops = 0
+    while True:
+        try:
+            train(from_images(inputs, annotations, tmp_path / "parts", epochs=1), Progress(stopped=lambda: True))
+            break
+        except Interrupted:
+            stops += 1
+    assert stops == 2  # after all of its three steps but the last
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    made = read_json(tmp_path / "parts/manifest.json")["options"]
+    assert made["runtime"]["dtype"] in ("float32", "bfloat16")
+    train(from_images(inputs, annotations, tmp_path / "parts", overwrite=True, epochs=1, alpha=0.75), Progress())
+    assert Run.open(tmp_path / "parts").config.parts.alpha == 0.75
+
+
+def test_images_take_one_process(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("c2srt_cli.training.train.world", lambda: 2)
+    with pytest.raises(UsageError, match="--images takes one process"):
+        from_images(inputs, inputs / "a", tmp_path / "run")
+
+
+@pytest.mark.parametrize("given", [{}, {"transfer": "ist"}, {"transfer": "none"}], ids=str)
+def test_photographs_of_which_no_seen_label_is_known_still_distill(
+    given: dict[str, Any], inputs: Path, tmp_path: Path
+) -> None:
+    """All batches but one are such, as nothing is known of photographs that are not listed as positive."""
     known = read_annotations(inputs / "a")
-    shutil.copytree(inputs / "photos", tmp_path / "photos")
-    for number in (0, 1, 2, 3, 4):
-        (tmp_path / f"photos/p{number:04}.png").write_bytes(b"no picture")
-    write_annotations(tmp_path / "a", replace(known, root=tmp_path / "photos"), {})
-    config = resolve("c2srt", {"epochs": 2, "batch": 2, "validation": 0.0})
-    model = f"local-dir:{inputs / 'model'}"
-    graph = str(inputs / "graph.json")
-    wanted = TrainOptions(None, tmp_path / "a", tmp_path / "run", config, graph, images=True, backbone=model)
-    assert train(prepare_training(wanted, Progress()), Progress()).epochs == 2
+    lists = [[0, 1] if i == 0 else [] for i in range(PHOTOS)]
+    little = replace(known, positive=Incidence.from_lists(lists), complete=False)
+    write_annotations(tmp_path / "a", little, {})
+    config = resolve("c2srt", {"epochs": 1, "batch": 8, "validation": 0.0, "lr": 1e-3, **given})
+    graph = str(inputs / "graph.json") if config.parts.hops else None
+    wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "run", config, graph)
+    result = train(prepare_training(wanted, Progress()), Progress())
+    assert (result.epochs, result.diverged) == (1, False)
+    names, values = (line.split(",") for line in (tmp_path / "run" / runs.HISTORY).read_text().splitlines())
+    assert float(values[names.index("distillation")]) > 0
+
+
+def test_a_prompt_learns_from_the_photographs_of_which_something_is_known(inputs: Path, tmp_path: Path) -> None:
+    known = read_annotations(inputs / "a")
+    lists = [[0, 1] if i == 0 else [] for i in range(PHOTOS)]
+    negative = [[2, 3] if i == 0 else [] for i in range(PHOTOS)]
+    little = replace(
+        known,
+        positive=Incidence.from_lists(lists),
+        negative=Incidence.from_lists(negative),
+        complete=False,
+    )
+    write_annotations(tmp_path / "a", little, {})
+    given = {"epochs": 1, "batch": 8, "validation": 0.0}
+    for method, init in (("mkt", None), ("mkt-prompt", tmp_path / "mkt")):
+        wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / method, resolve(method, given), init=init)
+        train(prepare_training(wanted, Progress()), Progress())
+    assert not torch.equal(Run.open(tmp_path / "mkt").text, Run.open(tmp_path / "mkt-prompt").text)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_nothing_seen_is_nothing_to_learn(seen: bool, inputs: Path, tmp_path: Path) -> None:
+    known = read_annotations(inputs / "a")
+    lists = [[n for n in known.positive.row(i) if n >= SEEN] for i in range(PHOTOS)]
+    other = (
+        replace(known, positive=Incidence.from_lists(lists)) if seen else replace(known, seen=np.zeros(LABELS, bool))
+    )
+    write_annotations(tmp_path / "a", other, {})
+    config = resolve("clip-ft", {"validation": 0.2})
+    match = "not one photograph to train on has a seen label" if seen else "no label is seen"
+    with pytest.raises(InputError, match=match):
+        prepare_training(TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "run", config), Progress())
 
 
 def test_two_processes_train_together(inputs: Path, tmp_path: Path) -> None:
@@ -285,8 +387,14 @@ def test_divergence_in_the_last_step_keeps_the_epoch_before(
 
 
 def test_divergence_keeps_the_last_good_state(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no number from the first epoch on"):
+    with pytest.raises(Diverged, match="no number from the first epoch on") as caught:
         run(inputs, tmp_path / "run", lr=1e30, lr_new=1e30, clip=1e30, warmup=0.0)
+    assert caught.value.hint == "lower --lr and --lr-new, and give --overwrite"
+    with pytest.raises(InputError, match="made with other options"):
+        run(inputs, tmp_path / "run")
+    folder, config = tmp_path / "run", resolve("c2srt", {"epochs": 1, "batch": 8, "calibrate": False})
+    again = TrainOptions(inputs / "e", inputs / "a", folder, config, str(inputs / "graph.json"), overwrite=True)
+    assert train(prepare_training(again, Progress()), Progress()).epochs == 1
 
 
 def test_an_error_of_the_first_process_ends_both(inputs: Path, tmp_path: Path) -> None:
@@ -322,7 +430,7 @@ def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Pat
     [
         ({"transfer": "ist", "heads": 3}, "divided by 3 heads"),
         ({"trained": 0, "transfer": "none"}, "nothing would learn"),
-        ({"validation": 0.9, "epochs": 1}, None),
+        ({"validation": 0.9, "epochs": 1, "calibrate": False}, None),
     ],
 )
 def test_what_cannot_be_trained(given: dict[str, Any], match: str | None, inputs: Path, tmp_path: Path) -> None:
@@ -343,6 +451,79 @@ def test_other_options_are_refused(inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "run", epochs=1)
     with pytest.raises(InputError, match="made with other options"):
         run(inputs, tmp_path / "run", epochs=1, alpha=0.9)
+
+
+def options_of(inputs: Path, out: Path, method: str = "c2srt", **changes: Any) -> TrainOptions:
+    config = resolve(method, {"epochs": 1, "batch": 8, "validation": 0.2, "calibrate": False})
+    graph = str(inputs / "graph.json") if config.parts.hops else None
+    return replace(TrainOptions(inputs / "e", inputs / "a", out, config, graph), **changes)
+
+
+def test_options_that_would_be_ignored_are_refused(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the backbone is that of the embeddings"):
+        prepare_training(options_of(inputs, tmp_path / "run", backbone="mini"), Progress())
+    with pytest.raises(UsageError, match="without a transfer nothing moves over a graph"):
+        prepare_training(options_of(inputs, tmp_path / "run", "mkt", graph=str(inputs / "graph.json")), Progress())
+
+
+def test_a_finished_run_is_left_as_it_is(inputs: Path, tmp_path: Path) -> None:
+    first = train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress())
+    assert first.images_per_second is not None
+    before, notes = fingerprints(tmp_path / "run"), list[str]()
+    again = train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress(note=notes.append))
+    assert again == replace(first, images_per_second=None)
+    assert fingerprints(tmp_path / "run") == before
+    assert notes == ["this run is finished already: it is left as it is"]
+
+
+def test_the_rate_is_of_steps_that_were_done(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which a step takes a second, and watching an hour."""
+    clock = 0.0
+    update = State.update
+
+    def one_second(self: State, loss: torch.Tensor) -> float:
+        nonlocal clock
+        clock += 1.0
+        return update(self, loss)
+
+    def one_hour(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal clock
+        clock += 3600.0
+        return watch(*given)
+
+    monkeypatch.setattr(State, "update", one_second)
+    monkeypatch.setattr("c2srt_cli.training.loop.watch", one_hour)
+    monkeypatch.setattr("c2srt_cli.training.loop.time.monotonic", lambda: clock)
+    result = train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress())
+    assert result.images_per_second == pytest.approx(18 / 3)  # three steps of 8, 8 and 2 photographs
+
+
+def test_a_run_keeps_the_threads_that_it_began_with(inputs: Path, tmp_path: Path) -> None:
+    before, used = torch.get_num_threads(), set[int]()
+    try:
+        torch.set_num_threads(1)
+        with pytest.raises(Interrupted):
+            train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress(stopped=lambda: True))
+        torch.set_num_threads(2)
+        train(
+            prepare_training(options_of(inputs, tmp_path / "run"), Progress()),
+            Progress(advance=lambda *_: used.add(torch.get_num_threads())),
+        )
+        assert (used, torch.get_num_threads()) == ({1}, 2)
+        assert read_json(tmp_path / "run/manifest.json")["options"]["threads"] == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_folder_is_checked_without_writing(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no run"):
+        check_out(prepare_training(options_of(inputs, tmp_path / "mine"), Progress()))
+    with pytest.raises(InputError, match="is a file"):
+        check_out(prepare_training(options_of(inputs, tmp_path / "mine/notes.txt"), Progress()))
+    check_out(prepare_training(options_of(inputs, tmp_path / "new"), Progress()))
+    assert not (tmp_path / "new").exists()
 
 
 def test_all_present_labels_and_some_others_are_drawn() -> None:
@@ -398,6 +579,41 @@ class TestCalibration:
         state = "checkpoint/calibration/state.safetensors"
         assert (tmp_path / "two" / state).read_bytes() == (tmp_path / "one" / state).read_bytes()
         assert (tmp_path / "two" / runs.WEIGHTS).read_bytes() != (tmp_path / "one" / runs.WEIGHTS).read_bytes()
+
+    @pytest.mark.parametrize("late", [False, True])
+    def test_a_second_training_that_diverges_leaves_a_run_without_it(
+        self, late: bool, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        notes = list[str]()
+
+        def diverges(lesson: Lesson, *given: Any) -> Any:
+            if late:
+                return replace(learn(lesson, *given), diverged=True)
+            raise Diverged("the loss is no number from the first epoch on")
+
+        monkeypatch.setattr(calibrate, "learn", diverges)
+        result = run(inputs, tmp_path / "run", progress=Progress(note=notes.append), epochs=1)
+        assert (result.epochs, result.diverged) == (1, False)
+        assert Run.open(tmp_path / "run").calibration is None
+        (told,) = (note for note in notes if note.startswith("no calibration: in the second training the loss is no"))
+        assert told.endswith("more" if late else "first epoch on")
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            ({"validation": 0.0}, "no photographs are watched (--validation)"),
+            ({"method": "mkt"}, "MKT's scores depend on which labels are asked for"),
+            ({"share": 0.15}, "too few seen labels, or too few of them on the watched photographs"),
+        ],
+        ids=str,
+    )
+    def test_why_there_is_none_is_told(
+        self, given: dict[str, Any], why: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(calibrate, "PSEUDO_UNSEEN", given.pop("share", 0.6))
+        notes = list[str]()
+        run(inputs, tmp_path / "run", progress=Progress(note=notes.append), **{"epochs": 1, **given})
+        assert [note for note in notes if note.startswith("no calibration")] == [f"no calibration: {why}"]
 
     def test_it_goes_on_where_it_was_stopped(self, inputs: Path, tmp_path: Path) -> None:
         run(inputs, tmp_path / "whole")

@@ -1,0 +1,146 @@
+"""A prompt that has learned nothing embeds as the text tower does; what learns is its context alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import write_tiny_model
+from torch.nn.functional import normalize
+
+from c2srt_cli.backbone.registry import Backbone, load_backbone
+from c2srt_cli.embeddings.text import embed_labels
+from c2srt_cli.errors import UsageError
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods import prompt
+from c2srt_cli.methods.prompt import PromptLearner, Prompts
+from c2srt_cli.progress import Progress
+
+MKT = "There is a {} in the scene"
+LABELS = LabelSet(
+    (
+        Label("cat"),
+        Label("traffic light", synonyms=("stop light", "a signal in the scene")),
+        Label("vehicle|fire engine"),
+        Label("St. Bernard's"),
+        Label("there is a dog in the scene"),
+        Label("Zürich, 東京 & 👍"),
+        Label("very long " * 60),
+    )
+)
+TOWERS: dict[str, dict[str, Any]] = {
+    "CLIP": {"quick_gelu": True},
+    "TextTransformer": {"custom_text": True, "text_cfg": {"proj_bias": True}},
+    "eos": {"custom_text": True, "text_cfg": {"pool_type": "eos", "eos_id": 49407}},
+}
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return load_backbone(write_tiny_model(tmp_path_factory.mktemp("model")))
+
+
+def prompted(backbone: Backbone, template: str = MKT) -> PromptLearner:
+    backbone.text.prompt = learner = PromptLearner.of(backbone, template)
+    backbone.model.requires_grad_(False)
+    return learner
+
+
+@pytest.mark.parametrize("template", [MKT, "a photo of a {}.", "{} there", "many {}s", "(({}))"])
+@pytest.mark.parametrize("name", [*TOWERS, "mini"])
+def test_an_unlearned_prompt_changes_nothing(name: str, template: str, tmp_path: Path) -> None:
+    backbone = load_backbone("mini" if name == "mini" else write_tiny_model(tmp_path, **TOWERS[name]))
+    plain = embed_labels(backbone, LABELS, (template,), Progress())
+    prompted(backbone, template)
+    torch.testing.assert_close(embed_labels(backbone, LABELS, (template,), Progress()), plain, rtol=0, atol=1e-6)
+    some = torch.tensor([5, 1, 0, 6])
+    got = Prompts.of(backbone, LABELS, (template,)).embed(backbone.text, some)
+    torch.testing.assert_close(got, plain[some], rtol=0, atol=1e-6)
+
+
+def test_the_context_stands_where_its_words_do(backbone: Backbone) -> None:
+    """Word by word: each of MKT's is one token."""
+    learner = prompted(backbone)
+    texts = [MKT.format("stop light"), MKT.format("a there is a scene in the"), "there is cat", "cat", ""]
+    tokens = backbone.tokenizer(texts)
+    got = learner.slots(tokens, backbone.text.lengths(tokens))
+    wanted = [
+        [-1, 0, 1, 2, -1, -1, 3, 4, 5],
+        [-1, 0, 1, 2, *[-1] * 7, 3, 4, 5],
+        [-1, 0, 1, -1],
+        [-1, -1],
+        [-1],
+    ]
+    for row, places in zip(got.tolist(), wanted, strict=True):
+        assert row == places + [-1] * (len(row) - len(places))
+
+
+def test_what_melts_with_a_label_is_its_own(backbone: Backbone) -> None:
+    learner = prompted(backbone, "a photo of a {}.")
+    tokens = backbone.tokenizer(["a photo of a cat.", "a photo of a st.."])
+    got = learner.slots(tokens, backbone.text.lengths(tokens))
+    assert got[:, :8].tolist() == [[-1, 0, 1, 2, 3, -1, 4, -1], [-1, 0, 1, 2, 3, -1, -1, -1]]
+
+
+def test_a_learned_context_equals_a_table_with_these_rows(backbone: Backbone) -> None:
+    """The table changed by hand for the words of the context, which no label here has."""
+    learner = prompted(backbone)
+    with torch.no_grad():
+        learner.context.add_(torch.randn(learner.context.shape, generator=torch.Generator().manual_seed(0)))
+    labels = LabelSet((Label("cat"), Label("traffic light", synonyms=("lamp",))))
+    got = embed_labels(backbone, labels, (MKT,), Progress())
+    backbone.text.prompt = None
+    table = backbone.text.text.token_embedding.weight
+    before = table.detach().clone()
+    assert (got - embed_labels(backbone, labels, (MKT,), Progress())).abs().max() > 1e-2
+    with torch.no_grad():
+        for word, vector in zip(("there", "is", "a", "in", "the", "scene"), learner.context, strict=True):
+            (token,) = backbone.tokenizer.encode(word)
+            table[token] = vector
+    wanted = embed_labels(backbone, labels, (MKT,), Progress())
+    with torch.no_grad():
+        table.copy_(before)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [prompt.CHUNK, 3])
+def test_gradients_reach_the_context_only(chunk: int, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same whether in one piece or in chunks, and that of a small step."""
+    learner = prompted(backbone)
+    prompts = Prompts.of(backbone, LABELS, (MKT,))
+    direction = normalize(torch.randn(2, 32, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+    def value() -> torch.Tensor:
+        return (prompts.embed(backbone.text, torch.tensor([1, 4])) * direction).sum()
+
+    monkeypatch.setattr(prompt, "CHUNK", chunk)
+    value().backward()  # type: ignore[no-untyped-call]
+    gradient = learner.context.grad
+    assert gradient is not None
+    assert all(parameter.grad is None for parameter in backbone.model.parameters())
+    assert (gradient.abs().amax(1) > 0).all()
+    step = 2e-3 * gradient / gradient.norm()
+    with torch.no_grad():
+        learner.context.add_(step)
+        above = float(value())
+        learner.context.sub_(2 * step)
+        below = float(value())
+    assert above - below == pytest.approx(4e-3 * float(gradient.norm()), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("given", "template", "said"),
+    [
+        (
+            {"custom_text": True, "text_cfg": {"no_causal_mask": True, "pool_type": "last"}},
+            MKT,
+            "cannot learn a prompt",
+        ),
+        ({"custom_text": True, "text_cfg": {"embed_cls": True}}, MKT, "cannot learn a prompt"),
+        ({}, "{}", "no words beside the label"),
+    ],
+)
+def test_what_cannot_learn_a_prompt(given: dict[str, Any], template: str, said: str, tmp_path: Path) -> None:
+    backbone = load_backbone(write_tiny_model(tmp_path, **given))
+    with pytest.raises(UsageError, match=said):
+        PromptLearner.of(backbone, template)
