@@ -84,6 +84,23 @@ def asymmetric_loss(
     return -(present * (truth > 0) + absent * (truth < 0)).sum(-1).mean()
 
 
+def mmc_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Multi-matching contrastive loss (RAM, arXiv 2503.15337): one softmax over all pairs of an image and a label.
+
+    ``-mean over present pairs of log(exp(s_bc) / sum exp(s))``, where the sum is over all known pairs; 0 where none is
+    present. So photographs compete as labels do.
+
+    Args:
+        scores: ``(B, C)`` logits, that is divided by the temperature.
+        truth: ``(B, C)``, 1 present, -1 absent, 0 unknown and ignored.
+    """
+    present = truth > 0
+    if not present.any():
+        return scores.float().sum() * 0.0
+    log_all = scores.float()[truth != 0].logsumexp(0)
+    return log_all - scores.float()[present].mean()
+
+
 def distillation(student: Tensor, teacher: Tensor, form: Distillation = "l1") -> Tensor:
     """Distance of trained embeddings to those of the frozen backbone, zero where they are equal.
 

@@ -14,6 +14,7 @@ from c2srt_cli.methods.losses import (
     DISTILLATIONS,
     asymmetric_loss,
     distillation,
+    mmc_loss,
     ranking_loss,
     ranking_loss_over_images,
     sigmoid_loss,
@@ -105,6 +106,47 @@ def test_sigmoid_loss_is_the_cross_entropy_of_known_entries(classes: int) -> Non
     assert got.item() == pytest.approx(wanted, rel=1e-5)
     assert not gradient[truth == 0].any()
     assert sigmoid_loss(scores, torch.zeros_like(truth)) == 0
+
+
+def test_mmc_loss_by_hand() -> None:
+    # e^s over all six pairs: 1 + 2 + 4 + 3 + 2 + 8 = 20, of which 2, 3 and 8 are present
+    scores = torch.tensor([[1.0, 2.0, 4.0], [3.0, 2.0, 8.0]]).log()
+    truth = torch.tensor([[-1, 1, -1], [1, -1, 1]])
+    value, gradient = value_and_gradient(lambda s: mmc_loss(s, truth), scores)
+    assert float(value) == pytest.approx(-(math.log(2 / 20) + math.log(3 / 20) + math.log(8 / 20)) / 3, rel=1e-6)
+    # softmax minus a third where present
+    shares = torch.tensor([[0.05, 0.1 - 1 / 3, 0.2], [0.15 - 1 / 3, 0.1, 0.4 - 1 / 3]])
+    torch.testing.assert_close(gradient, shares)
+    # what is unknown is left out of the sum: 16 and 8 of 20 remain, and of the present
+    for unknown, wanted in (((0, 2), [2, 3, 8]), ((1, 2), [2, 3])):
+        some = truth.clone()
+        some[unknown] = 0
+        rest = 20 - float(scores[unknown].exp())
+        value, gradient = value_and_gradient(lambda s, some=some: mmc_loss(s, some), scores)  # type: ignore[misc]
+        assert float(value) == pytest.approx(-sum(math.log(w / rest) for w in wanted) / len(wanted), rel=1e-6)
+        assert gradient[unknown] == 0
+
+
+def published_mmc(logits: Tensor, mask: Tensor) -> Tensor:
+    """METHODS 3: one softmax over the flattened batch; minus the mean log-probability of the positive pairs."""
+    probabilities = logits.reshape(-1).softmax(0)
+    return -(probabilities.log() * mask.reshape(-1)).sum() / mask.sum()
+
+
+def test_mmc_loss_equals_the_published_form_and_survives_extremes() -> None:
+    scores, truth = rows(5, 6, 40, 3.0)
+    truth[truth == 0] = -1
+    got = value_and_gradient(lambda s: mmc_loss(s, truth), scores)
+    wanted = value_and_gradient(lambda s: published_mmc(s, (truth > 0).float()), scores)
+    for one, other in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    for nothing in (torch.full_like(truth, -1), torch.zeros_like(truth)):
+        value, gradient = value_and_gradient(lambda s, t=nothing: mmc_loss(s, t), scores)  # type: ignore[misc]
+        assert (float(value), bool(gradient.any())) == (0.0, False)
+    extreme = torch.tensor([[5000.0, -5000.0, 0.0]])
+    value, gradient = value_and_gradient(lambda s: mmc_loss(s, torch.tensor([[-1, 1, 1]])), extreme)
+    assert float(value) == 7500.0
+    torch.testing.assert_close(gradient, torch.tensor([[1.0, -0.5, -0.5]]))
 
 
 def official_asl(x: Tensor, y: Tensor, gamma_neg: float, gamma_pos: float, clip: float) -> Tensor:
