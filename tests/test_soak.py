@@ -5,11 +5,11 @@ from pathlib import Path
 SOAK = Path(__file__).parent.parent / "tools" / "soak.py"
 
 
-def test_two_kills_each() -> None:
+def test_a_kill_of_each() -> None:
     """`make soak` in short: killed while it works, each command leaves what an unbroken run leaves."""
-    command = [sys.executable, str(SOAK), "--kills", "2", "--photos", "600"]
+    command = [sys.executable, str(SOAK), "--kills", "1", "--photos", "400"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert len([line for line in lines if "killed" in line and "identical" in line]) == 4
+    assert len([line for line in lines if "killed" in line and "identical" in line]) == 2
     assert "all identical to an unbroken run" in lines[-1]
