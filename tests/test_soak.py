@@ -7,7 +7,7 @@ SOAK = Path(__file__).parent.parent / "tools" / "soak.py"
 
 def test_a_kill_of_each() -> None:
     """`make soak` in short: killed while it works, each command leaves what an unbroken run leaves."""
-    command = [sys.executable, str(SOAK), "--kills", "1", "--photos", "400"]
+    command = [sys.executable, str(SOAK), "--kills", "1", "--photos", "240"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
