@@ -168,6 +168,23 @@ def peek_manifest(folder: Path) -> dict[str, Any] | None:
     return None
 
 
+def previous_manifest(out: Path, kind: str) -> dict[str, Any] | None:
+    """The manifest of the artifact that is to be written or gone on with in ``out``; None where nothing is there.
+
+    Raises:
+        InputError: something else is there.
+    """
+    previous = peek_manifest(out)
+    if previous is not None:
+        if previous["kind"] != kind:
+            raise InputError(f"holds {previous['kind']}, no {kind}", where=str(out), hint="name another --out")
+    elif out.is_file():
+        raise InputError("is a file", where=str(out), hint="name another --out")
+    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise InputError(f"the folder is not empty and holds no {kind}", where=str(out), hint="name another --out")
+    return previous
+
+
 def artifact_kind(folder: Path) -> str | None:
     """Kind of the artifact in ``folder``, finished or not; None where there is none."""
     found = peek_manifest(folder)

@@ -37,17 +37,36 @@ def whole_graph() -> CategoryGraph:
 
 
 def write_inputs(folder: Path, *, precision: str = "float32") -> Path:
-    """Photographs in ``photos``, annotations ``a``, tokens ``e``, ``graph.json`` and the backbone in ``model``."""
-    write_photos(folder / "photos", PHOTOS)
+    """What `write_embedded` writes, and ``graph.json``."""
+    write_embedded(folder, photos=PHOTOS, train=16, labels=LABELS, seen=SEEN, precision=precision)
+    write_graph(folder / "graph.json", whole_graph())
+    return folder
+
+
+def write_embedded(
+    folder: Path, *, photos: int, train: int, labels: int, seen: int, share: float = 0.4, precision: str = "float32"
+) -> Annotations:
+    """Photographs in ``photos``, annotations ``a``, tokens ``e`` and the backbone in ``model``.
+
+    Args:
+        folder: Where.
+        photos: How many photographs.
+        train: How many of them, from the first on, to train on; the others are the test set.
+        labels: How many labels.
+        seen: How many of them, from the first on, are seen.
+        share: Of the labels, in a photograph.
+        precision: Of the tokens' forward pass.
+    """
+    write_photos(folder / "photos", photos)
     random = np.random.default_rng(0)
     content = Annotations(
         folder / "photos",
-        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
-        np.arange(LABELS) < SEEN,
-        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
-        np.array(["train"] * 16 + ["test"] * (PHOTOS - 16)),
-        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
-        Incidence.empty(PHOTOS),
+        LabelSet(tuple(Label(f"thing {i}") for i in range(labels))),
+        np.arange(labels) < seen,
+        tuple(f"p{i:04}.png" for i in range(photos)),
+        np.where(np.arange(photos) < train, "train", "test"),
+        Incidence.from_lists([np.flatnonzero(random.random(labels) < share).tolist() for _ in range(photos)]),
+        Incidence.empty(photos),
         complete=True,
         dataset="table",
     )
@@ -58,8 +77,16 @@ def write_inputs(folder: Path, *, precision: str = "float32") -> Path:
         (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
     )
     embed(prepare_embedding(wanted, Progress()), Progress())
-    write_graph(folder / "graph.json", whole_graph())
-    return folder
+    return content
+
+
+def write_dense_graph(path: Path, labels: LabelSet) -> None:
+    """A graph in which most labels listen to most others, with strengths of five kinds."""
+    every = range(len(labels))
+    edges = [
+        Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for t in every for s in every if s != t and (s + t) % 3
+    ]
+    write_graph(path, CategoryGraph(labels, tuple(edges)))
 
 
 def train_run(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> Run:

@@ -24,6 +24,7 @@ from c2srt_cli.artifacts import (
     lock,
     manifest,
     peek_manifest,
+    previous_manifest,
     read_json,
     remove_leftovers,
     write_json,
@@ -206,11 +207,7 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
 def _claim(job: AblationJob) -> None:
     """Make sure that the folder holds this ablation or nothing, and that its runs are those of the grid."""
     out, made = job.options.out, job.manifest
-    previous = peek_manifest(out)
-    if previous is None and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise InputError("the folder is not empty and holds no ablation", where=str(out), hint="name another --out")
-    if previous is not None and previous["kind"] != KIND:
-        raise InputError(f"holds {previous['kind']}, no ablation", where=str(out), hint="name another --out")
+    previous_manifest(out, KIND)
     if job.options.overwrite:
         for path in (out / MANIFEST, out / TIMES):
             path.unlink(missing_ok=True)

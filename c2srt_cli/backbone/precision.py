@@ -16,6 +16,7 @@ from c2srt_cli.backbone.linear import linear
 from c2srt_cli.backbone.names import home
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.threads import torch_threads
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 #: bfloat16 must beat float32 by this factor in a product of the tower's MLP to count as native.
@@ -68,13 +69,9 @@ def probe(
         UsageError: there is no such device or precision here.
     """
     device = find_device(device)
-    before = torch.get_num_threads()
-    threads = 1 if device == "cpu" else before  # passes run side by side, one a core
-    torch.set_num_threads(threads)
-    try:
+    threads = 1 if device == "cpu" else torch.get_num_threads()  # passes run side by side, one a core
+    with torch_threads(threads):
         return _measure(backbone, device, threads, precision=precision, batch=batch, dense=dense)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measure(

@@ -3,9 +3,9 @@
 import ctypes
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Streams, Tokens
 from c2srt_cli.errors import ImageError, UsageError
 from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_pixels
+from c2srt_cli.threads import torch_threads
 
 #: Batches decoded ahead of the forward passes.
 LOOK_AHEAD = 2
@@ -143,16 +144,9 @@ class Encoder:
         """
         return max(1, CORES // self.runtime.threads) if self.runtime.device == "cpu" else 1
 
-    @contextmanager
-    def threads_per_lane(self) -> Iterator[None]:
+    def threads_per_lane(self) -> AbstractContextManager[None]:
         """Give each forward pass its share of the cores, inside the block."""
-        before = torch.get_num_threads()
-        if self.runtime.device == "cpu":
-            torch.set_num_threads(self.runtime.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        return torch_threads(self.runtime.threads) if self.runtime.device == "cpu" else nullcontext()
 
     def describe(self) -> str:
         """Backbone and runtime in a few words."""

@@ -13,6 +13,7 @@ from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedJob
 from c2srt_cli.embeddings.encoder import encode
 from c2srt_cli.images import ImageFile
+from c2srt_cli.training.tokens import join
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +40,7 @@ class ImageSet:
     def of(cls, job: EmbedJob, annotations: Annotations, split: str) -> "ImageSet":
         """Those of a split that are there."""
         there = {file.name: file for file in job.found.files}
-        rows = annotations.rows(split)
-        found = [int(i) for i in rows if annotations.paths[i] in there]
-        missing = tuple(annotations.paths[i] for i in rows if annotations.paths[i] not in there)
-        files = [there[annotations.paths[i]] for i in found]
-        return cls(job, annotations, np.array(found, dtype=np.int64), files, missing)
+        return cls(job, annotations, *join(annotations, split, there))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,7 +1,8 @@
 """Cached tokens joined with annotations, in an order that never needs the whole set in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +13,8 @@ from c2srt_cli.embeddings.store import SHARD, Row, Store
 
 #: Shards whose photographs are shuffled together.
 WINDOW = 16
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +41,7 @@ class TokenSet:
     def of(cls, store: Store, annotations: Annotations, split: str) -> "TokenSet":
         """Join by path."""
         there = {row.path: row for row in store.rows if row.status == "ok"}
-        split_rows = annotations.rows(split)
-        found = [int(i) for i in split_rows if annotations.paths[i] in there]
-        missing = tuple(annotations.paths[i] for i in split_rows if annotations.paths[i] not in there)
-        entries = [there[annotations.paths[i]] for i in found]
-        return cls(store, annotations, np.array(found, dtype=np.int64), entries, missing)
+        return cls(store, annotations, *join(annotations, split, there))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -78,3 +77,22 @@ class TokenSet:
             batch = sorted(places[start : start + size], key=lambda i: (self.entries[i].shard, self.entries[i].row))
             ((_, tokens, whole),) = self.store.batches([self.entries[i] for i in batch], size)
             yield self.rows[batch], tokens, whole
+
+
+def join(
+    annotations: Annotations, split: str, there: Mapping[str, Entry]
+) -> tuple[np.ndarray, list[Entry], tuple[str, ...]]:
+    """The photographs of a split that are there.
+
+    Args:
+        annotations: What is known of the photographs.
+        split: Which of them.
+        there: What there is, by path.
+
+    Returns:
+        Their numbers in the annotations ``(N,)``, what there is of each, and the paths of those that are not there.
+    """
+    rows = annotations.rows(split)
+    found = [int(i) for i in rows if annotations.paths[i] in there]
+    missing = tuple(annotations.paths[i] for i in rows if annotations.paths[i] not in there)
+    return np.array(found, dtype=np.int64), [there[annotations.paths[i]] for i in found], missing

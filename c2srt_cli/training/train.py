@@ -1,8 +1,7 @@
 """The stage behind ``c2srt train``: cached tokens, annotations and a graph → ``run/``, resumable to the bit."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from c2srt_cli.artifacts import (
     lock,
     manifest,
     peek_manifest,
+    previous_manifest,
     read_json,
     remove_leftovers,
     write_json,
@@ -43,6 +43,7 @@ from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_grap
 from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.prompt import Prompts
 from c2srt_cli.progress import Progress
+from c2srt_cli.threads import torch_threads
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
@@ -209,7 +210,7 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
     threads = int(begun.get("threads", torch.get_num_threads()))
     if text is None:
-        with _threads(threads):
+        with torch_threads(threads):
             text = embed_labels(backbone, annotations.labels, templates, progress)
     graph = _graph(options, annotations, progress) if config.parts.hops else None
     device = own_device(find_device(options.device or made["runtime"]["device"]))
@@ -227,7 +228,7 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         train=learned_from,
         watched=everything.take(np.flatnonzero(watched)),
         backbone=backbone,
-        vocabulary=replace(vocabulary, text=text.to(device)),
+        vocabulary=vocabulary,
         graph=graph,
         options={
             **{name: made[name] for name in kept},
@@ -382,9 +383,10 @@ def train(job: TrainJob, progress: Progress) -> TrainResult:
             sys.exit(UsageError.exit_code)  # the first process says why
         if any_of(False, device):
             sys.exit(0)  # it was finished
-        with _threads(job.options["threads"]):
+        with torch_threads(job.options["threads"]):
             return _learn(job, progress)
-    with lock(job.out / LOCK), disk_errors(job.out), _threads(job.options["threads"]):
+    # sums depend on the number of threads in the last bits: as many as the run began with
+    with lock(job.out / LOCK), disk_errors(job.out), torch_threads(job.options["threads"]):
         made = manifest(runs.KIND, runs.SCHEMA, job.options, job.inputs)
         try:
             check_out(job)
@@ -411,15 +413,9 @@ def check_out(job: TrainJob) -> None:
     Raises:
         InputError: something else is there, or a run with other options.
     """
-    out, previous = job.out, peek_manifest(job.out)
-    if previous is None and out.is_file():
-        raise InputError("is a file", where=str(out), hint="name another --out")
-    if previous is None and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise InputError("the folder is not empty and holds no run", where=str(out), hint="name another --out")
-    if previous is not None and previous["kind"] != runs.KIND:
-        raise InputError(f"holds {previous['kind']}, no run", where=str(out), hint="name another --out")
+    previous = previous_manifest(job.out, runs.KIND)
     if previous is not None and not job.overwrite:
-        check_same(out, what_decides(previous), what_decides({"options": job.options, "inputs": job.inputs}))
+        check_same(job.out, what_decides(previous), what_decides({"options": job.options, "inputs": job.inputs}))
 
 
 def what_decides(made: Mapping[str, Any]) -> dict[str, Any]:
@@ -438,17 +434,6 @@ def _finished(job: TrainJob) -> TrainResult | None:
         return TrainResult(found["epochs"], best["map"] if best["epoch"] else None, None, found["diverged"])
     except (InputError, KeyError, TypeError):  # damaged: they are written again
         return None
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many threads as the run began with: sums depend on their number, in the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _begin(job: TrainJob, made: dict[str, Any]) -> None:

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photos import stop_after, write_photos
+from photos import stop_after
 from PIL import Image
-from tiny import write_tiny_model
+from tiny_runs import write_dense_graph, write_embedded
 
 from c2srt_cli.ablation.ablate import AblationOptions, AblationResult, ablate, prepare_ablation
 from c2srt_cli.ablation.rows import spread
 from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.cli import main
-from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
-from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
-from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import compare
@@ -25,8 +23,6 @@ from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import score_split, scorer
 from c2srt_cli.evaluation.scores import ScoreFile
-from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
-from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.run import Run
 from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training
@@ -53,28 +49,8 @@ CONFIG_OF_MKT = {"local": "topk", "transfer": "none", "cap": 16, "score": "mkt"}
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e``, a graph over their labels and a grid."""
     folder = tmp_path_factory.mktemp("inputs")
-    write_photos(folder / "photos", PHOTOS)
-    random = np.random.default_rng(0)
-    content = Annotations(
-        folder / "photos",
-        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
-        np.arange(LABELS) < SEEN,
-        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
-        np.array(["train"] * 18 + ["test"] * 12),
-        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
-        Incidence.empty(PHOTOS),
-        complete=True,
-        dataset="table",
-    )
-    write_annotations(folder / "a", content, {})
-    backbone, machine = write_tiny_model(folder / "model"), Machine(precision="float32", batch=4, workers=1)
-    wanted = EmbedOptions(
-        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
-    )
-    embed(prepare_embedding(wanted, Progress()), Progress())
-    pairs = [(s, t) for t in range(LABELS) for s in range(LABELS) if s != t and (s + t) % 3]
-    edges = tuple(Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for s, t in pairs)
-    write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
+    content = write_embedded(folder, photos=PHOTOS, train=18, labels=LABELS, seen=SEEN)
+    write_dense_graph(folder / "graph.json", content.labels)
     (folder / "grid.toml").write_text(GRID, encoding="utf-8")
     return folder
 

@@ -10,20 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photos import write_photos
-from tiny import write_tiny_model
+from tiny_runs import write_embedded
 
 from c2srt_cli.cli import main
-from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
-from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
-from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation import score
 from c2srt_cli.evaluation.protocol import DEFAULT, Protocol
 from c2srt_cli.evaluation.score import check_tokens, score_split, scorer
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
-from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.train import TrainOptions, prepare_training, train
@@ -37,27 +33,8 @@ PHOTOS, LABELS, SEEN, TRAIN = 24, 6, 4, 10
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Embeddings ``e`` of annotations ``a``, all labels of which are seen in ``all``; runs ``one/run``, ``two/run``."""
     folder = tmp_path_factory.mktemp("inputs")
-    write_photos(folder / "photos", PHOTOS)
-    random = np.random.default_rng(0)
-    content = Annotations(
-        folder / "photos",
-        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
-        np.arange(LABELS) < SEEN,
-        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
-        np.where(np.arange(PHOTOS) < TRAIN, "train", "test"),
-        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.5).tolist() for _ in range(PHOTOS)]),
-        Incidence.empty(PHOTOS),
-        complete=True,
-        dataset="table",
-    )
-    write_annotations(folder / "a", content, {})
+    content = write_embedded(folder, photos=PHOTOS, train=TRAIN, labels=LABELS, seen=SEEN, share=0.5)
     write_annotations(folder / "all", content.with_seen(np.ones(LABELS, bool)), {})
-    backbone = write_tiny_model(folder / "model")
-    machine = Machine(precision="float32", batch=4, workers=1)
-    wanted = EmbedOptions(
-        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
-    )
-    embed(prepare_embedding(wanted, Progress()), Progress())
     edges = tuple(Edge(s, t, "similar", 0.5, "llm") for t in range(LABELS) for s in range(LABELS) if s != t)
     write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
     for seed, name in enumerate(("one", "two")):

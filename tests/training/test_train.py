@@ -9,20 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from photos import fingerprints, write_photos
+from photos import fingerprints
 from safetensors.torch import load_file
-from tiny import write_tiny_model
+from tiny_runs import write_dense_graph, write_embedded
 
 from c2srt_cli.artifacts import read_json, read_manifest
-from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
+from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
-from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import score_split, scorer
-from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
-from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import calibrate
 from c2srt_cli.training import run as runs
@@ -39,29 +36,8 @@ PHOTOS, LABELS, SEEN = 30, 8, 5
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
     folder = tmp_path_factory.mktemp("inputs")
-    write_photos(folder / "photos", PHOTOS)
-    random = np.random.default_rng(0)
-    content = Annotations(
-        folder / "photos",
-        LabelSet(tuple(Label(f"thing {i}") for i in range(LABELS))),
-        np.arange(LABELS) < SEEN,
-        tuple(f"p{i:04}.png" for i in range(PHOTOS)),
-        np.array(["train"] * 22 + ["test"] * 8),
-        Incidence.from_lists([np.flatnonzero(random.random(LABELS) < 0.4).tolist() for _ in range(PHOTOS)]),
-        Incidence.empty(PHOTOS),
-        complete=True,
-        dataset="table",
-    )
-    write_annotations(folder / "a", content, {})
-    backbone = write_tiny_model(folder / "model")
-    machine = Machine(precision="float32", batch=4, workers=1)
-    wanted = EmbedOptions(
-        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
-    )
-    embed(prepare_embedding(wanted, Progress()), Progress())
-    pairs = [(s, t) for t in range(LABELS) for s in range(LABELS) if s != t and (s + t) % 3]
-    edges = tuple(Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for s, t in pairs)
-    write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
+    content = write_embedded(folder, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
+    write_dense_graph(folder / "graph.json", content.labels)
     return folder
 
 
