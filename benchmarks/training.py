@@ -25,23 +25,26 @@ from c2srt_cli.backbone.precision import native_precision
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import pixel_spec
-from c2srt_cli.graph.category_graph import RELATIONS
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.images import load_pixels
-from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.options import Parts
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.learner import Learner, State, Vocabulary
 
 LABELS, SOURCES = 312, 8
 
 
-def vocabulary(dim: int, hops: int) -> Vocabulary:
+def vocabulary(dim: int, parts: Parts) -> Vocabulary:
     """Random labels, each with sources drawn at random."""
     torch.manual_seed(0)
     target = torch.arange(LABELS).repeat_interleave(SOURCES)
     source = (target + torch.randint(1, LABELS, target.shape)) % LABELS
-    edges = torch.unique(torch.stack([source, target]), dim=1)
-    attr = torch.rand(edges.shape[1], len(RELATIONS) + 1) * 0.9 + 0.1
-    return Vocabulary(normalize(torch.randn(LABELS, dim), dim=-1), Neighbours.from_graph(edges, attr, LABELS), hops)
+    pairs = torch.unique(torch.stack([source, target]), dim=1).T.tolist()
+    edges = tuple(Edge(s, t, "similar", 0.5, "llm") for s, t in pairs)
+    labels = LabelSet(tuple(Label(f"label {i}") for i in range(LABELS)))
+    graph = CategoryGraph(labels, edges) if parts.hops else None
+    return Vocabulary(normalize(torch.randn(LABELS, dim), dim=-1), graph, parts, np.ones(LABELS, bool))
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def main() -> None:
     frozen = state(2)
     backbone, depth = frozen.learner.backbone, frozen.learner.backbone.tower.depth
     whole = state(depth)
-    labels = vocabulary(backbone.dim, frozen.learner.config.parts.hops).of(np.arange(LABELS))
+    labels = vocabulary(backbone.dim, frozen.learner.config.parts).of(np.arange(LABELS))
     pixels = torch.from_numpy(random.integers(0, 256, (options.batch, *2 * (backbone.image_size,), 3), dtype=np.uint8))
     teacher = torch.randn(options.batch, backbone.dim)
     spec = pixel_spec(backbone, fit=None, draft=True)

@@ -143,7 +143,7 @@ def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJo
     for row in grid.rows:
         o, p = row.config.optimisation, row.config.parts
         # what the inputs depend on, and whether they fit
-        own = p.transfer, p.heads, p.hidden, p.prompt
+        own = p.transfer, p.heads, p.hidden, p.prompt, p.dense, p.ladder, p.vision_tokens, p.text_tokens, p.text_layers
         key = o.trained, o.validation, row.graph, o.neighbours if row.graph else None, *own
         if key not in known:
             known[key] = {}

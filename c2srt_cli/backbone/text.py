@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from open_clip.model import CLIP
-from open_clip.transformer import TextTransformer, text_global_pool
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from c2srt_cli.backbone.blocks import is_plain, norm, residual_block
@@ -49,6 +49,13 @@ class TextTower(nn.Module):
         self.can_truncate = self.is_own and causal and pool_type in ("argmax", "eos", "first")
         #: What `methods.prompt` puts between the table of token embeddings and the transformer.
         self.prompt: nn.Module | None = None
+        #: `methods.prompt.TextTokens` beside the words, or None.
+        self.tokens: Any = None
+
+    @property
+    def layers(self) -> int:
+        """How many there are."""
+        return len(self.text.transformer.resblocks)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token ids ``(B, n)``, n up to the context (all of it unless ``can_truncate``), to ``(B, D)``."""
@@ -63,8 +70,9 @@ class TextTower(nn.Module):
         x = x + text.positional_embedding[:n]
         mask = getattr(text, "attn_mask", None)
         mask = None if mask is None else mask[:n, :n].to(x.dtype)
-        for block in text.transformer.resblocks:
-            x, _ = residual_block(block, x, mask=mask)
+        for layer, block in enumerate(text.transformer.resblocks):
+            added = None if self.tokens is None else self.tokens.at(layer)
+            x = residual_block(block, x, mask=mask)[0] if added is None else _beside(block, x, added, mask)
         pooled = norm(text.ln_final, text_global_pool(x, tokens, self.pool_type, eos_token_id=self.eos_id))  # (B, W)
         projection = text.text_projection
         if isinstance(projection, nn.Linear):
@@ -113,3 +121,13 @@ class TextTower(nn.Module):
         if projection is None:
             return int(self.text.ln_final.normalized_shape[0])
         return int(projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1])
+
+
+def _beside(block: ResidualAttentionBlock, x: Tensor, added: Tensor, mask: Tensor | None) -> Tensor:
+    """A block on ``x`` ``(B, n, W)`` with tokens ``(k, W)`` behind the first one, which are taken out again."""
+    k, n = len(added), x.shape[1]
+    longer = torch.cat([x[:, :1], added.to(x.dtype).expand(len(x), -1, -1), x[:, 1:]], 1)  # (B, k + n, W)
+    if mask is not None:  # causal
+        mask = torch.full((k + n, k + n), -torch.inf, dtype=x.dtype, device=x.device).triu_(1)
+    longer, _ = residual_block(block, longer, mask=mask)
+    return torch.cat([longer[:, :1], longer[:, 1 + k :]], 1)

@@ -61,7 +61,7 @@ def resolve_cut(backbone: Backbone, *, method: str, cut: int | None, streams: st
     stage = max(0, depth - behind) if cut is None else cut
     if not 0 <= stage <= depth:
         raise UsageError(f"this tower has {depth} stages; a cut lies from 0 to {depth}", where=f"--cut {cut}")
-    chosen = dense or (method_dense if has_local or method == "ram" else None)
+    chosen = dense or (method_dense if has_local else None)
     chosen = None if chosen == "none" else chosen
     if streams is None:  # the local stream alone is enough where nothing is left to run
         streams = "global" if chosen is None else "local" if method == "zero-shot" and stage == depth else "both"

@@ -74,19 +74,26 @@ def scorer(method: str, store: Store, annotations: Annotations, templates: str, 
     if (made["weights_sha256"], made["pixels"]) != (own["weights_sha256"], own["pixels"]) or own["streams"] == "local":
         raise InputError("the run was trained on other embeddings than these", where=str(store.folder))
     learner, vocabulary = run.learner(), run.vocabulary()
-    if own["cut"] > own["depth"] - run.config.optimisation.trained:
+    if own["cut"] > own["depth"] - run.config.touched:
         raise InputError(
             "the tokens enter the tower behind the first stage that the run trained", where=str(store.folder)
+        )
+    if learner.dense is not None and own["dense"] != learner.dense:
+        raise InputError(
+            f"the run reads the local stream {learner.dense}, which was not stored",
+            where=str(store.folder),
+            hint="embed with --for ram",
         )
     learner.cut = int(own["cut"])
 
     def scores(tokens: Tokens, columns: np.ndarray) -> np.ndarray:
-        found: np.ndarray = learner(*learner.embed(tokens), vocabulary.of(columns)).float().numpy()
+        labels = vocabulary.of(columns)
+        found: np.ndarray = learner(*learner.embed(tokens, labels), labels).float().numpy()
         return found
 
     width = max(run.text.shape[1], run.config.parts.hidden)
     batch = min(BATCH, max(1, ENTRIES // (len(run.text) * width)))
-    return Scorer(run.config.method, scores, run.config.parts.score == "mkt", batch)
+    return Scorer(run.config.method, scores, run.config.parts.by_vocabulary, batch)
 
 
 def _zero_shot(store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:

@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 #: Entries of the plans that are worked on at a time: few enough to stay in a processor's cache, or to fill a GPU.
 BLOCK = {"cpu": 1 << 19, "cuda": 1 << 24}
@@ -55,7 +54,7 @@ def matching_cost(similarity: Tensor, logit_scale: float) -> Tensor:
 
 def visual_marginal(similarity: Tensor, temperature: float = 0.1) -> Tensor:
     """Masses of regions, ``(B, N)``, by likeness to any label (LPD): ``softmax_N(max_C cos / temperature)``."""
-    return (similarity.detach().amax(-1) / temperature).softmax(-1)
+    return (similarity.amax(-1) / temperature).softmax(-1)
 
 
 @torch.no_grad()
@@ -79,9 +78,9 @@ def teacher_plan(
     return torch.where((truth < 0)[:, None], least, log)
 
 
-def match(
-    patches: Tensor,
-    text: Tensor,
+@torch.no_grad()
+def transport(
+    similarity: Tensor,
     logit_scale: float,
     teacher: Tensor | None = None,
     *,
@@ -89,42 +88,35 @@ def match(
     teacher_weight: float = 0.05,
     temperature: float = 0.1,
     stop: Stop = PUBLISHED,
-    unrolled: int = 0,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores ``sum_n T_nc cos_nc`` by the plan of ``min <T, cost> - reg H(T) + teacher_weight KL(T || teacher)``.
+) -> Plan:
+    """The plan of ``min <T, cost> - reg H(T) + teacher_weight KL(T || teacher)``.
 
-    That is `sinkhorn` of ``cost - teacher_weight log teacher`` and ``reg + teacher_weight``. A label's mass is ``1/C``:
-    scores shrink with the vocabulary; ``C`` times as much is a mean cosine. To gradients the plan is a constant, as
-    published; without them, memory is bounded. Beside ``(B, C)`` it returns ``error`` and ``converged`` of `Plan`.
+    That is `sinkhorn` of ``cost - teacher_weight log teacher`` and ``reg + teacher_weight``. A label's mass is ``1/C``.
+    To gradients the plan is a constant, as published.
 
     Args:
-        patches: ``(B, N, D)`` of any norm, 0 too.
-        text: ``(C, D)`` of norm 1.
+        similarity: Cosines of regions and labels, ``(B, N, C)``.
         logit_scale: Of the backbone, as a factor.
         teacher: While training, ``log P`` of `teacher_plan`.
         reg: Weight of the entropy ``H``.
         teacher_weight: Of the distance to the teacher.
         temperature: Of `visual_marginal`, infinity for equal masses.
         stop: As for `sinkhorn`.
-        unrolled: As for `sinkhorn`.
     """
-    patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
     reg += 0.0 if teacher is None else teacher_weight
     parts = []
-    with torch.autocast(patches.device.type, enabled=False):
-        for rows in _chunks(len(patches), patches.shape[1] * len(text), patches.device):
-            similarity = normalize(patches[rows], dim=-1) @ text.to(patches.dtype).T  # (b, N, C)
-            cost = matching_cost(similarity, logit_scale)
-            if teacher is not None:
-                cost = cost - teacher_weight * teacher[rows]
-            a, b = visual_marginal(similarity, temperature), cost.new_full((len(cost), len(text)), 1 / len(text))
-            found = sinkhorn(a, b, cost, reg, stop, unrolled=unrolled)
-            parts.append(((found.plan * similarity).sum(1), found.error, found.converged))
-    scores, error, converged = map(torch.cat, zip(*parts, strict=True))
-    return scores, error, converged
+    for rows in _chunks(len(similarity), similarity[0].numel(), similarity.device):
+        cost = matching_cost(similarity[rows], logit_scale)
+        if teacher is not None:
+            cost = cost - teacher_weight * teacher[rows]
+        a = visual_marginal(similarity[rows], temperature)
+        parts.append(sinkhorn(a, cost.new_full((len(cost), cost.shape[2]), 1 / cost.shape[2]), cost, reg, stop))
+    return Plan(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLISHED, *, unrolled: int = 0) -> Plan:
+@torch.no_grad()
+def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLISHED) -> Plan:
     """Entropic optimal transport (arXiv 1306.0895): ``min <T, cost> - reg H(T)`` with rows ``a`` and columns ``b``.
 
     ``r = a / (K c)``, ``c = b / (K' r)`` as published, but with ``K = exp(-cost / reg + f + g)``: before a scaling
@@ -136,7 +128,6 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLIS
         cost: ``(B, N, C)``, finite.
         reg: Above 0.
         stop: When to stop.
-        unrolled: Iterations made after that, through which gradients flow to the cost.
 
     Raises:
         ValueError: ``reg`` is not above 0, or not one iteration is allowed.
@@ -145,21 +136,17 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLIS
         raise ValueError(f"reg has to be above 0, and iterations 1 or more: {reg}, {stop.iterations}")
     with torch.autocast(cost.device.type, enabled=False):
         logits = cost.to(torch.promote_types(cost.dtype, torch.float32)) / -reg
-        a, b = (mass.detach().to(logits.dtype).clamp_min(TINY) for mass in (a, b))
-        with torch.no_grad():
-            chunks = _chunks(len(cost), cost[0].numel(), cost.device)
-            parts = [_solve(a[rows], b[rows], logits[rows], stop) for rows in chunks]
-        plan, met, steps, v = map(torch.cat, zip(*parts, strict=True))
-        for _ in range(unrolled):
-            u = a.log() - (logits + v[:, None]).logsumexp(2)
-            v = b.log() - (logits + u[..., None]).logsumexp(1)
-            plan = (logits + u[..., None] + v[:, None]).exp()
-        error = (plan.detach().sum(2) - a).abs().sum(1)
+        a, b = (mass.to(logits.dtype).clamp_min(TINY) for mass in (a, b))
+        chunks = _chunks(len(cost), cost[0].numel(), cost.device)
+        plan, met, steps = map(
+            torch.cat, zip(*(_solve(a[rows], b[rows], logits[rows], stop) for rows in chunks), strict=True)
+        )
+        error = (plan.sum(2) - a).abs().sum(1)
         return Plan(plan, error, met & (error <= TRUSTED), steps)
 
 
-def _solve(a: Tensor, b: Tensor, logits: Tensor, stop: Stop) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Plans, whether the rule was met, iterations, and the logarithms of the columns' scalings."""
+def _solve(a: Tensor, b: Tensor, logits: Tensor, stop: Stop) -> tuple[Tensor, Tensor, Tensor]:
+    """Plans, whether the rule was met, and iterations."""
     active, steps = torch.ones(len(a), device=a.device).bool(), torch.zeros(len(a), device=a.device).long()
     r, c, total = torch.ones_like(a), torch.ones_like(b), torch.ones_like(a)
     f, g = -logits.amax(2), torch.zeros_like(b)
@@ -185,7 +172,7 @@ def _solve(a: Tensor, b: Tensor, logits: Tensor, stop: Stop) -> tuple[Tensor, Te
         active = active & ~(measured < stop.tolerance)  # NaN where both are infinite: not below
         if not active.any():
             break
-    return kernel.mul_(r[..., None]).mul_(c[:, None]), ~active, steps, g + c.log()
+    return kernel.mul_(r[..., None]).mul_(c[:, None]), ~active, steps
 
 
 def _kernel(logits: Tensor, f: Tensor, g: Tensor) -> Tensor:

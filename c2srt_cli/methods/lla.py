@@ -1,12 +1,13 @@
 """Ladder local adapter (LLA, RAM, arXiv 2503.15337): what text and the last stages add to the local stream."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, gelu, scaled_dot_product_attention
 
-from c2srt_cli.backbone.tower import ImageTower, Tokens
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.backbone.tower import ImageTower, Tokens, local_start
 from c2srt_cli.backbone.vit import VitTower
 from c2srt_cli.errors import UsageError
 
@@ -149,3 +150,35 @@ class Ladder(nn.Module):
         # values are those of each token alone, so the value-value stream is the one that a run without them gives
         local = tokens.local if local_from is None else tower.run(tokens, stage, stage + 1, local_from).local
         return Tokens(seen[:, : x.shape[1]], local)
+
+
+class LadderBackbone(Backbone):
+    """A backbone whose patches pass a ladder. So they depend on the labels that it reads.
+
+    Args:
+        plain: The backbone as it is.
+        ladder: Made for its tower.
+
+    Attributes:
+        labels: Embeddings ``(C, D)`` of what is to be found; set before `tail` is called.
+    """
+
+    def __init__(self, plain: Backbone, ladder: Ladder) -> None:
+        self.__dict__.update(vars(plain))
+        self._ladder = ladder
+        self.labels: Tensor | None = None
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
+        """Move both."""
+        self._ladder.to(device=device, dtype=dtype)
+        return super().to(device, dtype)
+
+    def tail(self, tokens: Tokens, cut: int, *, dense: str | None = None) -> tuple[Tensor | None, Tensor]:
+        """See `Backbone.tail`."""
+        assert self.labels is not None
+        start = local_start(self.tower, dense)
+        if start is not None and cut <= start:
+            tokens = Tokens(tokens.x)  # still equal to the global one
+        weight = next(self._ladder.parameters())
+        both = self._ladder(self.tower, tokens, self.labels.to(weight), cut, start)
+        return self.tower.pool(both.x), self.tower.project(both.local)

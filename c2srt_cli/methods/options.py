@@ -14,22 +14,22 @@ def choice(default: Any, help: str) -> Any:  # noqa: A002
 class Parts:
     """What a recogniser is made of."""
 
-    local: Literal["isr", "topk", "max", "mean", "none"] = choice(
+    local: Literal["isr", "kcot", "topk", "max", "mean", "none"] = choice(
         "isr",
-        "How patches become a label's local feature: an adaptive number (C2SRT, eq. 4-5), a fixed one, all, none.",
+        "How patches become a label's local feature: an adaptive number of them (C2SRT, eq. 4-5), the share of each "
+        "that optimal transport moves to the label (RAM), a fixed number, one, all, none.",
     )
     alpha: float = choice(0.5, "Mass of a softmax over patches that ISR gathers (C2SRT).")
     cap: int = choice(32, "Most patches of a 14x14 grid, and the number of topk; scaled to other grids (C2SRT).")
     transfer: Literal["ist", "scores", "none"] = choice(
         "ist",
-        "What flows between labels over the graph: features by IST (C2SRT, eq. 7-9), scores (ours), nothing.",
+        "What flows over the graph: features between all labels by IST (C2SRT, eq. 7-9), scores from seen labels to "
+        "unseen ones (ours), nothing.",
     )
-    gain: float = choice(
-        1.0, "Of what score transfer adds; it does not learn, as seen labels would teach too small a one."
-    )
+    gain: float = choice(0.4, "Of what score transfer adds to an unseen label, unless it is fitted (--fit-gain).")
     layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
     heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
-    hidden: int = choice(0, "Width of IST's FFN, or of score transfer's attention; 0 for the joint space's; inferred.")
+    hidden: int = choice(0, "Width of IST's FFN; 0 for the joint space's; inferred.")
     dropout: float = choice(0.1, "In IST while training; inferred, from another use of IST.")
     plain_start: bool = choice(
         False, "Start IST's last linears as torch does; ours start at zero, so that step 0 is zero-shot exactly."
@@ -38,10 +38,28 @@ class Parts:
         0.0,
         "Share of the frozen backbone's score in an unseen label's own; what was not trained has not forgotten.",
     )
-    score: Literal["cosine", "mkt"] = choice(
+    score: Literal["cosine", "softmax", "mkt"] = choice(
         "cosine",
-        "Cosine with the label's text (C2SRT, eq. 10), or MKT's dot products scaled over the labels of an image.",
+        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), or "
+        "MKT's dot products scaled over the labels of an image.",
     )
+    dense: Literal["none", "vv", "vv-all"] = choice(
+        "none",
+        "Blocks of a ViT whose value-value attention gives the patches: none, the last six, all (RAM); a CNN's last "
+        "map is local as it is.",
+    )
+    reg: float = choice(0.1, "Weight of the entropy in KCOT (RAM).")
+    teacher: float = choice(0.05, "Weight of the frozen backbone's word on where a label is, in KCOT (RAM's TKT).")
+    focus: float = choice(
+        0.1, "Temperature of a softmax that gives patches their mass in KCOT (RAM's LPD); 0 for equal masses."
+    )
+    ladder: int = choice(0, "Last stages with a ladder local adapter (RAM: three).")
+    rung_norm: Literal["group", "batch"] = choice(
+        "group", "Norm in an adapter: batch is RAM's, group does not look at other photographs."
+    )
+    vision_tokens: int = choice(0, "Tokens that learn beside the patches at each adapted stage of a ViT (RAM: eight).")
+    text_tokens: int = choice(0, "Tokens that learn beside the words in the last layers of the text tower (RAM: four).")
+    text_layers: int = choice(3, "How many layers of the text tower these are (RAM: 3 on COCO, 6 on NUS-WIDE).")
     prompt: str = choice(
         "",
         "Prompt whose words around {} learn, on the image side of --init (MKT's second stage); none if empty.",
@@ -52,13 +70,34 @@ class Parts:
         """Edges that knowledge crosses."""
         return {"ist": self.layers, "scores": 1, "none": 0}[self.transfer]
 
+    def dense_of(self, tower: Any) -> str | None:
+        """The value-value stream that patches come from; None where there is none, as in a CNN."""
+        return self.dense if self.dense != "none" and tower.supports_local else None
+
+    @property
+    def teaches(self) -> bool:
+        """Whether the frozen backbone says in training where labels are."""
+        return self.local == "kcot" and self.teacher > 0
+
+    @property
+    def by_vocabulary(self) -> bool:
+        """Whether a label's score depends on which others are asked for."""
+        return self.score != "cosine" or self.local == "kcot" or self.ladder > 0
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether scores, or what they are made from, say the same with any vocabulary, or nearly so."""
+        return self.score != "mkt"
+
 
 @dataclass(frozen=True)
 class Losses:
     """What training minimises."""
 
-    loss: Literal["ranking", "sigmoid", "asymmetric"] = choice(
-        "ranking", "Between present and absent labels: the paper's ranking loss, BCE, or ASL (arXiv 2009.14119)."
+    loss: Literal["ranking", "sigmoid", "asymmetric", "mmc"] = choice(
+        "ranking",
+        "Between present and absent labels: C2SRT's ranking loss, BCE, ASL (arXiv 2009.14119), or RAM's contrastive "
+        "loss over all pairs of a photograph and a label.",
     )
     margin: float = choice(1.0, "Of the ranking loss (C2SRT).")
     over: Literal["labels", "images", "both"] = choice(

@@ -96,6 +96,42 @@ def _fill(slots: Tensor, tokens: Tensor, at: Tensor, ids: Tensor, names: Tensor)
     slots.scatter_reduce_(1, inside, torch.where(same, names, -1), "amax")
 
 
+class TextTokens(nn.Module):
+    """Tokens that learn beside the words in the last layers of the text tower (RAM, arXiv 2503.15337).
+
+    They enter each of these layers behind the start token and are taken out behind it (`TextTower.tokens`).
+
+    Args:
+        width: Of the text tower.
+        layers: Which layers have them.
+        count: At each.
+    """
+
+    def __init__(self, width: int, layers: range, count: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.vectors = nn.ParameterList(nn.Parameter(0.02 * torch.randn(count, width)) for _ in layers)
+
+    @classmethod
+    def of(cls, backbone: Backbone, layers: int, count: int) -> "TextTokens":
+        """In the last layers of a backbone's text tower.
+
+        Raises:
+            UsageError: it has not so many, or none that tokens can enter.
+        """
+        tower = backbone.text
+        if not tower.is_own:
+            raise UsageError(f"the text tower of {backbone.id} has no place for tokens", hint="use 0 of them")
+        if layers > tower.layers:
+            raise UsageError(f"the text tower of {backbone.id} has {tower.layers} layers, not {layers}")
+        width = tower.text.token_embedding.weight.shape[1]
+        return cls(width, range(tower.layers - layers, tower.layers), count)
+
+    def at(self, layer: int) -> Tensor | None:
+        """The tokens of a layer ``(k, W)``; None where it has none."""
+        return self.vectors[layer - self.layers.start] if layer in self.layers else None
+
+
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """Labels in a prompt as token ids, to be embedded anew in each step.

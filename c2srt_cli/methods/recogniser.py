@@ -1,9 +1,10 @@
 """The frame that trained methods share: a label's feature of an image, transfer between labels, a score.
 
-A method is a choice of parts: `clip_ft`, `mkt` and `c2srt` name theirs. Every part can be changed alone, so that an
-ablation is an option and not a fork.
+A method is a choice of parts: `clip_ft`, `mkt`, `c2srt` and `ram` name theirs. Every part can be changed alone, so that
+an ablation is an option and not a fork.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,13 @@ from torch.nn.functional import normalize
 
 from c2srt_cli.methods.isr import patch_cap, select_patches, select_top
 from c2srt_cli.methods.ist import IST, Neighbours
+from c2srt_cli.methods.kcot import teacher_plan, transport
 from c2srt_cli.methods.options import Parts
-from c2srt_cli.methods.score_transfer import ScoreTransfer
+from c2srt_cli.methods.score_transfer import strengths, transfer_scores
+
+#: Factor of a local mean cosine before RAM's softmax, at the start: the published temperatures times the vocabulary's
+#: size are 1 / 10.4 on COCO and 1 / 5.4 on NUS-WIDE.
+LOCAL_SCALE = 10.0
 
 
 class Explained(NamedTuple):
@@ -24,14 +30,16 @@ class Explained(NamedTuple):
         scores: ``(B, T)`` float32.
         share: Share of the patches that speak for each label, ``(B, T)`` in (0, 1]; None where the whole image does.
         own: Of all ``C`` labels that took part, before scores were transferred, ``(B, C)``; None without that.
-        attention: To the sources of each label, in the places of the last layer's rows: ``(B, T, K)``, the mean over
-            heads; None without a transfer.
+        attention: To the sources of each label, in the places of the last layer's rows: ``(B, T, K)``, of IST the mean
+            over heads, where scores are transferred the strengths; None without a transfer.
+        logits: Global and local ones ``(B, T, 2)`` that a softmax makes the scores from; None without.
     """
 
     scores: Tensor
     share: Tensor | None
     own: Tensor | None = None
     attention: Tensor | None = None
+    logits: Tensor | None = None
 
 
 class Recogniser(nn.Module):
@@ -42,11 +50,14 @@ class Recogniser(nn.Module):
         dim: D, of the joint space.
         logit_scale: Of the backbone, as a factor: the temperature of ISR's softmax.
         edge_dim: Attributes of an edge of the category graph.
+
+    Attributes:
+        unmatched: Images whose regions KCOT could not match to labels in the iterations that it has.
     """
 
     def __init__(self, parts: Parts, dim: int, logit_scale: float, edge_dim: int) -> None:
         super().__init__()
-        self.parts, self.logit_scale = parts, logit_scale
+        self.parts, self.logit_scale, self.unmatched = parts, logit_scale, 0
         self.ist = (
             IST(
                 dim,
@@ -60,8 +71,12 @@ class Recogniser(nn.Module):
             if parts.transfer == "ist"
             else None
         )
-        self.score_transfer = (
-            ScoreTransfer(dim, parts.hidden or dim, edge_dim, parts.gain) if parts.transfer == "scores" else None
+        # fitted after training, not learned: seen labels, which have photographs of their own, need none
+        self.gain = nn.Parameter(torch.tensor(parts.gain), requires_grad=False) if parts.transfer == "scores" else None
+        self.log_scales = (
+            nn.Parameter(torch.tensor([math.log(logit_scale), math.log(LOCAL_SCALE)]))
+            if parts.score == "softmax"
+            else None
         )
 
     def forward(
@@ -93,30 +108,47 @@ class Recogniser(nn.Module):
         text: Tensor,
         layers: Sequence[Neighbours] = (),
         unseen: Tensor | None = None,
+        *,
+        truth: Tensor | None = None,
     ) -> Explained:
-        """The same with what the scores rest on."""
+        """The same with what the scores rest on.
+
+        In training, ``truth`` ``(B, T)`` and frozen embeddings let KCOT hear its teacher.
+        """
         frozen = None
         if whole.shape[-1] > text.shape[-1]:
             (whole, patches), frozen = self._halves(whole, patches)
         if self.parts.score == "mkt":
             return self._mkt(whole.float(), patches.float(), text)
-        features, share = self.features(whole, patches, text)
         count = len(layers[-1].index) if layers else len(text)
+        teacher = None
+        if truth is not None and frozen is not None and self.parts.local == "kcot" and self.parts.teacher > 0:
+            known = (
+                truth if count == len(text) else torch.cat([truth, truth.new_zeros(len(truth), len(text) - count)], 1)
+            )
+            teacher = teacher_plan(_similarity(frozen[1], text), known, self.logit_scale)
+        columns = unseen.nonzero()[:, 0] if frozen is not None and unseen is not None and self.parts.frozen else None
         attention = None
         if self.ist is not None:
+            features, share = self.features(whole, patches, text, teacher)
             features, weights = self.ist(features, text, layers)
             attention = weights[-1].mean(-1)  # (B, T, K)
-        scores = _cosines(features, text[: features.shape[1]])
-        if frozen is not None and unseen is not None:
-            columns = unseen[: scores.shape[1]].nonzero()[:, 0]
-            before = _cosines(self.features(*frozen, text[columns])[0], text[columns])
+            scores = _cosines(features, text[:count])
+            columns = None if columns is None else columns[columns < count]
+        else:
+            scores, share = self.own_scores(whole, patches, text, teacher)
+        if columns is not None and len(columns):
+            before = self._frozen_scores(frozen, text, columns)
             scores = scores.index_copy(1, columns, torch.lerp(scores[:, columns], before, self.parts.frozen))
         share = None if share is None else share[:, :count]
-        if self.score_transfer is None:
-            return Explained(scores, share, None, attention)
-        mixing = self.score_transfer.attention(text, *layers)  # (T, K)
-        mixed = self.score_transfer.transfer(scores, mixing, *layers)
-        return Explained(mixed, share, scores, mixing.expand(len(scores), -1, -1))
+        own = None
+        if self.gain is not None:
+            own, scores = scores, transfer_scores(scores, layers[0], self.gain)
+            attention = strengths(layers[0]).expand(len(scores), -1, -1)
+        if self.log_scales is None:
+            return Explained(scores, share, own, attention)
+        logits = scores * self.log_scales.exp()  # (B, T, 2)
+        return Explained(logits.softmax(1).mean(-1), share, None if own is None else own.mean(-1), attention, logits)
 
     @staticmethod
     def _halves(whole: Tensor, patches: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -124,7 +156,45 @@ class Recogniser(nn.Module):
         (now, before), (now_patches, before_patches) = whole.chunk(2, -1), patches.chunk(2, -1)
         return (now, now_patches), (before, before_patches)
 
-    def features(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor | None]:
+    def own_scores(
+        self, whole: Tensor, patches: Tensor, text: Tensor, teacher: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What images alone say of labels: cosines ``(B, C)``, or global and local ones ``(B, C, 2)`` for a softmax.
+
+        The second is the share of patches behind each, as in `features`.
+        """
+        if self.parts.score == "cosine":
+            features, share = self.features(whole, patches, text, teacher)
+            return _cosines(features, text), share
+        with torch.autocast(whole.device.type, enabled=False):
+            text = text.float()
+            cosines = normalize(whole.float(), dim=-1) @ text.T  # (B, C)
+            if self.parts.local == "none":
+                return torch.stack([cosines, cosines], -1), None
+            patches = normalize(patches.float(), dim=-1)
+            weights = self.weights(patches, text, teacher)
+            # a mean cosine: RAM's sum, times C
+            local = (weights * (text @ patches.transpose(1, 2))).sum(-1) / weights.sum(-1)
+        return torch.stack([cosines, local], -1), _share(weights)
+
+    def apart(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Own scores ``(B, C)`` by the trained and by the frozen embeddings, with those behind; or logits' means."""
+        now, before = (self.own_scores(*half, text)[0] for half in self._halves(whole, patches))
+        if self.log_scales is None:
+            return now, before
+        scales = self.log_scales.exp()
+        return (now * scales).mean(-1), (before * scales).mean(-1)
+
+    def _frozen_scores(self, frozen: tuple[Tensor, Tensor] | None, text: Tensor, columns: Tensor) -> Tensor:
+        """What the frozen embeddings say of some labels, ``(B, n)`` or ``(B, n, 2)``."""
+        assert frozen is not None
+        if self.parts.local == "kcot":  # a plan is one for all labels
+            return self.own_scores(*frozen, text)[0][:, columns]
+        return self.own_scores(*frozen, text[columns])[0]
+
+    def features(
+        self, whole: Tensor, patches: Tensor, text: Tensor, teacher: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Each label's feature of each image, ``(f_L + f_G) / 2`` of unit vectors (C2SRT, eq. 6).
 
         Returns:
@@ -136,18 +206,35 @@ class Recogniser(nn.Module):
         patches = normalize(patches.float(), dim=-1)
         if self.parts.local == "mean":
             return ((normalize(patches.mean(1, keepdim=True), dim=-1) + whole) / 2).expand(-1, len(text), -1), None
-        mask = self.select(patches, text)
-        return (normalize(mask @ patches, dim=-1) + whole) / 2, mask.mean(-1)
+        weights = self.weights(patches, text, teacher)
+        return (normalize(weights @ patches, dim=-1) + whole) / 2, _share(weights)
 
-    def select(self, patches: Tensor, text: Tensor) -> Tensor:
-        """Which unit patches ``(B, P, D)`` speak for each label: 1 or 0, ``(B, C, P)``. Carries no gradient."""
+    def weights(self, patches: Tensor, text: Tensor, teacher: Tensor | None = None) -> Tensor:
+        """How much each unit patch ``(B, P, D)`` speaks for each label, ``(B, C, P)``, of any sum. Has no gradient."""
         with torch.no_grad():
+            if self.parts.local == "kcot":
+                return self._transported(patches, text, teacher)
+            if self.parts.local == "mean":
+                return patches.new_ones(len(patches), len(text), patches.shape[1])
             similarity = text @ patches.transpose(1, 2)  # (B, C, P)
             if self.parts.local == "isr":
                 cap = patch_cap(patches.shape[1], self.parts.cap)
                 return select_patches(similarity, logit_scale=self.logit_scale, alpha=self.parts.alpha, cap=cap).mask
             count = 1 if self.parts.local == "max" else patch_cap(patches.shape[1], self.parts.cap)
             return select_top(similarity, count).mask
+
+    def _transported(self, patches: Tensor, text: Tensor, teacher: Tensor | None) -> Tensor:
+        """Of each label's mass, what comes from each patch: ``(B, C, P)``, rows of sum 1."""
+        found = transport(
+            _similarity(patches, text),
+            self.logit_scale,
+            teacher,
+            reg=self.parts.reg,
+            teacher_weight=self.parts.teacher,
+            temperature=self.parts.focus or math.inf,
+        )
+        self.unmatched += int((~found.converged).sum())
+        return found.plan.transpose(1, 2) * len(text)
 
     def similarity(self, patches: Tensor, text: Tensor) -> Tensor:
         """By what the patches of an image ``(P, D)`` are chosen: cosines ``(C, P)``, or MKT's dot products."""
@@ -165,3 +252,14 @@ class Recogniser(nn.Module):
 def _cosines(features: Tensor, text: Tensor) -> Tensor:
     """``(B, C, D)`` of any norm with ``(C, D)`` of norm 1: ``(B, C)`` float32."""
     return (normalize(features.float(), dim=-1) * text).sum(-1)
+
+
+def _similarity(patches: Tensor, text: Tensor) -> Tensor:
+    """Cosines ``(B, P, C)`` in float32, whatever the autocast: KCOT multiplies them by a hundred."""
+    with torch.autocast(patches.device.type, enabled=False):
+        return normalize(patches.float(), dim=-1) @ text.float().T
+
+
+def _share(weights: Tensor) -> Tensor:
+    """Share of the patches behind each label, ``(B, C)``: ``n / P`` for n of them with equal weights."""
+    return weights.sum(-1).square() / (weights.square().sum(-1) * weights.shape[-1])

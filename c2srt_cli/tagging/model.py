@@ -71,10 +71,16 @@ def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Stor
     """
     made, depth = run.manifest["options"], backbone.tower.depth
     pixels, templates = PixelSpec(**made["pixels"]), tuple(made["templates"])
-    latest = depth - run.config.optimisation.trained  # from here on the frozen tail goes another way
+    latest, dense = (
+        depth - run.config.touched,
+        run.config.parts.dense_of(backbone.tower),
+    )  # from here on the frozen tail goes another way
     if store is None:
         return Model(
-            backbone, Cut(latest, None, "global"), replace(pixels, draft=pixels.draft and options.draft), templates
+            backbone,
+            Cut(latest, dense, "both" if dense else "global"),
+            replace(pixels, draft=pixels.draft and options.draft),
+            templates,
         )
     own = store.manifest["options"]
     problems = []
@@ -87,15 +93,17 @@ def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Stor
         problems.append("streams: the local one alone, the run goes on from the global one")
     if own["cut"] > latest:
         problems.append(f"cut: {own['cut']} of {depth} stages, the run trained those from {latest} on")
+    if dense is not None and own["dense"] != dense:
+        problems.append(f"dense: {own['dense'] or 'none'} there, {dense} in the run")
     if problems:
         raise InputError(
             "the run cannot go on from these embeddings",
             where=str(store.folder),
             problems=problems,
             hint=f"tag the photographs themselves, or embed them with --backbone {made['backbone']} --cut {latest} "
-            f"--streams global --fit {made['pixels']['fit']}",
+            f"{f'--streams both --dense {dense}' if dense else '--streams global'} --fit {made['pixels']['fit']}",
         )
-    return Model(backbone, Cut(own["cut"], None, "global"), pixels, templates)
+    return Model(backbone, Cut(own["cut"], dense, "both" if dense else "global"), pixels, templates)
 
 
 def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:

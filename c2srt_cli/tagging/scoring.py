@@ -126,10 +126,10 @@ class Trained:
     @classmethod
     def of(cls, run: Run, learner: Learner, attached: Attached, device: str) -> "Trained":
         """Move a learner and the closure of some labels to where scores are computed."""
-        text, layers, nodes, unseen = attached.vocabulary.of(attached.columns)
-        unseen = None if unseen is None else unseen.to(device)
-        moved = Labels(text.to(device), tuple(rows.to(device) for rows in layers), nodes, unseen)
-        return cls(run, learner.to(device), attached, moved)
+        text, layers, nodes, unseen, asked = attached.vocabulary.of(attached.columns)
+        moved = Labels(text.to(device), tuple(rows.to(device) for rows in layers), nodes, unseen.to(device), asked)
+        learner.to(device).read(moved)
+        return cls(run, learner, attached, moved)
 
     @property
     def method(self) -> str:
@@ -167,7 +167,7 @@ class Trained:
 
     def score(self, whole: Tensor, patches: Tensor) -> Explained:
         """See `Recogniser.explain`: as many images at once as memory allows, always the same number."""
-        text, layers, _, unseen = self.labels
+        text, layers, _, unseen, _ = self.labels
         most = max(1, BLOCK // (len(text) * max(text.shape[1], patches.shape[1])))
         size = max(step for step in range(1, len(whole) + 1) if len(whole) % step == 0 and step <= most)
         parts = [
@@ -175,7 +175,11 @@ class Trained:
             for some in zip(torch.split(whole, size), torch.split(patches, size), strict=True)
         ]
         joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
-        return Explained(*joined)
+        found = Explained(*joined)
+        if found.logits is None:
+            return found
+        # a softmax over what happens to be asked for says nothing of a label alone
+        return found._replace(scores=found.logits.mean(-1) / self.learner.recogniser.logit_scale)
 
     def probability(self, scores: np.ndarray) -> np.ndarray | None:
         """By the run's calibration: one map for seen labels, one for all others."""
@@ -205,12 +209,13 @@ class Trained:
                 "attention": round(weight, 6),
             }
             if found.own is not None:
-                gain = self.run.config.parts.gain
-                entry["contribution"] = round(gain * weight * float(found.own[image, source]), 6)
+                gain = self.learner.recogniser.gain
+                assert gain is not None
+                entry["contribution"] = round(float(gain) * weight * float(found.own[image, source]), 6)
             spoken.append(entry)
         return sorted(spoken, key=lambda entry: -entry["attention"])
 
 
 def calibration_of(run: Run) -> RunCalibration | None:
     """A run's calibration; none for a method whose scores depend on the vocabulary, which is here the user's."""
-    return None if run.config.parts.score == "mkt" else run.calibration
+    return run.calibration if run.config.parts.calibrates else None

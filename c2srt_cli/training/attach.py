@@ -11,7 +11,7 @@ from torch import Tensor
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.training.learner import Vocabulary
-from c2srt_cli.training.run import Run, vocabulary
+from c2srt_cli.training.run import Run
 
 #: Labels compared with all seen ones at once.
 CHUNK = 256
@@ -66,7 +66,7 @@ def attach(
     text = torch.cat([run.text, embed(new)]) if len(new) else run.text
     known_seen = np.append(run.seen, np.zeros(len(new), bool))
     if run.graph is None:
-        return Attached(labels, vocabulary(text, None, run.config, known_seen), columns, seen, None, len(new), 0)
+        return Attached(labels, Vocabulary(text, None, run.config.parts, known_seen), columns, seen, None, len(new), 0)
     most = run.config.optimisation.neighbours
     attached: list[Edge] = []
     if graph is not None:
@@ -79,7 +79,7 @@ def attach(
     attached += edges_by_text(text, lonely, np.flatnonzero(run.seen), _strengths(run.graph), most)
     whole = CategoryGraph(labels, (*run.graph.edges, *attached), run.graph.provenance)
     return Attached(
-        labels, vocabulary(text, whole, run.config, known_seen), columns, seen, whole, len(new), len(lonely)
+        labels, Vocabulary(text, whole, run.config.parts, known_seen), columns, seen, whole, len(new), len(lonely)
     )
 
 

@@ -38,29 +38,6 @@ def pseudo_unseen(lesson: Lesson, seed: int) -> np.ndarray:
     return drawn
 
 
-def without(lesson: Lesson, hidden: np.ndarray) -> Lesson:
-    """The lesson of the second training: the hidden labels are like unseen ones, neither taught nor listened to."""
-    vocabulary, neighbours = lesson.vocabulary, lesson.vocabulary.neighbours
-    if neighbours is not None:
-        source = torch.from_numpy(np.isin(np.arange(len(vocabulary.text)), hidden)).to(neighbours.index.device)
-        mask = neighbours.mask & ~source[neighbours.index]
-        mask[:, 0] = True  # each label itself
-        own = torch.arange(len(mask), device=mask.device)[:, None]
-        kept = replace(
-            neighbours,
-            index=torch.where(mask, neighbours.index, own),
-            mask=mask,
-            attr=neighbours.attr * mask[..., None],
-        )
-        vocabulary = replace(vocabulary, neighbours=kept)
-    if vocabulary.unseen is not None:
-        unseen = vocabulary.unseen.clone()
-        unseen[torch.from_numpy(hidden).to(unseen.device)] = True
-        vocabulary = replace(vocabulary, unseen=unseen)
-    labels = np.setdiff1d(lesson.labels, hidden)
-    return replace(lesson, labels=labels, vocabulary=vocabulary, checkpoint=lesson.checkpoint / "calibration")
-
-
 def calibrate(  # noqa: PLR0917
     learner: Learner,
     lesson: Lesson,
@@ -85,7 +62,7 @@ def calibrate(  # noqa: PLR0917
     """
     every = [label.key for label in lesson.annotations.labels]
     keys = [every[label] for label in lesson.labels]
-    scores, truth = watch(learner, lesson, lesson.labels)
+    scores, truth = watch(learner, lesson, lesson.labels, logits=True)
     seen = logistic(scores, truth)
     probabilities = seen.probability(scores)
     common = best_threshold(probabilities.ravel(), truth.ravel())
@@ -95,10 +72,14 @@ def calibrate(  # noqa: PLR0917
         if (truth[:, i] > 0).any()
     }
     progress.note(f"a second training, without {len(hidden)} of {len(keys)} seen labels, for the calibration of others")
-    again = learn(without(lesson, hidden), fresh(), config, progress)
+    less = replace(lesson.without(hidden), checkpoint=lesson.checkpoint / "calibration")
+    again = learn(less, fresh(), config, progress)
     if again.diverged:
         raise Diverged("the loss is no number any more")
-    scores, truth = watch(again.learner.beside(fresh()), without(lesson, hidden), hidden)
+    other = again.learner.beside(fresh()) if config.parts.frozen else again.learner
+    if other.recogniser.gain is not None and learner.recogniser.gain is not None:
+        other.recogniser.gain.copy_(learner.recogniser.gain)
+    scores, truth = watch(other, less, hidden, logits=True)
     unseen = logistic(scores, truth)
     threshold = best_threshold(unseen.probability(scores).ravel(), truth.ravel())
     return RunCalibration(seen, unseen, round(common, 6), round(threshold, 6), own)

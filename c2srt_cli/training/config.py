@@ -35,6 +35,11 @@ class Optimisation:
         True,
         "Train a second time without 15 % of the seen labels, to learn how far scores of unseen ones can be trusted.",
     )
+    fit_gain: bool = choice(
+        True,
+        "Fit the gain of score transfer on the watched photographs, on seen labels as the frozen backbone scores them: "
+        "the smallest one within a standard error of the best.",
+    )
     seed: int = choice(0, "Of every random number.")
 
 
@@ -46,6 +51,11 @@ class Config:
     parts: Parts
     losses: Losses
     optimisation: Optimisation
+
+    @property
+    def touched(self) -> int:
+        """Last stages of the tower that do not work as the frozen ones do: tokens must enter before them."""
+        return max(self.optimisation.trained, self.parts.ladder)
 
 
 SECTIONS = {"parts": Parts, "losses": Losses, "optimisation": Optimisation}
@@ -159,6 +169,17 @@ def _out_of_range(config: Config) -> list[str]:
         "score = 'mkt' must have transfer = 'none'": p.score != "mkt" or p.transfer == "none",
         "prompt must be printable and hold {} once, and words, but no other braces": _is_prompt(p.prompt),
         "prompt must have transfer = 'none' and frozen = 0": not p.prompt or (p.transfer, p.frozen) == ("none", 0),
+        "score = 'softmax' must not have transfer = 'ist'": p.score != "softmax" or p.transfer != "ist",
+        "reg must be above 0": p.reg > 0,
+        "teacher and focus must not be negative": p.teacher >= 0 and p.focus >= 0,
+        "ladder must not be negative": p.ladder >= 0,
+        "vision_tokens must not be negative, and 0 without a ladder": 0
+        <= p.vision_tokens * min(p.ladder, 1)
+        == p.vision_tokens,
+        "text_tokens must not be negative, and 0 with a prompt": p.text_tokens >= 0
+        and not (p.text_tokens and p.prompt),
+        "text_layers must be at least 1": p.text_layers >= 1,
+        "prompt must have ladder = 0": not (p.prompt and p.ladder),
         "margin must not be negative": losses.margin >= 0,
         "tau must be above 0": losses.tau > 0,
         "distillation_weight must not be negative": losses.distillation_weight >= 0,

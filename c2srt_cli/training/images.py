@@ -67,7 +67,7 @@ class ImageSet:
         """
         files, job = [self.files[i] for i in places], self.job
         numbers = {self.files[i].name: int(self.rows[i]) for i in places}
-        rows, tokens, whole, seen = list[int](), list[Tensor](), list[Tensor](), 0
+        rows, tokens, local, whole, seen = list[int](), list[Tensor](), list[Tensor](), list[Tensor](), 0
         with closing(encode(files, job.encoder, job.pixels, workers=job.workers, chunk=size)) as batches:
             for batch in batches:
                 good = [numbers[outcome.file.name] for outcome in batch.outcomes if outcome.error is None]
@@ -77,9 +77,11 @@ class ImageSet:
                     rows += good
                     # as they would be stored
                     tokens.append(batch.tokens.x[: batch.count].to("cpu", torch.bfloat16))
+                    if batch.tokens.local is not None:
+                        local.append(batch.tokens.local[: batch.count].to("cpu", torch.bfloat16))
                     whole.append(batch.global_embedding[: batch.count].to("cpu", torch.float32))
                 seen += len(batch.outcomes)
                 if seen % size == 0 or seen == len(files):
-                    joined = (torch.cat(part) if part else torch.empty(0) for part in (tokens, whole))
-                    yield np.array(rows, dtype=np.int64), Tokens(x=next(joined), local=None), next(joined)
-                    rows, tokens, whole = [], [], []
+                    x, other, both = (torch.cat(part) if part else None for part in (tokens, local, whole))
+                    yield np.array(rows, dtype=np.int64), Tokens(x, other), torch.empty(0) if both is None else both
+                    rows, tokens, local, whole = [], [], [], []

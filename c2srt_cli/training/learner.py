@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,13 +19,27 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.backbone.twin import TwinBackbone
 from c2srt_cli.embeddings.store import HEADER, write_tensors
 from c2srt_cli.errors import InputError
-from c2srt_cli.graph.category_graph import RELATIONS
+from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.methods.ist import Neighbours
-from c2srt_cli.methods.losses import asymmetric_loss, distillation, ranking_loss, ranking_loss_over_images, sigmoid_loss
-from c2srt_cli.methods.prompt import PromptLearner, Prompts
-from c2srt_cli.methods.recogniser import Recogniser
+from c2srt_cli.methods.lla import Ladder, LadderBackbone
+from c2srt_cli.methods.losses import (
+    asymmetric_loss,
+    distillation,
+    mmc_loss,
+    ranking_loss,
+    ranking_loss_over_images,
+    sigmoid_loss,
+)
+from c2srt_cli.methods.options import Parts
+from c2srt_cli.methods.prompt import PromptLearner, Prompts, TextTokens
+from c2srt_cli.methods.recogniser import Explained, Recogniser
 from c2srt_cli.training.config import Config
 from c2srt_cli.training.processes import mean_gradients
+
+#: Losses that look at probabilities, which cosines alone are not.
+WITH_BIAS = ("sigmoid", "asymmetric")
+#: RAM's losses, of the global and the local logits.
+MMC = ("mmc_global", "mmc_local")
 
 
 class Labels(NamedTuple):
@@ -34,13 +49,15 @@ class Labels(NamedTuple):
         text: Embeddings of T labels that are asked for, then of those they listen to, ``(C, D)``, of norm 1.
         layers: Who listens to whom, a layer each; none without a graph.
         nodes: Ids of the labels, ``(C,)``.
-        unseen: ``(C,)`` bool, those on which the frozen backbone has a say; None where it has none.
+        unseen: ``(C,)`` bool.
+        asked: T.
     """
 
     text: Tensor
     layers: tuple[Neighbours, ...]
     nodes: Tensor
-    unseen: Tensor | None = None
+    unseen: Tensor
+    asked: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +66,47 @@ class Vocabulary:
 
     Attributes:
         text: Their embeddings, ``(L, D)``, of norm 1.
-        neighbours: Who listens to whom, or None.
-        hops: Layers of the transfer.
-        unseen: ``(L,)`` bool, labels on which the frozen backbone has a say; None where it has none.
-        prompts: Their prompts, where a prompt learns, so that ``text`` is only what training sets out from.
+        graph: Theirs, or None.
+        parts: What the recogniser is made of.
+        seen: ``(L,)`` bool; only these speak to others.
+        prompts: Their prompts, where a prompt or tokens in it learn, so that ``text`` is only what training sets out
+            from.
     """
 
     text: Tensor
-    neighbours: Neighbours | None
-    hops: int
-    unseen: Tensor | None = None
+    graph: CategoryGraph | None
+    parts: Parts
+    seen: np.ndarray
     prompts: Prompts | None = None
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """Who listens to whom; where scores are transferred, only unseen labels listen."""
+        if self.graph is None:
+            return None
+        index, attr = self.graph.edge_index(), self.graph.edge_attr()
+        seen = torch.from_numpy(self.seen)
+        kept = seen[index[0]] if self.parts.transfer == "ist" else seen[index[0]] & ~seen[index[1]]
+        return Neighbours.from_graph(index[:, kept], attr[kept], len(self.text)).to(self.text.device)
+
+    @cached_property
+    def unseen(self) -> Tensor:
+        """``(L,)`` bool."""
+        return torch.from_numpy(~self.seen).to(self.text.device)
 
     def of(self, columns: np.ndarray) -> Labels:
         """Some labels ``(T,)``, with all that their scores depend on."""
         targets = torch.from_numpy(columns).to(self.text.device)
         nodes, layers = targets, tuple[Neighbours, ...]()
         if self.neighbours is not None:
-            nodes, layers = self.neighbours.closure(targets, self.hops)
-        return Labels(self.text[nodes], layers, nodes, None if self.unseen is None else self.unseen[nodes])
+            nodes, layers = self.neighbours.closure(targets, self.parts.hops)
+        return Labels(self.text[nodes], layers, nodes, self.unseen[nodes], len(columns))
+
+    def without(self, hidden: np.ndarray) -> "Vocabulary":
+        """As if some seen labels ``(n,)`` were unseen."""
+        seen = self.seen.copy()
+        seen[hidden] = False
+        return replace(self, seen=seen)
 
 
 class Learner(nn.Module):
@@ -75,21 +114,33 @@ class Learner(nn.Module):
 
     Args:
         backbone: In float32; its last stages will learn, in place. With a prompt they stay as they are, and its text
-            tower reads through the prompt from now on.
+            tower reads through the prompt, or the tokens that learn, from now on.
         config: The run's options.
         cut: Stage before which the tokens were stored.
         reduced: Whether products run in bfloat16.
+
+    Attributes:
+        backbone: With the ladder on it, and the frozen one beside it, where these have a part.
+        dense: The value-value stream that patches come from, or None.
     """
 
     def __init__(self, backbone: Backbone, config: Config, cut: int, *, reduced: bool) -> None:
         super().__init__()
-        self.backbone, self.config, self.cut, self.reduced = backbone, config, cut, reduced
-        self.recogniser = Recogniser(config.parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
-        self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=config.losses.learn_tau)
-        self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss != "ranking")
-        self.prompt = PromptLearner.of(backbone, config.parts.prompt) if config.parts.prompt else None
-        backbone.text.prompt = self.prompt
-        tower = backbone.tower
+        self.config, self.cut, self.reduced = config, cut, reduced
+        parts, tower = config.parts, backbone.tower
+        self.dense = parts.dense_of(tower)
+        self.recogniser = Recogniser(parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
+        learns = config.losses.learn_tau and parts.score != "softmax"  # that has temperatures of its own
+        self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=learns)
+        self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss in WITH_BIAS)
+        self.prompt = PromptLearner.of(backbone, parts.prompt) if parts.prompt else None
+        self.text_tokens = TextTokens.of(backbone, parts.text_layers, parts.text_tokens) if parts.text_tokens else None
+        backbone.text.prompt, backbone.text.tokens = self.prompt, self.text_tokens
+        self.ladder = (
+            Ladder(tower, backbone.dim, rungs=parts.ladder, tokens=parts.vision_tokens, norm=parts.rung_norm)
+            if parts.ladder
+            else None
+        )
         first = tower.depth - config.optimisation.trained
         backbone.model.requires_grad_(False)
         self._tail = [
@@ -100,28 +151,32 @@ class Learner(nn.Module):
         for parameters, _ in self._tail:
             for parameter in parameters:
                 parameter.requires_grad_(self.prompt is None)
+        self.backbone = self._trained = backbone if self.ladder is None else LadderBackbone(backbone, self.ladder)
 
     @property
     def device(self) -> torch.device:
         """Where everything lies."""
         return self.log_tau.device
 
-    def learned(self) -> dict[str, nn.Parameter]:
-        """What a run keeps, by name."""
+    def learned(self) -> dict[str, Tensor]:
+        """What a run keeps, by name: parameters, and the statistics of the ladder's norms."""
         tail = {id(parameter) for parameters, _ in self._tail for parameter in parameters}
+        own = {"recogniser": self.recogniser, "prompt": self.prompt, "text": self.text_tokens, "ladder": self.ladder}
         return (
             {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if id(p) in tail}
-            | {f"recogniser.{n}": p for n, p in self.recogniser.named_parameters()}
-            | ({} if self.prompt is None else {f"prompt.{n}": p for n, p in self.prompt.named_parameters()})
+            | {f"{part}.{n}": p for part, module in own.items() if module for n, p in module.named_parameters()}
+            | {f"ladder.{n}": b for n, b in self._statistics() if b.is_floating_point()}
             | {"log_tau": self.log_tau, "bias": self.bias}
         )
+
+    def _statistics(self) -> Iterable[tuple[str, Tensor]]:
+        return () if self.ladder is None else self.ladder.named_buffers()
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""
         o = self.config.optimisation
         parts = [(parameters, o.lr * o.layer_decay**behind) for parameters, behind in self._tail]
-        prompt = [] if self.prompt is None else list(self.prompt.parameters())
-        parts.append(([*self.recogniser.parameters(), *prompt, self.log_tau, self.bias], o.lr_new))
+        parts.append((list(self.parameters()), o.lr_new))
         return [
             {"params": chosen, "lr": rate, "weight_decay": o.weight_decay if matrices else 0.0}
             for parameters, rate in parts
@@ -138,29 +193,48 @@ class Learner(nn.Module):
             return found._replace(text=vocabulary.prompts.embed(self.backbone.text, found.nodes))
 
     def beside(self, frozen: Backbone) -> Self:
-        """Let the frozen backbone have its say on unseen labels, where that is an option of the run."""
-        if self.config.parts.frozen:
-            self.backbone = TwinBackbone(self.backbone, frozen.to(self.device, torch.float32))
+        """Put the frozen backbone's embeddings behind the trained ones."""
+        self.backbone = TwinBackbone(self._trained, frozen.to(self.device, torch.float32))
         return self
 
-    def embed(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def alone(self) -> Self:
+        """Take the frozen backbone away."""
+        self.backbone = self._trained
+        return self
+
+    def read(self, labels: Labels) -> None:
+        """Have the ladder read these labels from now on, if there is one."""
+        if isinstance(self._trained, LadderBackbone):
+            self._trained.labels = labels.text[: labels.asked]
+
+    def embed(self, tokens: Tokens, labels: Labels) -> tuple[Tensor, Tensor]:
         """The global embeddings ``(B, D)`` and patches ``(B, P, D)`` of stored tokens.
 
-        With a `TwinBackbone` the frozen ones stand behind them.
+        With a `TwinBackbone` the frozen ones stand behind them. A ladder reads the labels that are asked for.
         """
+        self.read(labels)
         dtype = next(self.backbone.model.visual.parameters()).dtype
         assert tokens.x is not None
-        moved = Tokens(tokens.x.to(self.device, dtype))  # a stored local stream is another method's
+        local = None if self.dense is None or tokens.local is None else tokens.local.to(self.device, dtype)
+        moved = Tokens(tokens.x.to(self.device, dtype), local)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            whole, patches = self.backbone.tail(moved, self.cut)
+            whole, patches = self.backbone.tail(moved, self.cut, dense=self.dense)
         assert whole is not None
         return whole.float(), patches.float()
 
     def forward(self, whole: Tensor, patches: Tensor, labels: Labels) -> Tensor:
         """Scores ``(B, T)`` of the labels that are asked for."""
+        return self.explain(whole, patches, labels).scores
+
+    def explain(self, whole: Tensor, patches: Tensor, labels: Labels, truth: Tensor | None = None) -> Explained:
+        """The same with what they rest on; see `Recogniser.explain`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            scores: Tensor = self.recogniser(whole, patches, labels.text, labels.layers, labels.unseen)
-        return scores
+            return self.recogniser.explain(whole, patches, labels.text, labels.layers, labels.unseen, truth=truth)
+
+    def apart(self, whole: Tensor, patches: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
+        """Scores ``(B, T)`` of trained and of frozen embeddings, before anything is transferred."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
+            return self.recogniser.apart(whole, patches, labels.text[: labels.asked])
 
     def losses(self, tokens: Tokens, teacher: Tensor, truth: Tensor, labels: Labels) -> dict[str, Tensor]:
         """What a batch costs.
@@ -172,8 +246,10 @@ class Learner(nn.Module):
             labels: These and what they listen to.
         """
         own = self.config.losses
-        whole, patches = self.embed(tokens)
-        scores = self.log_tau.exp() * self(whole, patches, labels)
+        whole, patches = self.embed(tokens, labels)
+        explained = self.explain(whole, patches, labels, truth)
+        logits = explained.logits
+        scores = self.log_tau.exp() * explained.scores if logits is None else logits.mean(-1)
         if own.loss == "ranking":
             ways = {"labels": ranking_loss, "images": ranking_loss_over_images}
             found = {
@@ -181,12 +257,16 @@ class Learner(nn.Module):
                 for way, loss in ways.items()
                 if own.over in (way, "both")
             }
+        elif own.loss == "mmc":
+            both = {"mmc": scores} if logits is None else dict(zip(MMC, logits.unbind(-1), strict=True))
+            found = {name: mmc_loss(some, truth) for name, some in both.items()}
         else:
             loss = sigmoid_loss if own.loss == "sigmoid" else asymmetric_loss
             found = {own.loss: loss(scores + self.bias, truth)}
         if own.distillation_weight > 0:
+            student = whole[:, : self.backbone.dim]
             found["distillation"] = own.distillation_weight * distillation(
-                whole, teacher.to(self.device), own.distillation
+                student, teacher.to(self.device), own.distillation
             )
         return found
 

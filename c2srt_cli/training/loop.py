@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ class Lesson:
     reduced: bool
     checkpoint: Path
 
+    def without(self, hidden: np.ndarray) -> "Lesson":
+        """The same where some labels are like unseen ones: not taught, and not listened to."""
+        return replace(self, labels=np.setdiff1d(self.labels, hidden), vocabulary=self.vocabulary.without(hidden))
+
 
 @dataclass(frozen=True, eq=False)
 class Learned:
@@ -100,9 +105,13 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
     """
     o = config.optimisation
     torch.manual_seed(o.seed)
+    frozen = deepcopy(backbone) if config.parts.teaches else None
     learner = Learner(backbone, config, lesson.cut, reduced=lesson.reduced)
     learner.to(next(backbone.model.visual.parameters()).device)
     backbone.model.eval()  # batch norms keep their statistics
+    if frozen is not None:
+        frozen.model.requires_grad_(False)
+        learner.beside(frozen)
     size = o.batch // world() * world()
     steps = math.ceil(len(lesson.train) / size)
     state = State(learner, o.epochs * steps)
@@ -190,17 +199,24 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
     load_weights(learner, state.weights())
     if o.patience and facts["best"]["epoch"]:
         state.load_weights(lesson.checkpoint / BEST)
-    return Learned(learner.eval(), facts["history"], facts["best"], used / spent if used else None, diverged)
+    return Learned(learner.alone().eval(), facts["history"], facts["best"], used / spent if used else None, diverged)
 
 
 @torch.inference_mode()
-def watch(learner: Learner, lesson: Lesson, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both."""
+def watch(
+    learner: Learner, lesson: Lesson, labels: np.ndarray, *, logits: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both.
+
+    With ``logits``, in place of scores that a softmax makes, the mean of the logits that it makes them from.
+    """
     learner.eval()
     asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
         if len(numbers):  # some of them can be read
-            scores.append(learner(*learner.embed(tokens), asked).float().cpu().numpy())
+            explained = learner.explain(*learner.embed(tokens, asked), asked)
+            found = explained.scores if explained.logits is None or not logits else explained.logits.mean(-1)
+            scores.append(found.float().cpu().numpy())
             photographs.append(numbers)
     if not scores:
         return np.empty((0, len(labels)), np.float32), np.empty((0, len(labels)), np.int8)

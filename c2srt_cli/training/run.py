@@ -19,7 +19,6 @@ from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.scoring.calibration import RunCalibration
 from c2srt_cli.training.config import SECTIONS, Config, read_toml, resolve
 from c2srt_cli.training.learner import Learner, Vocabulary, load_weights
@@ -102,7 +101,7 @@ class Run:
 
     def vocabulary(self) -> Vocabulary:
         """All its labels with their graph."""
-        return vocabulary(self.text, self.graph, self.config, self.seen)
+        return Vocabulary(self.text, self.graph, self.config.parts, self.seen)
 
 
 def _config(folder: Path, manifest: Mapping[str, Any]) -> Config:
@@ -129,15 +128,6 @@ def _config(folder: Path, manifest: Mapping[str, Any]) -> Config:
     if config != trained:
         raise InputError("was changed after training", where=str(path), hint=AGAIN)
     return config
-
-
-def vocabulary(text: Tensor, graph: CategoryGraph | None, config: Config, seen: np.ndarray) -> Vocabulary:
-    """Labels' embeddings ``(L, D)`` with who listens to whom, and which of them are seen, ``(L,)`` bool."""
-    unseen = torch.from_numpy(~seen).to(text.device) if config.parts.frozen else None
-    if graph is None:
-        return Vocabulary(text, None, 0, unseen)
-    neighbours = Neighbours.from_graph(graph.edge_index(), graph.edge_attr(), len(text))
-    return Vocabulary(text, neighbours, config.parts.hops, unseen)
 
 
 def check_backbone(backbone: Backbone, options: Mapping[str, Any], where: Path) -> None:

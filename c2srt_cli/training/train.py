@@ -31,6 +31,7 @@ from c2srt_cli.artifacts import (
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.backbone.registry import resolve as resolve_backbone
+from c2srt_cli.backbone.vit import VitTower
 from c2srt_cli.datasets.annotations import Annotations, read_annotations, write_label_table
 from c2srt_cli.embeddings import store as stores
 from c2srt_cli.embeddings.embed import EmbedJob, resolved_options
@@ -47,6 +48,7 @@ from c2srt_cli.threads import torch_threads
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
+from c2srt_cli.training.gain import fit_gain
 from c2srt_cli.training.images import ImageSet
 from c2srt_cli.training.learner import Vocabulary
 from c2srt_cli.training.loop import Diverged, Learned, Lesson, learn
@@ -178,15 +180,16 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         progress.note(f"{len(everything.missing):,} training photographs {lacking}, such as {everything.missing[0]}")
     if options.init is not None:
         backbone, inputs["init"] = _image_side(options.init, config, annotations, made)
+    config = _fitting(config, backbone, progress)
     parts = config.parts
     if parts.transfer == "ist" and (parts.hidden or backbone.dim) % parts.heads:
         raise UsageError(
             f"a hidden width of {parts.hidden or backbone.dim} cannot be divided by {parts.heads} heads",
             where=f"--heads {parts.heads}",
         )
-    if config.optimisation.trained == 0 and parts.transfer == "none" and not prompt:
+    if config.touched == 0 and parts.transfer != "ist" and not prompt and not parts.text_tokens:
         raise UsageError(
-            "nothing would learn", where="--trained 0", hint="let stages of the tower learn, or a transfer"
+            "nothing would learn", where="--trained 0", hint="let stages of the tower learn, a ladder, or IST"
         )
     if config.optimisation.batch < world():
         raise UsageError(f"a batch must have a photograph for each of {world()} processes", where="--batch")
@@ -215,10 +218,8 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     graph = _graph(options, annotations, progress) if config.parts.hops else None
     device = own_device(find_device(options.device or made["runtime"]["device"]))
     backbone.to(device, torch.float32)
-    vocabulary = runs.vocabulary(text.to(device), graph, config, annotations.seen)
-    if vocabulary.neighbours is not None:
-        vocabulary = replace(vocabulary, neighbours=vocabulary.neighbours.to(device))
-    if prompt:
+    vocabulary = Vocabulary(text.to(device), graph, config.parts, annotations.seen)
+    if prompt or config.parts.text_tokens:
         vocabulary = replace(vocabulary, prompts=Prompts.of(backbone, annotations.labels, templates).to(device))
     kept = ("backbone", "weights_sha256", "cut", "depth", "dense", "streams", "grid", "width", "dim", "pixels")
     return TrainJob(
@@ -249,23 +250,26 @@ def _from_tokens(
     options: TrainOptions, folder: Path, annotations: Annotations
 ) -> tuple[TokenSet | ImageSet, Backbone, dict[str, Any], dict[str, str]]:
     """The training photographs' tokens, the backbone, how they were made, and their fingerprints."""
-    trained = options.config.optimisation.trained
+    touched = options.config.touched
     store = Store.open(folder)
     made = store.manifest["options"]
     backbone = load_backbone(made["backbone"])
     runs.check_backbone(backbone, made, folder)
-    depth, cut = _depth(backbone, trained), int(made["cut"])
-    if cut > depth - trained or made["streams"] == "local":
+    depth, cut = _depth(backbone, touched), int(made["cut"])
+    dense = options.config.parts.dense_of(backbone.tower)
+    needed = f"run c2srt embed --cut {depth - touched}" + (f" --streams both --dense {dense}" if dense else "")
+    if cut > depth - touched or made["streams"] == "local":
         raise UsageError(
-            f"the last {trained} stages of {backbone.id} are to learn, the tokens enter {cut} of {depth}",
+            f"the last {touched} stages of {backbone.id} are to learn, the tokens enter {cut} of {depth}",
             where=str(folder),
-            hint=f"run c2srt embed --for c2srt --cut {depth - trained}",
+            hint=needed,
         )
-    if made["dense"] is not None:
+    if dense is not None and made["dense"] != dense:
         raise UsageError(
-            f"the tokens were stored with the local stream {made['dense']}, which no method here trains from",
+            f"the tokens were stored with the local stream {made['dense'] or 'none'}, {options.config.method} reads "
+            f"{dense}",
             where=str(folder),
-            hint="run c2srt embed --for c2srt",
+            hint=needed,
         )
     found = TokenSet.of(store, annotations, "train")
     if len(found) == 0:
@@ -287,9 +291,10 @@ def _from_images(
     """The training photographs themselves, and the same as with tokens."""
     spec, note = resolve_backbone(options.backbone or "auto")
     progress.note(note)
-    backbone, trained = load_backbone(spec), options.config.optimisation.trained
-    start, machine = _depth(backbone, trained) - trained, Machine(device=options.device)
-    cut = resolve_cut(backbone, method="c2srt", cut=start, streams=None, dense=None)
+    backbone, touched = load_backbone(spec), options.config.touched
+    start, machine = _depth(backbone, touched) - touched, Machine(device=options.device)
+    dense = options.config.parts.dense_of(backbone.tower)
+    cut = resolve_cut(backbone, method="c2srt", cut=start, streams="both" if dense else None, dense=dense)
     job = EmbedJob(
         found=annotated_images(annotations),
         out=options.out,
@@ -309,6 +314,18 @@ def _from_images(
     # the encoder keeps its backbone as it is: what learns is another
     stamps = fingerprint([[file.name, *file_stamp(file.path)] for file in found.files])
     return found, load_backbone(spec), resolved_options(job), {"photographs": stamps}
+
+
+def _fitting(config: Config, backbone: Backbone, progress: Progress) -> Config:
+    """The options without what the backbone has no place for, which is said."""
+    parts, layers = config.parts, backbone.text.layers
+    if parts.vision_tokens and not isinstance(backbone.tower, VitTower):
+        progress.note(f"{backbone.id} has no place for vision tokens: none learn")
+        parts = replace(parts, vision_tokens=0)
+    if parts.text_tokens and parts.text_layers > layers:
+        progress.note(f"the text tower of {backbone.id} has {layers} layers: text tokens learn in each")
+        parts = replace(parts, text_layers=layers)
+    return replace(config, parts=parts)
 
 
 def _begun(options: TrainOptions) -> Mapping[str, Any]:
@@ -342,9 +359,9 @@ def _image_side(folder: Path, config: Config, annotations: Annotations, made: di
     return run.learner().backbone, fingerprint([run.manifest, file_sha256(folder / runs.WEIGHTS)])
 
 
-def _depth(backbone: Backbone, trained: int) -> int:
-    if trained > backbone.tower.depth:
-        raise UsageError(f"the tower has {backbone.tower.depth} stages", where=f"--trained {trained}")
+def _depth(backbone: Backbone, touched: int) -> int:
+    if touched > backbone.tower.depth:
+        raise UsageError(f"the tower has {backbone.tower.depth} stages, not {touched}", where="--trained or --ladder")
     return backbone.tower.depth
 
 
@@ -484,6 +501,9 @@ def _learn(job: TrainJob, progress: Progress) -> TrainResult:
         return load_backbone(job.options["backbone"]).to(job.options["device"], torch.float32)
 
     learned = learn(lesson, job.backbone, job.config, progress)
+    if learned.learner.recogniser.gain is not None and job.config.optimisation.fit_gain and len(job.watched.readable):
+        fit_gain(learned.learner.beside(fresh()), lesson, progress)
+        learned.learner.alone()
     if rank() == 0:
         _write_result(job, learned)
     if job.config.optimisation.calibrate:
@@ -512,7 +532,7 @@ def _no_calibration(job: TrainJob, learned: Learned, hidden: np.ndarray) -> str 
         return "the training diverged"
     if job.config.parts.prompt:
         return "what the image side of the earlier run has seen cannot be hidden from it"
-    if job.config.parts.score == "mkt":
+    if not job.config.parts.calibrates:
         return "MKT's scores depend on which labels are asked for"
     if not len(job.watched.readable):
         return "no photographs are watched (--validation)"

@@ -122,6 +122,5 @@ def test_towers_without_a_local_stream(tmp_path: Path) -> None:
     for wrong in ({"dense": "vv"}, {"streams": "both"}):
         with pytest.raises(UsageError, match="no local stream"):
             resolve_cut(backbone, method="zero-shot", **{**plain, **wrong})  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="no local stream"):
-        resolve_cut(backbone, method="ram", **plain)
-    assert resolve_cut(backbone, method="ram", **{**plain, "streams": "global"}).streams == "global"  # type: ignore[arg-type]
+    # its last map is local as it is
+    assert resolve_cut(backbone, method="ram", **plain) == Cut(depth - 3, None, "global")

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from c2srt_cli.methods import kcot
-from c2srt_cli.methods.kcot import Plan, Stop, match, matching_cost, sinkhorn, teacher_plan, visual_marginal
+from c2srt_cli.methods.kcot import Stop, matching_cost, sinkhorn, teacher_plan, transport, visual_marginal
+from c2srt_cli.methods.options import Parts
+from c2srt_cli.methods.recogniser import Recogniser
 
 with warnings.catch_warnings():  # of back ends that are not installed
     warnings.simplefilter("ignore")
@@ -149,13 +151,14 @@ def test_nothing_is_ever_nan(reg: float, regions: int, labels: int, dtype: torch
     text[-1] = text[0]
     truth = torch.randint(-1, 2, (4, labels))
     truth[0], truth[1], truth[2] = -1, 1, 0
-    for rule in ("published", "marginal"):
-        for frozen in (None, teacher_plan(normalize(patches.detach().float(), dim=-1) @ text.T, truth, 100.0)):
-            scores, error, _ = match(patches, text, 100.0, frozen, reg=reg, stop=Stop(rule=rule))
-            (gradient,) = torch.autograd.grad(scores.sum(), patches)
-            assert scores.dtype == torch.float32
-            for value in (scores, error, gradient):
-                assert value.isfinite().all()
+    one = Recogniser(Parts(local="kcot", score="softmax", transfer="none", reg=reg), 8, 100.0, 6)
+    for frozen in (None, teacher_plan(normalize(patches.detach().float(), dim=-1) @ text.T, truth, 100.0)):
+        scores, share = one.own_scores(patches[:, 0], patches, text, frozen)
+        (gradient,) = torch.autograd.grad(scores.sum(), patches)
+        assert scores.dtype == torch.float32
+        assert share is not None
+        for value in (scores, share, gradient):
+            assert value.isfinite().all()
     none = torch.tensor([[0.0, 1.0, 0.0]])  # regions and labels without mass
     found = sinkhorn(none, none[:, :2], torch.rand(1, 3, 2), reg)
     torch.testing.assert_close(found.plan, torch.einsum("bn,bc->bnc", none, none[:, :2]))
@@ -191,15 +194,14 @@ def test_twenty_thousand_labels_a_few_images_at_a_time(monkeypatch: pytest.Monke
         return solve(*args)
 
     monkeypatch.setattr(kcot, "_solve", counted)
-    with torch.no_grad():
-        scores, error, converged = match(patches, text, 100.0)
-    assert scores.shape == (12, 20_000)
+    similarity = normalize(patches, dim=-1) @ text.T
+    found = transport(similarity, 100.0)
+    assert found.plan.shape == (12, 4, 20_000)
     assert max(sizes) <= kcot.BLOCK["cpu"] < sum(sizes)
     monkeypatch.setitem(kcot.BLOCK, "cpu", 1 << 30)
-    with torch.no_grad():
-        together = match(patches, text, 100.0)
+    together = transport(similarity, 100.0)
     assert sizes[-1] == patches.shape[0] * 4 * 20_000
-    torch.testing.assert_close((scores, error, converged), together, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(found[:3], together[:3], rtol=1e-4, atol=1e-9)
 
 
 def softmax(values: list[float]) -> list[float]:
@@ -233,61 +235,30 @@ def test_cost_masses_and_teacher_by_hand() -> None:
 
 
 @pytest.mark.parametrize("taught", [False, True])
-def test_match_is_the_published_forward_pass(taught: bool) -> None:
+def test_transport_is_the_published_problem(taught: bool) -> None:
     """METHODS 3, an image after the other, with POT's plan of the KL problem's own kernel."""
     torch.manual_seed(0)
     patches, text = torch.randn(3, 9, 16).double(), normalize(torch.randn(6, 16).double(), dim=-1)
     truth = torch.randint(-1, 2, (3, 6))
-    unit = normalize(patches, dim=-1)
-    teacher = teacher_plan(unit @ text.T + 0.1 * torch.rand(3, 9, 6), truth, 10.0) if taught else None
-    leaf = patches.clone().requires_grad_()
-    scores, error, converged = match(leaf, text, 10.0, teacher, stop=EXACT)
-    wanted = torch.empty(3, 6, dtype=torch.float64)
-    plans = []
+    similarity = normalize(patches, dim=-1) @ text.T
+    teacher = teacher_plan(similarity + 0.1 * torch.rand(3, 9, 6), truth, 10.0) if taught else None
+    found = transport(similarity, 10.0, teacher, stop=EXACT)
     for image in range(3):
-        cosines = unit[image] @ text.T
-        cost = 1 - (10 * cosines).softmax(1)
+        cost = 1 - (10 * similarity[image]).softmax(1)
         kernel, reg = cost / 0.1, 1.0
         if teacher is not None:  # K = exp(-(cost - 0.05 log P) / (0.1 + 0.05))
             kernel = (cost - 0.05 * teacher[image]) / (0.1 + 0.05)
-        a = (cosines.max(1).values / 0.1).softmax(0)
+        a = (similarity[image].max(1).values / 0.1).softmax(0)
         plan = peer(a[None], torch.full((1, 6), 1 / 6, dtype=torch.float64), kernel[None], reg)[0]
-        plans.append(plan)
-        wanted[image] = (plan * cosines).sum(0)
-    torch.testing.assert_close(scores, wanted, rtol=1e-6, atol=1e-9)
-    assert converged.all() and error.max() < 1e-9
-    # the plan is a constant: the gradient is that of the cosines alone
-    again = patches.clone().requires_grad_()
-    (torch.stack(plans) * (normalize(again, dim=-1) @ text.T)).sum(1).square().sum().backward()  # type: ignore[no-untyped-call]
-    scores.square().sum().backward()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(leaf.grad, again.grad, rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(found.plan[image], plan, rtol=1e-6, atol=1e-9)
+    assert found.converged.all() and found.error.max() < 1e-9
 
 
 def test_float32_whatever_the_autocast() -> None:
     torch.manual_seed(0)
-    patches, text = torch.randn(3, 9, 16), normalize(torch.randn(6, 16), dim=-1)
-    wanted = match(patches, text, 100.0)
+    similarity = 0.2 * torch.randn(3, 9, 6)
+    wanted = transport(similarity, 100.0)
     with torch.autocast("cpu", torch.bfloat16):
-        found = match(patches, text, 100.0)
+        found = transport(similarity, 100.0)
     for one, other in zip(found, wanted, strict=True):
         assert torch.equal(one, other)
-
-
-def test_the_unrolled_gradient_is_that_of_the_plan() -> None:
-    a, b, cost = problem(4, 3, "uniform")
-    weights = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-    def value(moved: Tensor, unrolled: int = 0) -> Plan:
-        return sinkhorn(a, b, moved, 0.5, EXACT, unrolled=unrolled)
-
-    leaf = cost.clone().requires_grad_()
-    assert not value(leaf).plan.requires_grad
-    found = value(leaf, unrolled=30)
-    torch.testing.assert_close(found.plan, value(cost).plan)
-    (found.plan * weights).sum().backward()  # type: ignore[no-untyped-call]
-    assert leaf.grad is not None
-    for place in ((0, 0, 0), (0, 3, 2), (1, 1, 1)):
-        step = torch.zeros_like(cost)
-        step[place] = 1e-4
-        rise = ((value(cost + step).plan - value(cost - step).plan) * weights).sum() / 2e-4
-        assert float(leaf.grad[place]) == pytest.approx(float(rise), rel=1e-4, abs=1e-7)

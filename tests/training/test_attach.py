@@ -10,9 +10,8 @@ from torch import Tensor
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.text import embed_labels
-from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph, Edge
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.labels import Label, LabelSet
-from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.attach import attach, edges_by_text, find
 from c2srt_cli.training.learner import Vocabulary
@@ -72,12 +71,12 @@ def test_labels_hidden_from_the_run_score_as_if_its_graph_had_had_them(
     for target in range(len(names)):
         mine = [edge for edge in graph.edges if edge.target == target and names[edge.source] in seen]
         kept += sorted(mine, key=lambda edge: (-edge.strength, edge.source))[:3]
-    attr = torch.zeros(len(kept), len(RELATIONS) + 1)
-    for row, edge in enumerate(kept):
-        attr[row, RELATIONS.index(edge.relation)] = 1.0
-        attr[row, -1] = edge.strength
-    index = torch.tensor([[edge.source for edge in kept], [edge.target for edge in kept]])
-    by_hand = Vocabulary(text, Neighbours.from_graph(index, attr, len(names)), 2 if transfer == "ist" else 1)
+    by_hand = Vocabulary(
+        text,
+        CategoryGraph(label_set(*names), tuple(kept)),
+        run.config.parts,
+        np.array([name in seen for name in names]),
+    )
     columns = np.array([names.index(label.name) for label in wanted])
     got = scores(run, attached.vocabulary, attached.columns)
     torch.testing.assert_close(got, scores(run, by_hand, columns), rtol=0, atol=1e-6)

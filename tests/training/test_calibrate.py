@@ -1,6 +1,7 @@
 """Maps and thresholds against scikit-learn, and the second training behind them."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from c2srt_cli.methods.ist import Neighbours
-from c2srt_cli.training.calibrate import best_threshold, logistic, shrunk_threshold, without
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.options import Parts
+from c2srt_cli.training.calibrate import best_threshold, logistic, shrunk_threshold
 from c2srt_cli.training.learner import Vocabulary
 from c2srt_cli.training.loop import Lesson
 
@@ -59,30 +62,40 @@ def test_a_threshold_is_shrunk_by_the_number_of_positives() -> None:
     assert shrunk_threshold(values, truth, 0.5) == pytest.approx((2 * 0.35 + 10 * 0.5) / 12)
 
 
-def test_hidden_labels_speak_for_nobody() -> None:
-    index = torch.tensor([[1, 2, 3, 0, 2, 0], [0, 0, 0, 1, 1, 3]])
-    attr = torch.rand(6, 8) + 0.1
-    text = torch.eye(4)
+@pytest.mark.parametrize(
+    ("transfer", "wanted"),
+    [
+        ("ist", {(1, 0), (0, 1), (0, 3), (1, 3)}),  # sources that are seen, and targets
+        ("scores", {(0, 2), (1, 2), (0, 3), (1, 3)}),  # of these, targets that are not seen
+    ],
+)
+def test_hidden_labels_speak_for_nobody(transfer: Literal["ist", "scores"], wanted: set[tuple[int, int]]) -> None:
+    """Label 2 is hidden, 3 is unseen."""
+    pairs = [(1, 0), (2, 0), (3, 0), (0, 1), (2, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    wanted = wanted | ({(0, 2), (1, 2)} if transfer == "ist" else set())
+    graph = CategoryGraph(
+        LabelSet(tuple(Label(name) for name in "abcd")),
+        tuple(Edge(source, target, "similar", 0.1 + 0.05 * source, "llm") for source, target in pairs),
+    )
     lesson = Lesson(
         annotations=None,  # type: ignore[arg-type]
         train=None,  # type: ignore[arg-type]
         watched=None,  # type: ignore[arg-type]
         labels=np.array([0, 1, 2]),
-        vocabulary=Vocabulary(text, Neighbours.from_graph(index, attr, 4), 1),
+        vocabulary=Vocabulary(torch.eye(4), graph, Parts(transfer=transfer), np.array([True, True, True, False])),
         cut=0,
         reduced=False,
         checkpoint=Path("c"),
     )
-    got = without(lesson, np.array([2]))
+    got = lesson.without(np.array([2]))
     assert got.labels.tolist() == [0, 1]
-    assert got.checkpoint != lesson.checkpoint
-    assert got.vocabulary.neighbours is not None
-    kept = index[0] != 2
-    wanted = Neighbours.from_graph(index[:, kept], attr[kept], 4)
-    for node in range(4):
-        mine, theirs = (
-            {(int(n.index[node, k]), *n.attr[node, k].tolist()) for k in range(n.mask.shape[1]) if n.mask[node, k]}
-            for n in (got.vocabulary.neighbours, wanted)
-        )
-        assert mine == theirs
-    assert not got.vocabulary.neighbours.attr[~got.vocabulary.neighbours.mask].any()
+    assert got.vocabulary.unseen.tolist() == [False, False, True, True]
+    rows = got.vocabulary.neighbours
+    assert rows is not None
+    heard = {
+        (int(rows.index[node, place]), node): float(rows.attr[node, place, -1])
+        for node in range(4)
+        for place in range(1, rows.mask.shape[1])
+        if rows.mask[node, place]
+    }
+    assert heard == {(source, target): pytest.approx(0.1 + 0.05 * source) for source, target in wanted}

@@ -38,7 +38,7 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
     with pytest.raises(InputError) as caught:
         read_toml(path)
     method, seed = caught.value.problems
-    assert method.endswith("must be one of c2srt, clip-ft, mkt, mkt-prompt")
+    assert method.endswith("must be one of c2srt, clip-ft, mkt, mkt-prompt, ram")
     assert seed.startswith("there is no 'seed'")
 
 
@@ -46,7 +46,7 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
     ("given", "said"),
     [
         ({"alpha": "half"}, "alpha = 'half': must be float"),
-        ({"local": "isrr"}, "local = 'isrr': must be isr or topk or max or mean or none"),
+        ({"local": "isrr"}, "local = 'isrr': must be isr or kcot or topk or max or mean or none"),
         ({"epochs": True}, "epochs = True: must be int"),
         ({"alpha": 0.0}, "alpha must be in (0, 1]"),
         ({"tau": -1}, "tau must be above 0"),

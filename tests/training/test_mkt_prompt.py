@@ -97,7 +97,7 @@ def test_step_0_is_the_first_stage_under_the_prompt(inputs: Path, first: Run, tm
         ((_, tokens, _),) = store.batches([rows[known.paths[photograph]]], 1)
         with torch.inference_mode():
             asked = first.vocabulary().of(np.arange(LABELS))._replace(text=text)
-            wanted.append(learner(*learner.embed(tokens), asked)[0].numpy())
+            wanted.append(learner(*learner.embed(tokens, asked), asked)[0].numpy())
     np.testing.assert_allclose(scores_of(inputs, start, tmp_path / "s"), np.stack(wanted, 1), rtol=0, atol=2e-6)
     assert np.abs(scores_of(inputs, first, tmp_path / "f") - np.stack(wanted, 1)).max() > 1e-3  # another template
 

@@ -1,0 +1,63 @@
+"""How much of what seen labels score an unseen label should take over: fitted after training, without a second one."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.average_precision import average_precision
+from c2srt_cli.training.learner import Learner
+from c2srt_cli.training.loop import BATCH, Lesson
+
+GAINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.5)
+#: Fewer labels with positives than this say nothing.
+LEAST = 3
+
+
+@torch.inference_mode()
+def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
+    """Set the gain of score transfer, on the watched photographs.
+
+    Each seen label stands in for an unseen one: its own score is the frozen backbone's, which has not been taught it;
+    those of its sources are the trained ones. Of gains the smallest is taken whose mean AP over labels is within a
+    standard error of the best one's (Breiman et al. 1984), as labels differ more than gains do. Few labels that say
+    nothing leave the gain as it is.
+
+    Args:
+        learner: Trained, with the frozen backbone beside it.
+        lesson: What it has learned from.
+        progress: Told what was found.
+    """
+    learner.eval()
+    assert learner.recogniser.gain is not None
+    asked, graph = learner.labels(lesson.vocabulary, lesson.labels), lesson.vocabulary.graph
+    own, before, photographs = list[Tensor](), list[Tensor](), list[np.ndarray]()
+    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
+        if len(numbers):
+            trained, frozen = learner.apart(*learner.embed(tokens, asked), asked)
+            own.append(trained.cpu())
+            before.append(frozen.cpu())
+            photographs.append(numbers)
+    truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels) if own else np.empty((0, 0), np.int8)
+    present = (truth > 0).any(0)
+    if graph is None or present.sum() < LEAST:
+        return
+    place = np.full(len(lesson.vocabulary.text), -1)
+    place[lesson.labels] = np.arange(len(lesson.labels))
+    mixing = torch.zeros(len(lesson.labels), len(lesson.labels))
+    for edge in graph.edges:
+        if place[edge.source] >= 0 <= place[edge.target]:
+            mixing[place[edge.target], place[edge.source]] = edge.strength
+    base, added = torch.cat(before).numpy(), (torch.cat(own) @ mixing.T).numpy()
+    precision = np.stack(  # (gains, labels)
+        [average_precision((base + gain * added)[:, present].T, truth[:, present].T) for gain in GAINS]
+    )
+    best = precision.mean(1).argmax()
+    lost = precision[best] - precision  # of each label
+    error = lost.std(1, ddof=1) / np.sqrt(lost.shape[1])
+    chosen = next(i for i in range(len(GAINS)) if lost[i].mean() <= error[i])
+    learner.recogniser.gain.fill_(GAINS[chosen])
+    progress.note(
+        f"gain {GAINS[chosen]}: mean AP of {present.sum()} seen labels by the frozen backbone's own scores "
+        f"{precision[0].mean():.3f}, with transfer {precision[chosen].mean():.3f}"
+    )
