@@ -44,7 +44,15 @@ def write_inputs(folder: Path, *, precision: str = "float32") -> Path:
 
 
 def write_embedded(
-    folder: Path, *, photos: int, train: int, labels: int, seen: int, share: float = 0.4, precision: str = "float32"
+    folder: Path,
+    *,
+    photos: int,
+    train: int,
+    labels: int,
+    seen: int,
+    share: float = 0.4,
+    precision: str = "float32",
+    method: str = "c2srt",
 ) -> Annotations:
     """Photographs in ``photos``, annotations ``a``, tokens ``e`` and the backbone in ``model``.
 
@@ -56,6 +64,7 @@ def write_embedded(
         seen: How many of them, from the first on, are seen.
         share: Of the labels, in a photograph.
         precision: Of the tokens' forward pass.
+        method: That the tokens are stored for.
     """
     write_photos(folder / "photos", photos)
     random = np.random.default_rng(0)
@@ -73,9 +82,7 @@ def write_embedded(
     write_annotations(folder / "a", content, {})
     backbone = write_tiny_model(folder / "model")
     machine = Machine(precision=precision, batch=BATCH, workers=1)
-    wanted = EmbedOptions(
-        (), folder / "e", annotations=folder / "a", backbone=backbone, method="c2srt", machine=machine
-    )
+    wanted = EmbedOptions((), folder / "e", annotations=folder / "a", backbone=backbone, method=method, machine=machine)
     embed(prepare_embedding(wanted, Progress()), Progress())
     return content
 

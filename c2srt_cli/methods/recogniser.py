@@ -126,7 +126,7 @@ class Recogniser(nn.Module):
             known = (
                 truth if count == len(text) else torch.cat([truth, truth.new_zeros(len(truth), len(text) - count)], 1)
             )
-            teacher = teacher_plan(_similarity(frozen[1], text), known, self.logit_scale)
+            teacher = teacher_plan(_similarity(frozen[1].detach(), text.detach()), known, self.logit_scale)
         columns = unseen.nonzero()[:, 0] if frozen is not None and unseen is not None and self.parts.frozen else None
         attention = None
         if self.ist is not None:

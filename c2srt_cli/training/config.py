@@ -173,9 +173,7 @@ def _out_of_range(config: Config) -> list[str]:
         "reg must be above 0": p.reg > 0,
         "teacher and focus must not be negative": p.teacher >= 0 and p.focus >= 0,
         "ladder must not be negative": p.ladder >= 0,
-        "vision_tokens must not be negative, and 0 without a ladder": 0
-        <= p.vision_tokens * min(p.ladder, 1)
-        == p.vision_tokens,
+        "vision_tokens must not be negative": p.vision_tokens >= 0,
         "text_tokens must not be negative, and 0 with a prompt": p.text_tokens >= 0
         and not (p.text_tokens and p.prompt),
         "text_layers must be at least 1": p.text_layers >= 1,

@@ -319,7 +319,7 @@ def _from_images(
 def _fitting(config: Config, backbone: Backbone, progress: Progress) -> Config:
     """The options without what the backbone has no place for, which is said."""
     parts, layers = config.parts, backbone.text.layers
-    if parts.vision_tokens and not isinstance(backbone.tower, VitTower):
+    if parts.ladder and parts.vision_tokens and not isinstance(backbone.tower, VitTower):
         progress.note(f"{backbone.id} has no place for vision tokens: none learn")
         parts = replace(parts, vision_tokens=0)
     if parts.text_tokens and parts.text_layers > layers:

@@ -81,7 +81,9 @@ def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Pat
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("given", [{"transfer": "ist"}, {"gain": 0.0}, {"transfer": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"transfer": "ist"}, {"gain": 0.0, "fit_gain": False}, {"transfer": "none"}], ids=str
+)
 def test_step_0_is_zero_shot(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")

@@ -1,0 +1,251 @@
+"""RAM from stored tokens to tags: what learns, what is kept, and on what its scores depend."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import write_dense_graph, write_embedded
+from torch.nn.functional import normalize
+
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.datasets.annotations import read_annotations
+from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
+from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import Interrupted, UsageError
+from c2srt_cli.evaluation.protocol import protocol
+from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.methods.kcot import teacher_plan
+from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
+from c2srt_cli.tagging.tagger import TagJob, tag_images
+from c2srt_cli.training import run as runs
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.learner import Learner
+from c2srt_cli.training.run import Run
+from c2srt_cli.training.train import TrainOptions, TrainResult, prepare_training, train
+
+with warnings.catch_warnings():  # of back ends that are not installed
+    warnings.simplefilter("ignore")
+    import ot
+
+PHOTOS, LABELS, SEEN = 30, 8, 5
+#: Every part moves, and the label words differ under two templates.
+PLAIN = {"text_tokens": 0, "vision_tokens": 0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(tiny: str) -> None:
+    """A model this small loses time on more."""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs, annotations ``a``, embeddings ``e`` with both streams, and a graph."""
+    folder = tmp_path_factory.mktemp("inputs")
+    content = write_embedded(folder, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN, method="ram")
+    write_dense_graph(folder / "graph.json", content.labels)
+    return folder
+
+
+def run(inputs: Path, out: Path, progress: Progress | None = None, **given: Any) -> TrainResult:
+    own = {"epochs": 2, "batch": 8, "validation": 0.2, "lr_new": 1e-2, "calibrate": False}
+    config = resolve(given.pop("method", "ram"), {**own, **given})
+    graph = str(inputs / "graph.json") if config.parts.hops else None
+    wanted = TrainOptions(inputs / "e", inputs / "a", out, config, graph)
+    return train(prepare_training(wanted, progress or Progress()), progress or Progress())
+
+
+def scores_of(inputs: Path, run: Path, folder: Path) -> dict[str, np.ndarray]:
+    """Scores of the test photographs in each setting, ``(L, N)``."""
+    known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
+    one = scorer(str(run), store, known, "default", Progress())
+    files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
+    return {setting: file.read(np.arange(len(file.columns))) for setting, file in files.items()}
+
+
+def test_the_tower_stays_as_it_is_and_all_else_learns(inputs: Path, tmp_path: Path) -> None:
+    result = run(inputs, tmp_path / "run")
+    assert (result.epochs, result.diverged) == (2, False)
+    kept = load_file(tmp_path / "run" / runs.WEIGHTS)
+    assert not any(name.startswith("tail.") for name in kept)
+    opened = Run.open(tmp_path / "run")
+    torch.manual_seed(0)
+    job = prepare_training(
+        TrainOptions(inputs / "e", inputs / "a", tmp_path / "other", opened.config, None), Progress()
+    )
+    torch.manual_seed(opened.config.optimisation.seed)
+    fresh = Learner(job.backbone, opened.config, job.options["cut"], reduced=False).learned()
+    assert kept.keys() == fresh.keys()
+    still = {name for name in kept if torch.equal(kept[name], fresh[name].detach())}
+    assert still == {"log_tau", "bias"}  # RAM's softmaxes have temperatures of their own
+    scores = scores_of(inputs, tmp_path / "run", tmp_path / "s")
+    assert {name: found.shape for name, found in scores.items()} == {"ZSL": (3, 8), "GZSL": (LABELS, 8)}
+    for found in scores.values():  # the mean of two softmaxes over what is ranked
+        np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dense", ["vv-all", "none"])
+def test_step_0_is_two_softmaxes_of_the_backbone_as_it_is(dense: str, inputs: Path, tmp_path: Path) -> None:
+    """METHODS 3: the plan by POT, on the frozen value-value stream."""
+    if dense == "none":
+        run(
+            inputs,
+            tmp_path / "run",
+            lr_new=1e-30,
+            weight_decay=0.0,
+            epochs=1,
+            dense=dense,
+            ladder=0,
+            trained=1,
+            lr=1e-30,
+            **PLAIN,
+        )
+    else:
+        run(inputs, tmp_path / "run", lr_new=1e-30, weight_decay=0.0, epochs=1, **PLAIN)
+    got = scores_of(inputs, tmp_path / "run", tmp_path / "s")["GZSL"]
+    opened, store, known = Run.open(tmp_path / "run"), Store.open(inputs / "e"), read_annotations(inputs / "a")
+    backbone = opened.learner().backbone
+    rows = {row.path: row for row in store.rows}
+    test = [rows[known.paths[i]] for i in known.rows("test")]
+    ((_, tokens, _),) = store.batches(test, len(test))
+    with torch.inference_mode():
+        tokens = Tokens(tokens.x.float(), tokens.local.float() if dense == "vv-all" else None)
+        whole, patches = type(backbone).__mro__[-2].tail(backbone, tokens, 0, dense=None if dense == "none" else dense)
+        text = opened.text
+        for i in range(len(test)):
+            cosines = normalize(patches[i], dim=-1) @ text.T
+            cost = 1 - (backbone.logit_scale * cosines).softmax(1)
+            a = (cosines.max(1).values / 0.1).softmax(0).double()
+            b = np.full(LABELS, 1 / LABELS)
+            plan = ot.sinkhorn(a.numpy() / a.numpy().sum(), b, cost.double().numpy(), 0.1, stopThr=1e-9)
+            local = LABELS * (torch.from_numpy(plan).float() * cosines).sum(0)
+            sides = backbone.logit_scale * (text @ normalize(whole[i], dim=-1)), 10.0 * local
+            wanted = sum(side.softmax(0) for side in sides) / 2
+            np.testing.assert_allclose(got[:, i], wanted, atol=2e-3 * float(wanted.max()))
+
+
+def test_the_teacher_is_heard_in_training_alone(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = list[torch.Tensor]()
+
+    def counted(similarity: torch.Tensor, truth: torch.Tensor, *rest: Any) -> torch.Tensor:
+        heard.append(similarity)
+        return teacher_plan(similarity, truth, *rest)
+
+    monkeypatch.setattr("c2srt_cli.methods.recogniser.teacher_plan", counted)
+    run(inputs, tmp_path / "taught", epochs=1)
+    assert len(heard) == 3  # steps
+    assert not any(similarity.requires_grad for similarity in heard)
+    run(inputs, tmp_path / "alone", epochs=1, teacher=0.0)
+    assert len(heard) == 3
+    first, second = (load_file(tmp_path / name / runs.WEIGHTS) for name in ("taught", "alone"))
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    scores_of(inputs, tmp_path / "taught", tmp_path / "s")
+    assert len(heard) == 3
+
+
+@pytest.mark.parametrize("given", [{}, {"rung_norm": "batch", "ema": 0.9}], ids=str)
+def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "whole", **given)
+    stops = 0
+    while True:
+        try:
+            run(inputs, tmp_path / "parts", **given, progress=Progress(stopped=lambda: True))
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 4
+    for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    kept = load_file(tmp_path / "whole" / runs.WEIGHTS)
+    assert any("running_mean" in name for name in kept) == ("rung_norm" in given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "c2srt", "local": "kcot", "fit_gain": False},
+        {"method": "c2srt", "ladder": 2, "dense": "vv-all"},
+        {"local": "isr"},
+        {"local": "mean", "ladder": 0},
+        {"local": "topk", "transfer": "scores", "frozen": 0.5},
+        {"transfer": "ist", "score": "cosine", "trained": 1},
+    ],
+    ids=str,
+)
+def test_modules_of_both_papers_go_together(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    assert not run(inputs, tmp_path / "run", epochs=1, **given).diverged
+    for found in scores_of(inputs, tmp_path / "run", tmp_path / "s").values():
+        assert np.isfinite(found).all()
+        assert len(np.unique(found)) > found.size / 2
+
+
+def tagging(labels: Path, run: Path, source: Path, **options: Any) -> TagJob:
+    wanted = {"machine": Machine(precision="float32", batch=4, workers=1), "all_scores": True, "run": run, **options}
+    return prepare_tagging(TagOptions((str(source),), labels, **wanted), Progress())
+
+
+def scores(job: TagJob) -> np.ndarray:
+    found = {result.path: result for batch in tag_images(job, job.source.items, Progress()) for result in batch}
+    return np.array([found[path].scores for path in sorted(found)])  # type: ignore[union-attr]
+
+
+def test_photographs_and_their_embeddings_get_the_same_tags(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run")
+    (tmp_path / "labels.txt").write_text("thing 1\na new one\nThing 6\nthing 0\n")
+    (tmp_path / "fewer.txt").write_text("thing 1\na new one\n")
+    options = {"rule": Rule(top_k=2)}
+    photos = scores(tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "photos", **options))
+    tokens = scores(tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "e", **options))
+    np.testing.assert_allclose(photos, tokens, atol=2e-3)  # tokens are stored in bfloat16
+    assert np.abs(photos).max() < 1.5  # cosines, not a softmax
+    fewer = scores(tagging(tmp_path / "fewer.txt", tmp_path / "run", inputs / "photos", **options))
+    assert np.abs(fewer - photos[:, :2]).max() > 1e-3  # adapters and transport read the vocabulary
+    wanted = EmbedOptions(
+        (str(inputs / "photos"),), tmp_path / "e", method="c2srt", backbone=f"local-dir:{inputs / 'model'}"
+    )
+    embed(prepare_embedding(wanted, Progress()), Progress())
+    with pytest.raises(Exception, match="cannot go on from these embeddings") as caught:
+        tagging(tmp_path / "labels.txt", tmp_path / "run", tmp_path / "e", **options)
+    assert "dense: none there, vv-all in the run" in caught.value.problems  # type: ignore[attr-defined]
+
+
+def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("c2srt_cli.training.calibrate.LEAST", 1)
+    run(inputs, tmp_path / "run", calibrate=True, validation=0.4)
+    (tmp_path / "labels.txt").write_text("thing 1\nthing 7\n")
+    job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "photos")
+    found = job.scoring.probability(scores(job))
+    assert found is not None
+    assert ((found > 0) & (found < 1)).all()
+
+
+def test_tokens_of_another_stream_are_refused(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="local stream vv-all, ram reads vv") as caught:
+        run(inputs, tmp_path / "run", dense="vv")
+    assert "--dense vv" in (caught.value.hint or "")
+
+
+def test_what_a_cnn_has_no_place_for_is_left_out_and_said(tmp_path: Path) -> None:
+    from tiny import write_tiny_model
+
+    notes = list[str]()
+    write_embedded(tmp_path, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
+    write_tiny_model(tmp_path / "cnn", vision_cfg={"timm_model_name": "test_convnext", "timm_pool": "avg"})
+    wanted = EmbedOptions(
+        (), tmp_path / "c", annotations=tmp_path / "a", backbone=f"local-dir:{tmp_path / 'cnn'}", method="ram"
+    )
+    embed(prepare_embedding(wanted, Progress()), Progress())
+    config = resolve("ram", {"epochs": 1, "batch": 8, "calibrate": False, "text_layers": 9})
+    job = prepare_training(
+        TrainOptions(tmp_path / "c", tmp_path / "a", tmp_path / "run", config), Progress(note=notes.append)
+    )
+    assert (job.config.parts.vision_tokens, job.config.parts.text_layers) == (0, 2)
+    assert len([note for note in notes if "vision tokens" in note or "text tokens" in note]) == 2
+    assert math.isfinite(train(job, Progress()).seen_map or math.nan)
