@@ -9,7 +9,7 @@ from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.learner import Learner
 from c2srt_cli.training.loop import BATCH, Lesson
 
-GAINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.5)
+GAINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 #: Fewer labels with positives than this say nothing.
 LEAST = 3
 
