@@ -3,7 +3,7 @@
 import ctypes
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -97,12 +97,14 @@ class Outcome:
         stamp: Its size and modification time before it was read: a file that is still being copied will look changed.
         pixels: None where there is an error.
         error: None where there are pixels.
+        shown: What the tower is shown, ``(S, S, 3)`` uint8; None where there is an error.
     """
 
     file: ImageFile
     stamp: tuple[int, int]
     pixels: Pixels | None
     error: ImageError | None
+    shown: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,7 @@ def encode(
     workers: int,
     chunk: int | None = None,
     done: int = 0,
+    transform: Callable[[ImageFile, np.ndarray], np.ndarray] | None = None,
 ) -> Generator[EncodedBatch, None, None]:
     """Encode photographs in order, decoding ahead in threads.
 
@@ -293,14 +296,17 @@ def encode(
         workers: Decode threads.
         chunk: Photographs, failures counted in, after which a batch is closed even if it is not full.
         done: Photographs of the first chunk that an earlier run has encoded.
+        transform: Gives what the tower is shown in place of a photograph's pixels ``(S, S, 3)`` uint8, of the same
+            shape; called in the decode threads.
     """
 
     def attempt(file: ImageFile) -> Outcome:
         stamp = file_stamp(file.path)
         try:
-            return Outcome(file, stamp, load_pixels(file.path, pixels), None)
+            found = load_pixels(file.path, pixels)
         except ImageError as error:
             return Outcome(file, stamp, None, error)
+        return Outcome(file, stamp, found, None, transform(file, found.array) if transform else found.array)
 
     batch, lanes = encoder.runtime.batch, encoder.lanes
     remaining = iter(files)
@@ -322,8 +328,8 @@ def encode(
                 for file in islice(remaining, 1):
                     ahead.append(pool.submit(attempt, file))
                 outcomes.append(outcome)
-                if outcome.pixels is not None:
-                    good.append(outcome.pixels.array)
+                if outcome.shown is not None:
+                    good.append(outcome.shown)
                 seen += 1
                 if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
                     running.append(passes.submit(_run, encoder, outcomes, good))

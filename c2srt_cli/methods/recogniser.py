@@ -18,10 +18,6 @@ from c2srt_cli.methods.kcot import teacher_plan, transport
 from c2srt_cli.methods.options import Parts
 from c2srt_cli.methods.score_transfer import strengths, transfer_scores
 
-#: Factor of a local mean cosine before RAM's softmax, at the start: the published temperatures times the vocabulary's
-#: size are 1 / 10.4 on COCO and 1 / 5.4 on NUS-WIDE.
-LOCAL_SCALE = 10.0
-
 
 class Explained(NamedTuple):
     """Scores, and what they rest on.
@@ -74,7 +70,7 @@ class Recogniser(nn.Module):
         # fitted after training, not learned: seen labels, which have photographs of their own, need none
         self.gain = nn.Parameter(torch.tensor(parts.gain), requires_grad=False) if parts.transfer == "scores" else None
         self.log_scales = (
-            nn.Parameter(torch.tensor([math.log(logit_scale), math.log(LOCAL_SCALE)]))
+            nn.Parameter(torch.tensor([math.log(logit_scale), math.log(parts.local_scale)]))
             if parts.score == "softmax"
             else None
         )

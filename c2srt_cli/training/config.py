@@ -40,6 +40,9 @@ class Optimisation:
         "Fit the gain of score transfer on the watched photographs, on seen labels as the frozen backbone scores them: "
         "the smallest one within a standard error of the best.",
     )
+    augment: bool = choice(
+        True, "Flip and crop photographs of --images at random while training; the teacher sees them as they are."
+    )
     seed: int = choice(0, "Of every random number.")
 
 
@@ -170,7 +173,7 @@ def _out_of_range(config: Config) -> list[str]:
         "prompt must be printable and hold {} once, and words, but no other braces": _is_prompt(p.prompt),
         "prompt must have transfer = 'none' and frozen = 0": not p.prompt or (p.transfer, p.frozen) == ("none", 0),
         "score = 'softmax' must not have transfer = 'ist'": p.score != "softmax" or p.transfer != "ist",
-        "reg must be above 0": p.reg > 0,
+        "reg and local_scale must be above 0": p.reg > 0 and p.local_scale > 0,
         "teacher and focus must not be negative": p.teacher >= 0 and p.focus >= 0,
         "ladder must not be negative": p.ladder >= 0,
         "vision_tokens must not be negative": p.vision_tokens >= 0,

@@ -1,4 +1,4 @@
-"""Photographs encoded anew in every epoch, for where their tokens have no room on the disk."""
+"""Photographs encoded anew in every epoch, so that each may show them differently, and no tokens fill the disk."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,8 +11,9 @@ from torch import Tensor
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedJob
-from c2srt_cli.embeddings.encoder import encode
+from c2srt_cli.embeddings.encoder import Outcome, encode
 from c2srt_cli.images import ImageFile
+from c2srt_cli.training.augment import augmented
 from c2srt_cli.training.tokens import join
 
 
@@ -27,6 +28,10 @@ class ImageSet:
         files: The photographs.
         missing: Paths of the split that are not there.
         failed: Paths of photographs that turned out to be unreadable, and why; parts of a set share it.
+        views: Seed and epoch of the random views that are shown in place of the photographs as they are; None for none.
+        teacher: Frozen global embeddings of photographs as they are, ``(D,)`` float32, by number; None where nobody
+            asks for them. Beside views they are made once and stay in memory, N x D in all: 2 KiB a photograph for 512
+            dimensions. Parts of a set share them.
     """
 
     job: EmbedJob
@@ -35,6 +40,8 @@ class ImageSet:
     files: list[ImageFile]
     missing: tuple[str, ...]
     failed: dict[str, str] = field(default_factory=dict)
+    views: tuple[int, int] | None = None
+    teacher: dict[int, Tensor] | None = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: EmbedJob, annotations: Annotations, split: str) -> "ImageSet":
@@ -55,6 +62,13 @@ class ImageSet:
         """Some of them."""
         return replace(self, rows=self.rows[places], files=[self.files[i] for i in places])
 
+    def augmented(self, *, seed: int, epoch: int, teacher: bool) -> "ImageSet":
+        """The same under the random views of an epoch.
+
+        Without ``teacher`` the global embeddings in `batches` are those of the views, which nobody asks for.
+        """
+        return replace(self, views=(seed, epoch), teacher=self.teacher if teacher else None)
+
     def shuffled(self, random: np.random.Generator) -> np.ndarray:
         """Places of all photographs in a random order."""
         return random.permutation(len(self))
@@ -62,7 +76,7 @@ class ImageSet:
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
-        Those that cannot be read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding
+        Tokens are of the views where there are any, embeddings of the photographs as they are. Those that cannot be read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding
         and the trunk run ahead.
         """
         files, job = [self.files[i] for i in places], self.job

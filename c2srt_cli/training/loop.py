@@ -133,7 +133,10 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
         epoch, first = divmod(state.done, steps)
         order = lesson.train.shuffled(np.random.default_rng((o.seed, epoch)))
         began = time.monotonic()
-        with closing(_own_share(lesson.train, order[first * size :], size)) as batches:
+        shown = lesson.train
+        if o.augment:
+            shown = shown.augmented(seed=o.seed, epoch=epoch, teacher=config.losses.distillation_weight > 0)
+        with closing(_own_share(shown, order[first * size :], size)) as batches:
             for photographs, tokens, teacher in batches:
                 if not len(photographs):  # none of them can be read
                     state.done += 1

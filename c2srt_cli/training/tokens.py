@@ -68,6 +68,10 @@ class TokenSet:
         window = WINDOW * SHARD
         return np.concatenate([random.permutation(order[i : i + window]) for i in range(0, len(order), window)])
 
+    def augmented(self, *, seed: int, epoch: int, teacher: bool) -> "TokenSet":  # noqa: ARG002
+        """As it is: tokens are stored of photographs as they are."""
+        return self
+
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
