@@ -6,7 +6,7 @@ Three ways through the same learner, losses, labels and photographs, each in a p
 - ``last stages``: the same tokens, these three stages learn and there is no ladder;
 - ``every stage``: all stages learn, from the patch embedding on.
 
-The frozen teacher of KCOT runs beside each, from where its tokens are stored. Memory is the peak of resident memory over
+The frozen teacher of KCOT runs beside each, from where its tokens enter. Memory is the peak of resident memory over
 what was resident when everything was loaded: activations, gradients and the optimiser's state. Vision tokens enter the
 last stages of the frozen tower, so their gradients flow through these: ``--vision-tokens 0`` shows what that costs.
 

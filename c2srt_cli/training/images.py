@@ -11,7 +11,7 @@ from torch import Tensor
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedJob
-from c2srt_cli.embeddings.encoder import Outcome, encode
+from c2srt_cli.embeddings.encoder import encode
 from c2srt_cli.images import ImageFile
 from c2srt_cli.training.augment import augmented
 from c2srt_cli.training.tokens import join
@@ -76,15 +76,24 @@ class ImageSet:
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
-        Tokens are of the views where there are any, embeddings of the photographs as they are. Those that cannot be read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding
-        and the trunk run ahead.
+        Tokens are of the views where there are any, embeddings of the photographs as they are. Those that cannot be
+        read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding and the trunk run
+        ahead.
         """
         files, job = [self.files[i] for i in places], self.job
         numbers = {self.files[i].name: int(self.rows[i]) for i in places}
         rows, tokens, local, whole, seen = list[int](), list[Tensor](), list[Tensor](), list[Tensor](), 0
-        with closing(encode(files, job.encoder, job.pixels, workers=job.workers, chunk=size)) as batches:
+
+        def view(file: ImageFile, array: np.ndarray) -> np.ndarray:
+            if self.views is None:
+                return array
+            seed, epoch = self.views
+            return augmented(array, seed=seed, epoch=epoch, number=numbers[file.name])
+
+        encoded = encode(files, job.encoder, job.pixels, workers=job.workers, chunk=size, transform=view)
+        with closing(encoded) as batches:
             for batch in batches:
-                good = [numbers[outcome.file.name] for outcome in batch.outcomes if outcome.error is None]
+                good = {numbers[o.file.name]: o.pixels.array for o in batch.outcomes if o.pixels is not None}
                 self.failed.update((o.file.name, str(o.error)) for o in batch.outcomes if o.error is not None)
                 if batch.count:
                     assert batch.tokens.x is not None
@@ -93,9 +102,21 @@ class ImageSet:
                     tokens.append(batch.tokens.x[: batch.count].to("cpu", torch.bfloat16))
                     if batch.tokens.local is not None:
                         local.append(batch.tokens.local[: batch.count].to("cpu", torch.bfloat16))
-                    whole.append(batch.global_embedding[: batch.count].to("cpu", torch.float32))
+                    if self.views is None or self.teacher is None:
+                        whole.append(batch.global_embedding[: batch.count].to("cpu", torch.float32))
+                    else:
+                        whole.append(self._taught(self.teacher, good))
                 seen += len(batch.outcomes)
                 if seen % size == 0 or seen == len(files):
                     x, other, both = (torch.cat(part) if part else None for part in (tokens, local, whole))
                     yield np.array(rows, dtype=np.int64), Tokens(x, other), torch.empty(0) if both is None else both
                     rows, tokens, local, whole = [], [], [], []
+
+    def _taught(self, teacher: dict[int, Tensor], arrays: dict[int, np.ndarray]) -> Tensor:
+        """Frozen global embeddings ``(b, D)`` of a batch of photographs as they are, those that lack a pass made now."""
+        new = [number for number in arrays if number not in teacher]
+        if new:
+            _, made, _ = self.job.encoder.forward([arrays[number] for number in new])
+            # a copy: the padding must not stay in memory
+            teacher.update(zip(new, made[: len(new)].to("cpu", torch.float32, copy=True), strict=True))
+        return torch.stack([teacher[number] for number in arrays])
