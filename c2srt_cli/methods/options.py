@@ -50,8 +50,8 @@ class Parts:
     )
     local_scale: float = choice(
         10.0,
-        "Factor of a local mean cosine before its softmax, at the start; it learns. RAM's temperatures times the number "
-        "of labels come to 10.4 on COCO and 5.4 on NUS-WIDE.",
+        "Factor of a local mean cosine before its softmax, at the start; it learns. RAM's temperatures times the "
+        "number of labels come to 10.4 on COCO and 5.4 on NUS-WIDE.",
     )
     reg: float = choice(0.1, "Weight of the entropy in KCOT (RAM).")
     teacher: float = choice(0.05, "Weight of the frozen backbone's word on where a label is, in KCOT (RAM's TKT).")

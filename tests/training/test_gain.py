@@ -1,0 +1,113 @@
+"""The fitted gain of score transfer against plain loops over labels, photographs and edges."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import average_precision_score
+from tiny_runs import write_dense_graph, write_embedded
+from torch.nn.functional import cosine_similarity, normalize
+
+from c2srt_cli.backbone.registry import load_backbone
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.graph.category_graph import read_graph
+from c2srt_cli.methods.recogniser import Recogniser
+from c2srt_cli.progress import Progress
+from c2srt_cli.training import run as runs
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.gain import GAINS
+from c2srt_cli.training.run import Run
+from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training, train
+
+PHOTOS, LABELS, SEEN = 60, 8, 6
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    content = write_embedded(folder, photos=PHOTOS, train=56, labels=LABELS, seen=SEEN)
+    write_dense_graph(folder / "graph.json", content.labels)
+    return folder
+
+
+def run(inputs: Path, out: Path, **given: Any) -> tuple[TrainJob, float, list[str]]:
+    """The job, the gain that the run keeps, and what was said."""
+    own = {"epochs": 2, "batch": 8, "validation": 0.5, "lr": 1e-3, "calibrate": False}
+    notes = list[str]()
+    progress = Progress(note=notes.append)
+    config = resolve("c2srt", {**own, **given})
+    wanted = TrainOptions(inputs / "e", inputs / "a", out, config, str(inputs / "graph.json"))
+    job = prepare_training(wanted, progress)
+    train(job, progress)
+    return job, float(load_file(out / runs.WEIGHTS)["recogniser.gain"]), notes
+
+
+def by_hand(job: TrainJob, folder: Path) -> tuple[float, np.ndarray]:
+    """The smallest gain within a standard error of the best, and the mean AP under each."""
+    opened = Run.open(folder)
+    trained, frozen = opened.learner().backbone, load_backbone(job.options["backbone"])
+    edges = [e for e in read_graph(folder / runs.GRAPH).edges if e.source < SEEN and e.target < SEEN]
+    alone = Recogniser(resolve("c2srt", {"transfer": "none", "frozen": 0.0}).parts, trained.dim, trained.logit_scale, 7)
+    scores: dict[str, list[torch.Tensor]] = {"trained": [], "frozen": []}
+    numbers, tokens, _ = next(job.watched.batches(np.arange(len(job.watched)), len(job.watched)))
+    assert tokens.x is not None
+    for name, backbone in (("trained", getattr(trained, "_trained", trained)), ("frozen", frozen)):
+        with torch.inference_mode():
+            whole, patches = backbone.tail(Tokens(tokens.x.float()), job.options["cut"])
+            assert whole is not None
+            for image, around in zip(whole, patches, strict=True):
+                features, _ = alone.features(image[None], around[None], opened.text)
+                scores[name].append(cosine_similarity(features[0], normalize(opened.text, dim=-1), dim=-1))
+    truth = job.annotations.truth(numbers, np.arange(SEEN))
+    precision = []
+    for gain in GAINS:
+        of_label = []
+        for label in range(SEEN):
+            ranked = []
+            for now, before in zip(scores["trained"], scores["frozen"], strict=True):
+                heard = sum(edge.strength * float(now[edge.source]) for edge in edges if edge.target == label)
+                ranked.append(float(before[label]) + gain * heard)
+            of_label.append(average_precision_score(truth[:, label] > 0, ranked))
+        precision.append(of_label)
+    table = np.array(precision)
+    best = table[table.mean(1).argmax()]
+    for gain, row in zip(GAINS, table, strict=True):
+        lost = best - row
+        if lost.mean() <= np.sqrt(((lost - lost.mean()) ** 2).sum() / (SEEN - 1)) / np.sqrt(SEEN):
+            return gain, table.mean(1)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4])  # of which two are above 0
+def test_it_is_the_smallest_within_a_standard_error_of_the_best(seed: int, inputs: Path, tmp_path: Path) -> None:
+    job, gain, notes = run(inputs, tmp_path / "run", seed=seed)
+    wanted, means = by_hand(job, tmp_path / "run")
+    assert gain == pytest.approx(wanted)
+    (said,) = (note for note in notes if note.startswith("gain"))
+    assert said.startswith(f"gain {wanted}: mean AP of {SEEN} seen labels")
+    assert f"{means[0]:.3f}, with transfer {means[GAINS.index(wanted)]:.3f}" in said
+
+
+@pytest.mark.parametrize("given", [{"fit_gain": False}, {"validation": 0.0}], ids=str)
+def test_it_stays_as_it_is_given(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    _, gain, notes = run(inputs, tmp_path / "run", gain=0.33, **given)
+    assert gain == pytest.approx(0.33)
+    assert not any(note.startswith("gain") for note in notes)
+
+
+def test_only_unseen_labels_hear_others(inputs: Path, tmp_path: Path) -> None:
+    """A seen label's scores are those of a run with no gain, an unseen label's are not."""
+    scores = {}
+    for gain in (0.0, 0.5):
+        run(inputs, tmp_path / str(gain), gain=gain, fit_gain=False)
+        opened = Run.open(tmp_path / str(gain))
+        learner, labels = opened.learner(), opened.vocabulary().of(np.arange(LABELS))
+        torch.manual_seed(0)
+        dim = 2 * learner.backbone.dim  # the frozen ones stand behind
+        with torch.inference_mode():
+            scores[gain] = learner(torch.randn(4, dim), torch.randn(4, 16, dim), labels)
+    assert torch.equal(scores[0.0][:, :SEEN], scores[0.5][:, :SEEN])
+    assert (scores[0.0][:, SEEN:] != scores[0.5][:, SEEN:]).all()
