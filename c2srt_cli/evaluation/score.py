@@ -21,12 +21,10 @@ from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.catalogue import METHODS
 from c2srt_cli.methods.zero_shot import Pooling, score
 from c2srt_cli.progress import Progress
+from c2srt_cli.training.learner import BATCH
 from c2srt_cli.training.run import KIND, Run, check_backbone
 from c2srt_cli.training.tokens import TokenSet
 
-BATCH = 64
-#: Entries of one map of features (images, labels, D); a run's layers hold about eight such maps in float32.
-ENTRIES = 1 << 25
 ZERO_SHOT = "zero-shot"
 
 #: Tokens of B photographs and ids of T labels to scores ``(B, T)``.
@@ -91,9 +89,7 @@ def scorer(method: str, store: Store, annotations: Annotations, templates: str, 
         found: np.ndarray = learner(*learner.embed(tokens, labels), labels).float().numpy()
         return found
 
-    width = max(run.text.shape[1], run.config.parts.hidden)
-    batch = min(BATCH, max(1, ENTRIES // (len(run.text) * width)))
-    return Scorer(run.config.method, scores, run.config.parts.by_vocabulary, batch)
+    return Scorer(run.config.method, scores, run.config.parts.by_vocabulary, vocabulary.at_once)
 
 
 def _zero_shot(store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:

@@ -7,7 +7,7 @@ from torch import Tensor
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.learner import Learner
-from c2srt_cli.training.loop import BATCH, Lesson
+from c2srt_cli.training.loop import Lesson
 
 GAINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 #: Fewer labels with positives than this say nothing.
@@ -32,7 +32,7 @@ def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     assert learner.recogniser.gain is not None
     asked, graph = learner.labels(lesson.vocabulary, lesson.labels), lesson.vocabulary.graph
     own, before, photographs = list[Tensor](), list[Tensor](), list[np.ndarray]()
-    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
+    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
         if len(numbers):
             trained, frozen = learner.apart(*learner.embed(tokens, asked), asked)
             own.append(trained.cpu())

@@ -36,6 +36,10 @@ from c2srt_cli.methods.recogniser import Explained, Recogniser
 from c2srt_cli.training.config import Config
 from c2srt_cli.training.processes import mean_gradients
 
+#: Photographs scored at once, at most.
+BATCH = 64
+#: Entries of one map of features (photographs, labels, D); scoring holds about eight such maps in float32.
+ENTRIES = 1 << 25
 #: Losses that look at probabilities, which cosines alone are not.
 WITH_BIAS = ("sigmoid", "asymmetric")
 #: RAM's losses, of the global and the local logits.
@@ -107,6 +111,12 @@ class Vocabulary:
         seen = self.seen.copy()
         seen[hidden] = False
         return replace(self, seen=seen)
+
+
+    @property
+    def at_once(self) -> int:
+        """How many photographs can be scored on all labels at once."""
+        return min(BATCH, max(1, ENTRIES // (len(self.text) * max(self.text.shape[1], self.parts.hidden))))
 
 
 class Learner(nn.Module):

@@ -26,8 +26,6 @@ from c2srt_cli.training.tokens import TokenSet
 
 #: Minutes from one checkpoint to the next inside an epoch.
 MINUTES = 10.0
-#: Photographs scored at once.
-BATCH = 64
 CHECKPOINT, BEST = "state.safetensors", "best.safetensors"
 #: Photographs that cannot be read of which the reasons are told.
 TOLD = 3
@@ -215,7 +213,7 @@ def watch(
     """
     learner.eval()
     asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
-    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), BATCH):
+    for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
         if len(numbers):  # some of them can be read
             explained = learner.explain(*learner.embed(tokens, asked), asked)
             found = explained.scores if explained.logits is None or not logits else explained.logits.mean(-1)

@@ -16,11 +16,11 @@ from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
-from c2srt_cli.evaluation import score
 from c2srt_cli.evaluation.protocol import DEFAULT, Protocol
 from c2srt_cli.evaluation.score import check_tokens, score_split, scorer
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.progress import Progress
+from c2srt_cli.training import learner
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.train import TrainOptions, prepare_training, train
 
@@ -80,16 +80,16 @@ def test_many_labels_make_batches_small_and_change_no_score(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch, expected = scores_of(inputs, tmp_path / "whole")
-    assert batch == score.BATCH
+    assert batch == learner.BATCH
     for entries, wanted in ((3 * LABELS * 32, 3), (1, 1)):  # D is 32
-        monkeypatch.setattr(score, "ENTRIES", entries)
+        monkeypatch.setattr(learner, "ENTRIES", entries)
         batch, found = scores_of(inputs, tmp_path / f"by {wanted}")
         assert batch == wanted
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_progress_counts_what_is_scored(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score, "ENTRIES", 5 * LABELS * 32)
+    monkeypatch.setattr(learner, "ENTRIES", 5 * LABELS * 32)
     told: list[tuple[int, int]] = []
     scores_of(inputs, tmp_path, Progress(advance=lambda done, total: told.append((done, total))))
     assert told == [(5, 14), (10, 14), (14, 14)]
