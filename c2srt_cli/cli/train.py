@@ -30,7 +30,9 @@ def train(
     images: Annotated[
         bool,
         typer.Option(
-            "--images", help="Encode the photographs in every epoch instead: slower, but nothing is kept on the disk."
+            "--images",
+            help="Encode the photographs in every epoch instead, cropped and flipped at random: slower, but "
+            "nothing is kept on the disk.",
         ),
     ] = False,
     backbone: o.Backbone = None,

@@ -31,8 +31,10 @@ def pseudo_unseen(lesson: Lesson, seed: int) -> np.ndarray:
     """Ids of the labels to leave out: drawn among those that the watched photographs have; none if they are too few."""
     truth = lesson.annotations.truth(lesson.watched.readable, lesson.labels)
     there = lesson.labels[(truth > 0).any(0)]
-    count = max(LEAST, round(PSEUDO_UNSEEN * len(lesson.labels)))
-    if len(lesson.labels) < 3 * count or len(there) < count:
+    count = round(PSEUDO_UNSEEN * len(lesson.labels))
+    if len(lesson.labels) >= 3 * LEAST:
+        count = max(count, LEAST)
+    if count < LEAST or len(there) < count:
         return there[:0]
     drawn: np.ndarray = np.sort(np.random.default_rng((seed, 1)).permutation(there)[:count])
     return drawn

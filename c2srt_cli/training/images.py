@@ -113,7 +113,7 @@ class ImageSet:
                     rows, tokens, local, whole = [], [], [], []
 
     def _taught(self, teacher: dict[int, Tensor], arrays: dict[int, np.ndarray]) -> Tensor:
-        """Frozen global embeddings ``(b, D)`` of a batch of photographs as they are, those that lack a pass made now."""
+        """Frozen global embeddings ``(b, D)`` of photographs as they are; those that are not known yet are made."""
         new = [number for number in arrays if number not in teacher]
         if new:
             _, made, _ = self.job.encoder.forward([arrays[number] for number in new])

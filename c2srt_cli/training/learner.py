@@ -112,7 +112,6 @@ class Vocabulary:
         seen[hidden] = False
         return replace(self, seen=seen)
 
-
     @property
     def at_once(self) -> int:
         """How many photographs can be scored on all labels at once."""
