@@ -40,12 +40,14 @@ class Scorer:
         scores: Tokens and label ids to scores.
         by_vocabulary: A label's score depends on which others are ranked.
         batch: Photographs at a time.
+        doubt: What is to be said of the scores that were made; empty where all is well.
     """
 
     name: str
     scores: Scores
     by_vocabulary: bool
     batch: int = BATCH
+    doubt: Callable[[], str] = str
 
 
 def scorer(method: str, store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:
@@ -89,7 +91,9 @@ def scorer(method: str, store: Store, annotations: Annotations, templates: str, 
         found: np.ndarray = learner(*learner.embed(tokens, labels), labels).float().numpy()
         return found
 
-    return Scorer(run.config.method, scores, run.config.parts.by_vocabulary, vocabulary.at_once)
+    return Scorer(
+        run.config.method, scores, run.config.parts.by_vocabulary, vocabulary.at_once, learner.recogniser.doubt
+    )
 
 
 def _zero_shot(store: Store, annotations: Annotations, templates: str, progress: Progress) -> Scorer:
@@ -170,5 +174,7 @@ def score_split(
                 progress.advance(done, len(rows))
                 if progress.stopped():
                     raise Interrupted("the scores are not finished; nothing of them is kept")
+        if said := one.doubt():
+            progress.note(f"{setting}: {said}")
         files[setting] = ScoreFile.open(path)
     return files if one.by_vocabulary else dict.fromkeys(ranked, files["GZSL"])

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from c2srt_cli.methods.isr import patch_cap, select_patches, select_top
 from c2srt_cli.methods.ist import IST, Neighbours
-from c2srt_cli.methods.kcot import teacher_plan, transport
+from c2srt_cli.methods.kcot import PUBLISHED, teacher_plan, transport
 from c2srt_cli.methods.options import Parts
 from c2srt_cli.methods.score_transfer import strengths, transfer_scores
 
@@ -231,6 +231,12 @@ class Recogniser(nn.Module):
         )
         self.unmatched += int((~found.converged).sum())
         return found.plan.transpose(1, 2) * len(text)
+
+    def doubt(self) -> str:
+        """What is to be said of the images since the last time; empty where all is well."""
+        count, self.unmatched = self.unmatched, 0
+        few = f"{count:,} images: regions and labels are not matched within {PUBLISHED.iterations} iterations"
+        return f"{few}; a larger --reg than {self.parts.reg:g} would be" if count else ""
 
     def similarity(self, patches: Tensor, text: Tensor) -> Tensor:
         """By what the patches of an image ``(P, D)`` are chosen: cosines ``(C, P)``, or MKT's dot products."""

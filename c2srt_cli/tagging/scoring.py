@@ -58,6 +58,10 @@ class Scoring(Protocol):
         """By what patches ``(P, D)`` are chosen for some labels ``(n,)``: ``(n, P)``."""
         ...
 
+    def doubt(self) -> str:
+        """What is to be said of the scores that were made; empty where all is well."""
+        ...
+
     def sources(self, found: Explained, image: int, label: int) -> list[dict[str, Any]]:
         """The labels that spoke for a label of an image."""
         ...
@@ -101,6 +105,10 @@ class ZeroShot:
     def similarity(self, patches: Tensor, labels: Tensor) -> Tensor:
         """Cosines."""
         return normalize(self.text[labels].float(), dim=-1) @ normalize(patches.float(), dim=-1).T
+
+    def doubt(self) -> str:
+        """Nothing."""
+        return ""
 
     def sources(self, found: Explained, image: int, label: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """None: labels do not hear of each other."""
@@ -188,6 +196,10 @@ class Trained:
     def similarity(self, patches: Tensor, labels: Tensor) -> Tensor:
         """Cosines, or MKT's dot products."""
         return self.learner.recogniser.similarity(patches, self.labels.text[labels])
+
+    def doubt(self) -> str:
+        """See `Recogniser.doubt`."""
+        return self.learner.recogniser.doubt()
 
     def sources(self, found: Explained, image: int, label: int) -> list[dict[str, Any]]:
         """Label, relation, strength, attention, and with transferred scores what was added, most attended first.

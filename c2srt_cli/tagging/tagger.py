@@ -144,6 +144,8 @@ def tag_images(
             progress.advance(done, len(items))
             if progress.stopped() and done < len(items):
                 raise Interrupted(f"{done:,} of {len(items):,} images of this run are tagged")
+    if said := job.scoring.doubt():
+        progress.note(said)
 
 
 @torch.inference_mode()

@@ -184,6 +184,8 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
                 if o.patience and rank() == 0:
                     state.save_weights(lesson.checkpoint / BEST)
         facts["history"].append(row)
+        if said := learner.recogniser.doubt():
+            progress.note(said)
         facts["sums"] = {}
         progress.note("   ".join(f"{name} {value}" for name, value in row.items()))
         save()

@@ -1,5 +1,6 @@
 """A prompt that has learned nothing embeds as the text tower does; what learns is its context alone."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.errors import UsageError
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.methods import prompt
-from c2srt_cli.methods.prompt import PromptLearner, Prompts
+from c2srt_cli.methods.prompt import PromptLearner, Prompts, TextTokens
 from c2srt_cli.progress import Progress
 
 MKT = "There is a {} in the scene"
@@ -144,3 +145,40 @@ def test_what_cannot_learn_a_prompt(given: dict[str, Any], template: str, said: 
     backbone = load_backbone(write_tiny_model(tmp_path, **given))
     with pytest.raises(UsageError, match=said):
         PromptLearner.of(backbone, template)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_tokens_enter_the_last_layers_and_leave_them(layers: int, tiny: str) -> None:
+    """By open_clip's own blocks, over the whole context."""
+    backbone = load_backbone(tiny)
+    torch.manual_seed(0)
+    added = TextTokens.of(backbone, layers, 3)
+    assert len(added.vectors) == layers
+    for vector in added.vectors:
+        torch.nn.init.normal_(vector)
+    texts = ["a photo of a cat", "dog", "a very long line of words about a horse and its rider"]
+    tokens = backbone.tokenizer(texts)
+    backbone.text.tokens = added
+    got = backbone.embed_texts(texts)
+    text = backbone.text.text
+    x = text.token_embedding(tokens) + text.positional_embedding
+    n, blocks = x.shape[1], text.transformer.resblocks
+    mask = torch.full((n + 3, n + 3), -math.inf).triu(1)
+    for layer, block in enumerate(blocks):
+        if layer < len(blocks) - layers:
+            x = block(x, attn_mask=mask[:n, :n])
+            continue
+        vectors = added.vectors[layer - len(blocks) + layers]
+        longer = torch.stack([torch.cat([row[:1], vectors, row[1:]]) for row in x])
+        longer = block(longer, attn_mask=mask)
+        x = torch.stack([torch.cat([row[:1], row[4:]]) for row in longer])
+    pooled = text.ln_final(x)[torch.arange(len(texts)), tokens.argmax(-1)]
+    wanted = pooled @ text.text_projection
+    torch.testing.assert_close(got, wanted.detach(), rtol=1e-4, atol=1e-5)
+    backbone.text.tokens = None
+    assert (backbone.embed_texts(texts) - got).abs().amax(1).min() > 1e-2
+
+
+def test_tokens_in_more_layers_than_there_are(tiny: str) -> None:
+    with pytest.raises(UsageError, match="has 2 layers, not 3"):
+        TextTokens.of(load_backbone(tiny), 3, 4)

@@ -230,6 +230,22 @@ def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatc
     assert ((found > 0) & (found < 1)).all()
 
 
+def test_regions_that_could_not_be_matched_are_told(inputs: Path, tmp_path: Path) -> None:
+    notes = list[str]()
+    progress = Progress(note=notes.append)
+    run(inputs, tmp_path / "run", progress, reg=1e-4, teacher=0.0, focus=0.001)
+    told = [note for note in notes if "are not matched within 100 iterations; a larger --reg than 0.0001" in note]
+    assert len(told) == 2  # epochs
+    known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
+    one = scorer(str(tmp_path / "run"), store, known, "default", Progress())
+    score_split(one, store, known, protocol("table"), folder=tmp_path / "s", progress=progress)
+    assert any(note.startswith("GZSL: ") for note in notes)
+    (tmp_path / "labels.txt").write_text("thing 1\na new one\n")
+    job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "photos", rule=Rule(top_k=1))
+    list(tag_images(job, job.source.items, progress))
+    assert notes[-1].endswith("a larger --reg than 0.0001 would be")
+
+
 def test_tokens_of_another_stream_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="local stream vv-all, ram reads vv") as caught:
         run(inputs, tmp_path / "run", dense="vv")
