@@ -29,6 +29,7 @@ class Protocol:
 
 
 #: By dataset, the first the one that is taken unless another is named. Datasets that are not here have `DEFAULT`.
+DEFAULT = Protocol("all", (3, 5), False, "all test images")
 PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
     "nus-wide": (
         Protocol("F", (3, 5), False, "all test images, as LESA, BiAM and MKT"),
@@ -38,8 +39,8 @@ PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
         Protocol("verified", (10, 20), True, "images with a ranked label; a label is ranked where it was verified"),
     ),
     "coco": (Protocol("labelled", (3,), True, "test images with a ranked label, as DualCoOp and RAM"),),
+    "ram-json": (DEFAULT, Protocol("labelled", (3, 5), True, "test images with a ranked label, as RAM's on COCO")),
 }
-DEFAULT = Protocol("all", (3, 5), False, "all test images")
 
 
 def protocols(dataset: str) -> tuple[Protocol, ...]:

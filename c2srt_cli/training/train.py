@@ -238,7 +238,9 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
             **({"runtime": made["runtime"]} if options.images else {}),
             "processes": world(),
             "threads": threads,
-            "bfloat16": made["runtime"]["dtype"] == "bfloat16",
+            # a GPU embeds in float16, whose range gradients leave
+            "bfloat16": made["runtime"]["dtype"] == "bfloat16"
+            or (made["runtime"]["dtype"] == "float16" and device.startswith("cuda")),
             "device": device,
         },
         inputs=inputs | {"annotations": annotations.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
