@@ -136,6 +136,13 @@ def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
     assert not any(row.config.optimisation.calibrate for row in grid.rows)
 
 
+@pytest.mark.parametrize(("name", "methods"), [("ablate-ram-corel5k", {"ram"}), ("combine-corel5k", {"c2srt", "ram"})])
+def test_the_recipes_of_ram_are_sound(name: str, methods: set[str]) -> None:
+    grid = read_grid(Path(__file__).parents[2] / f"recipes/{name}.toml")
+    assert {row.config.method for row in grid.rows} == methods
+    assert len({repr(row.config.parts) for row in grid.rows}) == len(grid.rows) >= 4
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("without ISR", "without-isr"), ("alpha = 0.25", "alpha-0-25"), ("ohne Größe", "ohne-größe"), ("../x", "x")],

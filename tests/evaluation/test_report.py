@@ -184,6 +184,7 @@ def test_scores_of_something_else_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="F, L"):
         protocol("nus-wide", "X")
     assert [protocol("nus-wide", name).labelled_only for name in (None, "F", "L")] == [False, False, True]
+    assert [protocol("ram-json", name).labelled_only for name in (None, "labelled")] == [False, True]
 
 
 def test_a_comparison_is_paired_and_pooled_over_seeds(tmp_path: Path) -> None:
