@@ -43,7 +43,7 @@ from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.loop import Diverged
-from c2srt_cli.training.train import TrainOptions, prepare_training, train, what_decides
+from c2srt_cli.training.train import FITTED, TrainOptions, prepare_training, train, what_decides
 
 KIND, SCHEMA = "ablation", 1
 RUNS, SCORES, TIMES = "runs", "scores", "times.csv"
@@ -238,8 +238,9 @@ def _claim(job: AblationJob) -> None:
 
 def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
     """What the manifest of a run says that it was made from."""
-    made = job.made_from[row.name]
-    return what_decides({"options": made, "inputs": asdict(row.with_seed(seed))})
+    made, own = job.made_from[row.name], asdict(row.with_seed(seed))
+    own["parts"] |= {name: made["parts"][name] for name in FITTED}
+    return what_decides({"options": made, "inputs": own})
 
 
 def _name(row: GridRow, seed: int) -> str:

@@ -70,6 +70,11 @@ class Backbone:
         self._folder = folder
 
     @property
+    def plain(self) -> "Backbone":
+        """Without what training has put on it or beside it."""
+        return self
+
+    @property
     def default_dense(self) -> str | None:
         """The local stream that zero-shot scoring takes."""
         return "vv" if self.tower.supports_local else None

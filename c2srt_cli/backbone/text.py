@@ -126,7 +126,7 @@ class TextTower(nn.Module):
 def _beside(block: ResidualAttentionBlock, x: Tensor, added: Tensor, mask: Tensor | None) -> Tensor:
     """A block on ``x`` ``(B, n, W)`` with tokens ``(k, W)`` behind the first one, which are taken out again."""
     k, n = len(added), x.shape[1]
-    longer = torch.cat([x[:, :1], added.to(x.dtype).expand(len(x), -1, -1), x[:, 1:]], 1)  # (B, k + n, W)
+    longer = torch.cat([x[:, :1], added.to(x).expand(len(x), -1, -1), x[:, 1:]], 1)  # (B, k + n, W)
     if mask is not None:  # causal
         mask = torch.full((k + n, k + n), -torch.inf, dtype=x.dtype, device=x.device).triu_(1)
     longer, _ = residual_block(block, longer, mask=mask)

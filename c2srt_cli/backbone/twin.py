@@ -21,6 +21,11 @@ class TwinBackbone(Backbone):
         self.__dict__.update(vars(trained))
         self._trained, self._frozen = trained, frozen
 
+    @property
+    def plain(self) -> Backbone:
+        """See `Backbone.plain`."""
+        return self._trained.plain
+
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
         """Move both."""
         self._trained.to(device, dtype)

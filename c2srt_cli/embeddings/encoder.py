@@ -226,7 +226,7 @@ def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping
         runtime = Runtime(**stored)
     else:
         runtime = probe(
-            backbone,
+            backbone.plain,
             device=machine.device or "auto",
             precision=machine.precision or "auto",
             batch=machine.batch,

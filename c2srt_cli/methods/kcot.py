@@ -104,6 +104,9 @@ def transport(
         stop: As for `sinkhorn`.
     """
     similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+    if not similarity.numel():
+        none = similarity.new_zeros(len(similarity))
+        return Plan(similarity, none, none.bool() | True, none.long())
     reg += 0.0 if teacher is None else teacher_weight
     parts = []
     for rows in _chunks(len(similarity), similarity[0].numel(), similarity.device):

@@ -165,8 +165,13 @@ class LadderBackbone(Backbone):
 
     def __init__(self, plain: Backbone, ladder: Ladder) -> None:
         self.__dict__.update(vars(plain))
-        self._ladder = ladder
+        self._plain, self._ladder = plain, ladder
         self.labels: Tensor | None = None
+
+    @property
+    def plain(self) -> Backbone:
+        """See `Backbone.plain`."""
+        return self._plain
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
         """Move both."""

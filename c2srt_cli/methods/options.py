@@ -26,7 +26,7 @@ class Parts:
         "What flows over the graph: features between all labels by IST (C2SRT, eq. 7-9), scores from seen labels to "
         "unseen ones (ours), nothing.",
     )
-    gain: float = choice(0.4, "Of what score transfer adds to an unseen label, unless it is fitted (--fit-gain).")
+    gain: float = choice(0.4, "Of what score transfer adds to an unseen label; fitted unless it is given.")
     layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
     heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
     hidden: int = choice(0, "Width of IST's FFN; 0 for the joint space's; inferred.")

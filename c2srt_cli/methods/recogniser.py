@@ -37,6 +37,13 @@ class Explained(NamedTuple):
     attention: Tensor | None = None
     logits: Tensor | None = None
 
+    def fixed(self, logit_scale: float) -> Tensor:
+        """Scores ``(B, T)`` whose scale is the same whatever else is asked for.
+
+        In place of a softmax it is the mean of the logits, over the backbone's scale.
+        """
+        return self.scores if self.logits is None else self.logits.mean(-1) / logit_scale
+
 
 class Recogniser(nn.Module):
     """Embeddings of images and labels to scores.
@@ -118,7 +125,7 @@ class Recogniser(nn.Module):
             return self._mkt(whole.float(), patches.float(), text)
         count = len(layers[-1].index) if layers else len(text)
         teacher = None
-        if truth is not None and frozen is not None and self.parts.local == "kcot" and self.parts.teacher > 0:
+        if truth is not None and frozen is not None and self.parts.teaches and len(text):
             known = (
                 truth if count == len(text) else torch.cat([truth, truth.new_zeros(len(truth), len(text) - count)], 1)
             )

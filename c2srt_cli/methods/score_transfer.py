@@ -1,6 +1,5 @@
 """Transfer of scores between labels over the category graph: a lighter way than IST for knowledge to flow."""
 
-import torch
 from torch import Tensor
 
 from c2srt_cli.methods.ist import Neighbours
@@ -28,8 +27,7 @@ def transfer_scores(scores: Tensor, neighbours: Neighbours, gain: Tensor | float
     Returns:
         Scores of the first C, ``(B, C)`` or ``(B, C, k)``.
     """
-    count = len(neighbours.index)
-    mixing = scores.new_zeros(count, scores.shape[1])
+    heard, weights = scores[:, neighbours.index], strengths(neighbours).to(scores)  # (B, C, K[, k]), (C, K)
     # an empty place holds the label itself, with strength 0
-    mixing.scatter_add_(1, neighbours.index, strengths(neighbours).to(scores.dtype))
-    return scores[:, :count] + gain * torch.einsum("cn,bn...->bc...", mixing, scores)
+    added = (heard * (weights if scores.ndim == 2 else weights[..., None])).sum(2)
+    return scores[:, : len(added[0])] + gain * added

@@ -31,7 +31,8 @@ def explain(
 
     Returns:
         ``patches``: row and column, from 0 at the top left, and similarity of each that was chosen, best first; none
-        where the whole image speaks. ``sources``: see `Trained.sources`. ``own_score``: before others' scores were
+        where the whole image speaks; with KCOT, which weighs every patch, their effective number, one over
+        the sum of the squared weights. ``sources``: see `Trained.sources`. ``own_score``: before others' scores were
         added, where that was done.
     """
     similarity = scoring.similarity(patches, torch.from_numpy(kept).to(patches.device)).cpu().numpy()  # (n, P)

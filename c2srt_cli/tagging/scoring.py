@@ -184,10 +184,7 @@ class Trained:
         ]
         joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
         found = Explained(*joined)
-        if found.logits is None:
-            return found
-        # a softmax over what happens to be asked for says nothing of a label alone
-        return found._replace(scores=found.logits.mean(-1) / self.learner.recogniser.logit_scale)
+        return found._replace(scores=found.fixed(self.learner.recogniser.logit_scale))
 
     def probability(self, scores: np.ndarray) -> np.ndarray | None:
         """By the run's calibration: one map for seen labels, one for all others."""

@@ -21,7 +21,7 @@ class Optimisation:
     epochs: int = choice(4, "Passes over the training photographs; a few thousand are learnt by heart after more.")
     batch: int = choice(64, "Photographs of a step (MKT).")
     lr: float = choice(3e-4, "Peak learning rate of the tail's norm and projection; earlier stages learn slower.")
-    lr_new: float = choice(1e-3, "Peak learning rate of a transfer, of tau, and of a prompt (MKT).")
+    lr_new: float = choice(1e-3, "Peak learning rate of all that is new: IST, adapters, prompts and tokens, tau.")
     layer_decay: float = choice(0.65, "Factor of the learning rate from one stage to the one before it (MKT).")
     weight_decay: float = choice(0.05, "AdamW's, on matrices (MKT).")
     warmup: float = choice(0.1, "Share of the steps in which the learning rate rises; then it falls as a cosine (MKT).")
@@ -37,8 +37,8 @@ class Optimisation:
     )
     fit_gain: bool = choice(
         True,
-        "Fit the gain of score transfer on the watched photographs, on seen labels as the frozen backbone scores them: "
-        "the smallest one within a standard error of the best.",
+        "Fit the gain of score transfer, unless it is given, on the watched photographs, on seen labels as the frozen "
+        "backbone scores them: the smallest one within a standard error of the best.",
     )
     augment: bool = choice(
         True, "Flip and crop photographs of --images at random while training; the teacher sees them as they are."
@@ -120,6 +120,8 @@ def resolve(method: str, given: Mapping[str, Any]) -> Config:
             f"there is no method {method!r} to train{_meant(method, METHODS)}", hint=f"use {', '.join(METHODS)}"
         )
     own, known = METHODS[method], options()
+    if "gain" in given:
+        given = {"fit_gain": False, **given}
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     problems = []
     for name, value in given.items():

@@ -193,6 +193,13 @@ class Learner(nn.Module):
             if (chosen := [p for p in parameters if p.requires_grad and (p.ndim > 1) == matrices])
         ]
 
+    def temperatures(self) -> dict[str, float]:
+        """Factors that scores are multiplied by, as they are now: tau, or those of RAM's two softmaxes."""
+        scales = self.recogniser.log_scales
+        if scales is None:
+            return {"tau": float(self.log_tau.detach().exp())}
+        return dict(zip(("scale_global", "scale_local"), scales.detach().exp().tolist(), strict=True))
+
     def labels(self, vocabulary: Vocabulary, columns: np.ndarray) -> Labels:
         """Some labels ``(T,)`` with all that their scores depend on, under the prompt as it is now."""
         found = vocabulary.of(columns)

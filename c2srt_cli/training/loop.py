@@ -176,7 +176,7 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
         if not len(lesson.train.readable):
             raise InputError("no photograph to train on can be read", where=str(lesson.annotations.root))
         row = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in facts["sums"].items()}}
-        row["tau"] = round(float(learner.log_tau.detach().exp()), 4)
+        row |= {name: round(value, 4) for name, value in learner.temperatures().items()}
         if watched is not None:
             row["seen_map"] = round(watched, 6)
             if row["seen_map"] > facts["best"]["map"]:
@@ -211,14 +211,14 @@ def watch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both.
 
-    With ``logits``, in place of scores that a softmax makes, the mean of the logits that it makes them from.
+    With ``logits``, in place of scores that a softmax makes, what `Explained.fixed` gives.
     """
     learner.eval()
     asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
         if len(numbers):  # some of them can be read
             explained = learner.explain(*learner.embed(tokens, asked), asked)
-            found = explained.scores if explained.logits is None or not logits else explained.logits.mean(-1)
+            found = explained.fixed(learner.recogniser.logit_scale) if logits else explained.scores
             scores.append(found.float().cpu().numpy())
             photographs.append(numbers)
     if not scores:

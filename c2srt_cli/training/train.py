@@ -191,6 +191,12 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
         raise UsageError(
             "nothing would learn", where="--trained 0", hint="let stages of the tower learn, a ladder, or IST"
         )
+    if world() > 1 and parts.ladder and parts.rung_norm == "batch":
+        raise UsageError(
+            "the statistics of batch norms would differ between processes",
+            where="--rung-norm batch",
+            hint="give --rung-norm group, or train in one process",
+        )
     if config.optimisation.batch < world():
         raise UsageError(f"a batch must have a photograph for each of {world()} processes", where="--batch")
     random = np.random.default_rng(0)  # the same photographs are watched whatever the seed of the run
@@ -240,7 +246,11 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
             "threads": threads,
             # a GPU embeds in float16, whose range gradients leave
             "bfloat16": made["runtime"]["dtype"] == "bfloat16"
-            or (made["runtime"]["dtype"] == "float16" and device.startswith("cuda")),
+            or (
+                made["runtime"]["dtype"] == "float16"
+                and device.startswith("cuda")
+                and torch.cuda.is_bf16_supported(including_emulation=False)
+            ),
             "device": device,
         },
         inputs=inputs | {"annotations": annotations.fingerprint} | ({"graph": graph.fingerprint} if graph else {}),
@@ -316,6 +326,10 @@ def _from_images(
     # the encoder keeps its backbone as it is: what learns is another
     stamps = fingerprint([[file.name, *file_stamp(file.path)] for file in found.files])
     return found, load_backbone(spec), resolved_options(job), {"photographs": stamps}
+
+
+#: Parts that `_fitting` may change.
+FITTED = ("vision_tokens", "text_layers")
 
 
 def _fitting(config: Config, backbone: Backbone, progress: Progress) -> Config:

@@ -22,6 +22,7 @@ from c2srt_cli.errors import Interrupted, UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import score_split, scorer
 from c2srt_cli.methods.kcot import teacher_plan
+from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
@@ -29,8 +30,9 @@ from c2srt_cli.tagging.tagger import TagJob, tag_images
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.learner import Learner
+from c2srt_cli.training.loop import watch
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainOptions, TrainResult, prepare_training, train
+from c2srt_cli.training.train import TrainOptions, TrainResult, lesson_of, prepare_training, train
 
 with warnings.catch_warnings():  # of back ends that are not installed
     warnings.simplefilter("ignore")
@@ -223,11 +225,36 @@ def test_photographs_and_their_embeddings_get_the_same_tags(inputs: Path, tmp_pa
 def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("c2srt_cli.training.calibrate.LEAST", 1)
     run(inputs, tmp_path / "run", calibrate=True, validation=0.4)
-    (tmp_path / "labels.txt").write_text("thing 1\nthing 7\n")
-    job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "photos")
-    found = job.scoring.probability(scores(job))
+    (tmp_path / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(SEEN)))
+    job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "e")
+    by_name = {name: row for name, row in zip(sorted(item.name for item in job.source.items), scores(job), strict=True)}
+    config = resolve("ram", {"epochs": 2, "batch": 8, "validation": 0.4, "lr_new": 1e-2})
+    again = prepare_training(TrainOptions(inputs / "e", inputs / "a", tmp_path / "other", config), Progress())
+    fitted, _ = watch(Run.open(tmp_path / "run").learner(), lesson_of(again), np.arange(SEEN), logits=True)
+    store = Store.open(inputs / "e")
+    rows = sorted(again.watched.entries, key=lambda row: (row.shard, row.row))  # type: ignore[union-attr]
+    assert len(store.rows) == PHOTOS
+    np.testing.assert_allclose(np.array([by_name[row.path] for row in rows]), fitted, atol=1e-5)
+    found = job.scoring.probability(fitted)
     assert found is not None
-    assert ((found > 0) & (found < 1)).all()
+    assert 0.1 < found.mean() < 0.9  # two of five labels a photograph
+
+
+def test_a_machine_that_is_probed_for_the_first_time(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(inputs, tmp_path / "run", epochs=1)
+    monkeypatch.setenv("C2SRT_HOME", str(tmp_path / "home"))
+    (tmp_path / "labels.txt").write_text("thing 1\na new one\n")
+    job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "photos", machine=Machine(), rule=Rule(top_k=1))
+    assert np.isfinite(scores(job)).all()
+
+
+def test_photographs_of_which_no_label_is_known() -> None:
+    """As a batch of Open Images may be."""
+    one = Recogniser(resolve("ram", {}).parts, 8, 100.0, 7)
+    whole, patches, truth = torch.randn(2, 16), torch.randn(2, 4, 16), torch.zeros(2, 0)
+    assert one.explain(whole, patches, torch.randn(0, 8), truth=truth).scores.shape == (2, 0)
 
 
 def test_regions_that_could_not_be_matched_are_told(inputs: Path, tmp_path: Path) -> None:
