@@ -227,7 +227,7 @@ def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatc
     run(inputs, tmp_path / "run", calibrate=True, validation=0.4)
     (tmp_path / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(SEEN)))
     job = tagging(tmp_path / "labels.txt", tmp_path / "run", inputs / "e")
-    by_name = {name: row for name, row in zip(sorted(item.name for item in job.source.items), scores(job), strict=True)}
+    by_name = dict(zip(sorted(item.name for item in job.source.items), scores(job), strict=True))
     config = resolve("ram", {"epochs": 2, "batch": 8, "validation": 0.4, "lr_new": 1e-2})
     again = prepare_training(TrainOptions(inputs / "e", inputs / "a", tmp_path / "other", config), Progress())
     fitted, _ = watch(Run.open(tmp_path / "run").learner(), lesson_of(again), np.arange(SEEN), logits=True)
