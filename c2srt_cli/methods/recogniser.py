@@ -76,11 +76,18 @@ class Recogniser(nn.Module):
         )
         # fitted after training, not learned: seen labels, which have photographs of their own, need none
         self.gain = nn.Parameter(torch.tensor(parts.gain), requires_grad=False) if parts.transfer == "scores" else None
+        kinds = (2,) if parts.score == "softmax" else ()
+        self.center = None if self.gain is None else nn.Parameter(torch.zeros(kinds), requires_grad=False)
         self.log_scales = (
             nn.Parameter(torch.tensor([math.log(logit_scale), math.log(parts.local_scale)]))
             if parts.score == "softmax"
             else None
         )
+
+    @property
+    def fitted(self) -> tuple[nn.Parameter, ...]:
+        """What is fitted after training."""
+        return () if self.gain is None or self.center is None else (self.gain, self.center)
 
     def forward(
         self,
@@ -145,8 +152,8 @@ class Recogniser(nn.Module):
             scores = scores.index_copy(1, columns, torch.lerp(scores[:, columns], before, self.parts.frozen))
         share = None if share is None else share[:, :count]
         own = None
-        if self.gain is not None:
-            own, scores = scores, transfer_scores(scores, layers[0], self.gain)
+        if self.gain is not None and self.center is not None:
+            own, scores = scores, transfer_scores(scores, layers[0], self.gain, self.center)
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
         if self.log_scales is None:
             return Explained(scores, share, own, attention)
@@ -181,12 +188,9 @@ class Recogniser(nn.Module):
         return torch.stack([cosines, local], -1), _share(weights)
 
     def apart(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Own scores ``(B, C)`` by the trained and by the frozen embeddings, with those behind; or logits' means."""
+        """Own scores by trained and by frozen embeddings, with those behind: each as `own_scores` gives them."""
         now, before = (self.own_scores(*half, text)[0] for half in self._halves(whole, patches))
-        if self.log_scales is None:
-            return now, before
-        scales = self.log_scales.exp()
-        return (now * scales).mean(-1), (before * scales).mean(-1)
+        return now, before
 
     def _frozen_scores(self, frozen: tuple[Tensor, Tensor] | None, text: Tensor, columns: Tensor) -> Tensor:
         """What the frozen embeddings say of some labels, ``(B, n)`` or ``(B, n, 2)``."""

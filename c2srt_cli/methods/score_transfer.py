@@ -12,22 +12,28 @@ def strengths(neighbours: Neighbours) -> Tensor:
     return found
 
 
-def transfer_scores(scores: Tensor, neighbours: Neighbours, gain: Tensor | float) -> Tensor:
-    """Each label's score, raised by those of its sources: ``s_i' = s_i + gain * sum_j strength_ij s_j``.
+def transfer_scores(
+    scores: Tensor, neighbours: Neighbours, gain: Tensor | float, center: Tensor | float = 0.0
+) -> Tensor:
+    """Each label's score, raised by those of its sources: ``s_i' = s_i + gain * sum_j strength_ij (s_j - center)``.
 
-    A label without sources keeps its score, and one with few or weak ones nearly so. IST (C2SRT, eq. 7-9) moves
-    features instead, through matrices that have only the seen labels to learn from; here nothing is learned but the
-    gain.
+    The center shifts a label's scores alike on all photographs. Where it is the mean of sources' scores, labels that
+    listen to many do not outrank those that listen to few, or to none. A label without sources keeps its score, and one
+    with few or weak ones nearly so.
+
+    IST (C2SRT, eq. 7-9) moves features instead, through matrices that have only the seen labels to learn from; here
+    nothing is learned but gain and center.
 
     Args:
         scores: Of all N labels that take part, ``(B, N)``, or of several kinds, ``(B, N, k)``.
         neighbours: Of the first ``C <= N`` of them.
         gain: Of what is added.
+        center: A scalar, or ``(k,)``.
 
     Returns:
         Scores of the first C, ``(B, C)`` or ``(B, C, k)``.
     """
-    heard, weights = scores[:, neighbours.index], strengths(neighbours).to(scores)  # (B, C, K[, k]), (C, K)
+    heard, weights = scores[:, neighbours.index] - center, strengths(neighbours).to(scores)  # (B, C, K[, k]), (C, K)
     # an empty place holds the label itself, with strength 0
     added = (heard * (weights if scores.ndim == 2 else weights[..., None])).sum(2)
     return scores[:, : len(added[0])] + gain * added

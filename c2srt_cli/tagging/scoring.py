@@ -218,9 +218,10 @@ class Trained:
                 "attention": round(weight, 6),
             }
             if found.own is not None:
-                gain = self.learner.recogniser.gain
+                gain, center = self.learner.recogniser.gain, self.learner.recogniser.center
                 assert gain is not None
-                entry["contribution"] = round(float(gain) * weight * float(found.own[image, source]), 6)
+                assert center is not None
+                entry["contribution"] = round(float(gain) * weight * float(found.own[image, source] - center.mean()), 6)
             spoken.append(entry)
         return sorted(spoken, key=lambda entry: -entry["attention"])
 

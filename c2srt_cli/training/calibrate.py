@@ -79,8 +79,8 @@ def calibrate(  # noqa: PLR0917
     if again.diverged:
         raise Diverged("the loss is no number any more")
     other = again.learner.beside(fresh()) if config.parts.frozen else again.learner
-    if other.recogniser.gain is not None and learner.recogniser.gain is not None:
-        other.recogniser.gain.copy_(learner.recogniser.gain)
+    for mine, its in zip(other.recogniser.fitted, learner.recogniser.fitted, strict=True):
+        mine.copy_(its)
     scores, truth = watch(other, less, hidden, logits=True)
     unseen = logistic(scores, truth)
     threshold = best_threshold(unseen.probability(scores).ravel(), truth.ravel())

@@ -248,7 +248,7 @@ class Learner(nn.Module):
             return self.recogniser.explain(whole, patches, labels.text, labels.layers, labels.unseen, truth=truth)
 
     def apart(self, whole: Tensor, patches: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
-        """Scores ``(B, T)`` of trained and of frozen embeddings, before anything is transferred."""
+        """See `Recogniser.apart`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
             return self.recogniser.apart(whole, patches, labels.text[: labels.asked])
 

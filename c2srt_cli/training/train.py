@@ -48,12 +48,12 @@ from c2srt_cli.threads import torch_threads
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.config import Config, as_toml
-from c2srt_cli.training.gain import fit_gain
 from c2srt_cli.training.images import ImageSet
 from c2srt_cli.training.learner import Vocabulary
 from c2srt_cli.training.loop import Diverged, Learned, Lesson, learn
 from c2srt_cli.training.processes import any_of, own_device, rank, world
 from c2srt_cli.training.tokens import TokenSet
+from c2srt_cli.training.transfer import fit_transfer
 
 
 @dataclass(frozen=True)
@@ -517,8 +517,8 @@ def _learn(job: TrainJob, progress: Progress) -> TrainResult:
         return load_backbone(job.options["backbone"]).to(job.options["device"], torch.float32)
 
     learned = learn(lesson, job.backbone, job.config, progress)
-    if learned.learner.recogniser.gain is not None and job.config.optimisation.fit_gain and len(job.watched.readable):
-        fit_gain(learned.learner.beside(fresh()), lesson, progress)
+    if learned.learner.recogniser.gain is not None and len(job.watched.readable):
+        fit_transfer(learned.learner.beside(fresh()), lesson, progress)
         learned.learner.alone()
     if rank() == 0:
         _write_result(job, learned)

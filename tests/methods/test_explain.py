@@ -28,7 +28,7 @@ def recogniser(parts: Parts) -> Recogniser:
     torch.manual_seed(0)
     made = Recogniser(parts, DIM, SCALE, EDGE).eval()
     for name, parameter in made.named_parameters():
-        if "norm" not in name and name != "gain":
+        if "norm" not in name and name not in {"gain", "center"}:
             torch.nn.init.normal_(parameter, std=0.4)
     return made
 

@@ -26,6 +26,14 @@ def test_by_hand() -> None:
     assert strengths(graph()).sum(1).tolist() == pytest.approx([0.8, 0.9, 0.0, 0.0])
 
 
+def test_a_center_shifts_a_label_alike_everywhere() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(3, 4, 2)
+    shift = transfer_scores(scores, graph(), 0.5) - transfer_scores(scores, graph(), 0.5, torch.tensor([0.2, 0.1]))
+    wanted = 0.5 * torch.tensor([0.8, 0.9, 0.0, 0.0])[:, None] * torch.tensor([0.2, 0.1])
+    torch.testing.assert_close(shift, wanted.expand(3, 4, 2))
+
+
 def test_several_kinds_of_scores_at_once() -> None:
     torch.manual_seed(0)
     scores = torch.randn(5, 4, 2)

@@ -18,9 +18,9 @@ from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.gain import GAINS
 from c2srt_cli.training.run import Run
 from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training, train
+from c2srt_cli.training.transfer import GAINS
 
 PHOTOS, LABELS, SEEN = 60, 8, 6
 

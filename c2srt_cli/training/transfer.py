@@ -1,4 +1,4 @@
-"""How much of what seen labels score an unseen label should take over: fitted after training, without a second one."""
+"""How unseen labels take over what seen ones score: fitted after training, without a second one."""
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ LEAST = 3
 
 
 @torch.inference_mode()
-def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
-    """Set the gain of score transfer, on the watched photographs.
+def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
+    """Set the center and, where that is asked for, the gain of score transfer, on the watched photographs.
 
-    Each seen label stands in for an unseen one: its own score is the frozen backbone's, which has not been taught it;
-    those of its sources are the trained ones. Of gains the smallest is taken whose mean AP over labels is within a
-    standard error of the best one's (Breiman et al. 1984), as labels differ more than gains do. Few labels that say
-    nothing leave the gain as it is.
+    The center is the mean of seen labels' scores. For the gain each seen label stands in for an unseen one: its own
+    score is the frozen backbone's, which has not been taught it; those of its sources are the trained ones. Of gains
+    the smallest is taken whose mean AP over labels is within a standard error of the best one's (Breiman et al. 1984),
+    as labels differ more than gains do. Few labels that say nothing leave the gain as it is.
 
     Args:
         learner: Trained, with the frozen backbone beside it.
@@ -29,7 +29,7 @@ def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
         progress: Told what was found.
     """
     learner.eval()
-    assert learner.recogniser.gain is not None
+    gain, center = learner.recogniser.fitted
     asked, graph = learner.labels(lesson.vocabulary, lesson.labels), lesson.vocabulary.graph
     own, before, photographs = list[Tensor](), list[Tensor](), list[np.ndarray]()
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
@@ -38,9 +38,13 @@ def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
             own.append(trained.cpu())
             before.append(frozen.cpu())
             photographs.append(numbers)
-    truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels) if own else np.empty((0, 0), np.int8)
+    if graph is None or not own:
+        return
+    now, untaught = torch.cat(own), torch.cat(before)
+    center.copy_(now.mean((0, 1)))
+    truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels)
     present = (truth > 0).any(0)
-    if graph is None or present.sum() < LEAST:
+    if not learner.config.optimisation.fit_gain or present.sum() < LEAST:
         return
     place = np.full(len(lesson.vocabulary.text), -1)
     place[lesson.labels] = np.arange(len(lesson.labels))
@@ -48,15 +52,18 @@ def fit_gain(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     for edge in graph.edges:
         if place[edge.source] >= 0 <= place[edge.target]:
             mixing[place[edge.target], place[edge.source]] = edge.strength
-    base, added = torch.cat(before).numpy(), (torch.cat(own) @ mixing.T).numpy()
+    scales = learner.recogniser.log_scales
+    if scales is not None:  # one logit of two
+        now, untaught = ((scores * scales.exp().cpu()).mean(-1) for scores in (now, untaught))
+    added = now @ mixing.T
     precision = np.stack(  # (gains, labels)
-        [average_precision((base + gain * added)[:, present].T, truth[:, present].T) for gain in GAINS]
+        [average_precision((untaught + by * added).numpy()[:, present].T, truth[:, present].T) for by in GAINS]
     )
     best = precision.mean(1).argmax()
     lost = precision[best] - precision  # of each label
     error = lost.std(1, ddof=1) / np.sqrt(lost.shape[1])
     chosen = next(i for i in range(len(GAINS)) if lost[i].mean() <= error[i])
-    learner.recogniser.gain.fill_(GAINS[chosen])
+    gain.fill_(GAINS[chosen])
     progress.note(
         f"gain {GAINS[chosen]}: mean AP of {present.sum()} seen labels by the frozen backbone's own scores "
         f"{precision[0].mean():.3f}, with transfer {precision[chosen].mean():.3f}"
