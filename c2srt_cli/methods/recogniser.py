@@ -76,8 +76,7 @@ class Recogniser(nn.Module):
         )
         # fitted after training, not learned: seen labels, which have photographs of their own, need none
         self.gain = nn.Parameter(torch.tensor(parts.gain), requires_grad=False) if parts.transfer == "scores" else None
-        kinds = (2,) if parts.score == "softmax" else ()
-        self.center = None if self.gain is None else nn.Parameter(torch.zeros(kinds), requires_grad=False)
+        self.center = None if self.gain is None else nn.Parameter(torch.zeros(()), requires_grad=False)
         self.log_scales = (
             nn.Parameter(torch.tensor([math.log(logit_scale), math.log(parts.local_scale)]))
             if parts.score == "softmax"
@@ -157,8 +156,8 @@ class Recogniser(nn.Module):
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
         if self.log_scales is None:
             return Explained(scores, share, own, attention)
-        logits = scores * self.log_scales.exp()  # (B, T, 2)
-        return Explained(logits.softmax(1).mean(-1), share, None if own is None else own.mean(-1), attention, logits)
+        logits = scores * self.log_scales.exp()  # (B, C, 2)
+        return Explained(logits.softmax(1).mean(-1), share, logits=logits)
 
     @staticmethod
     def _halves(whole: Tensor, patches: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

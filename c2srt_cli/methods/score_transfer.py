@@ -25,15 +25,13 @@ def transfer_scores(
     nothing is learned but gain and center.
 
     Args:
-        scores: Of all N labels that take part, ``(B, N)``, or of several kinds, ``(B, N, k)``.
+        scores: Of all N labels that take part, ``(B, N)``.
         neighbours: Of the first ``C <= N`` of them.
         gain: Of what is added.
-        center: A scalar, or ``(k,)``.
+        center: The mean of sources' scores.
 
     Returns:
-        Scores of the first C, ``(B, C)`` or ``(B, C, k)``.
+        Scores of the first C, ``(B, C)``.
     """
-    heard, weights = scores[:, neighbours.index] - center, strengths(neighbours).to(scores)  # (B, C, K[, k]), (C, K)
-    # an empty place holds the label itself, with strength 0
-    added = (heard * (weights if scores.ndim == 2 else weights[..., None])).sum(2)
-    return scores[:, : len(added[0])] + gain * added
+    heard = scores[:, neighbours.index] - center  # (B, C, K); an empty place holds the label itself, with strength 0
+    return scores[:, : len(neighbours.index)] + gain * (heard * strengths(neighbours)).sum(2)

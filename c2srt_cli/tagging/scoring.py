@@ -221,7 +221,7 @@ class Trained:
                 gain, center = self.learner.recogniser.gain, self.learner.recogniser.center
                 assert gain is not None
                 assert center is not None
-                entry["contribution"] = round(float(gain) * weight * float(found.own[image, source] - center.mean()), 6)
+                entry["contribution"] = round(float(gain) * weight * float(found.own[image, source] - center), 6)
             spoken.append(entry)
         return sorted(spoken, key=lambda entry: -entry["attention"])
 

@@ -41,7 +41,7 @@ def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     if graph is None or not own:
         return
     now, untaught = torch.cat(own), torch.cat(before)
-    center.copy_(now.mean((0, 1)))
+    center.copy_(now.mean())
     truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels)
     present = (truth > 0).any(0)
     if not learner.config.optimisation.fit_gain or present.sum() < LEAST:
@@ -52,9 +52,6 @@ def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     for edge in graph.edges:
         if place[edge.source] >= 0 <= place[edge.target]:
             mixing[place[edge.target], place[edge.source]] = edge.strength
-    scales = learner.recogniser.log_scales
-    if scales is not None:  # one logit of two
-        now, untaught = ((scores * scales.exp().cpu()).mean(-1) for scores in (now, untaught))
     added = now @ mixing.T
     precision = np.stack(  # (gains, labels)
         [average_precision((untaught + by * added).numpy()[:, present].T, truth[:, present].T) for by in GAINS]
