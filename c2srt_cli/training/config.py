@@ -27,7 +27,9 @@ class Optimisation:
     warmup: float = choice(0.1, "Share of the steps in which the learning rate rises; then it falls as a cosine (MKT).")
     clip: float = choice(1.0, "Largest norm of the gradient.")
     ema: float = choice(0.0, "Decay of an average of the weights that is kept instead of the last ones; 0 for none.")
-    validation: float = choice(0.1, "Share of the training photographs to watch instead of training on; 0 for none.")
+    validation: float = choice(
+        0.1, "Share of the training photographs to watch instead of training on, 20,000 at most."
+    )
     patience: int = choice(0, "Epochs without a better seen mAP there after which to stop; 0 to go on to the end.")
     trained: int = choice(2, "Last stages of the tower that learn (MKT: two).")
     neighbours: int = choice(10, "Most sources of a label in the graph; how many the paper takes is unknown.")

@@ -55,6 +55,9 @@ from c2srt_cli.training.processes import any_of, own_device, rank, world
 from c2srt_cli.training.tokens import TokenSet
 from c2srt_cli.training.transfer import fit_transfer
 
+#: Photographs to watch, at most: their scores of all labels are held in memory, and more of them say no more.
+WATCHED = 20_000
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -200,7 +203,8 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     if config.optimisation.batch < world():
         raise UsageError(f"a batch must have a photograph for each of {world()} processes", where="--batch")
     random = np.random.default_rng(0)  # the same photographs are watched whatever the seed of the run
-    watched = random.permutation(len(everything)) < round(config.optimisation.validation * len(everything))
+    share = min(WATCHED, round(config.optimisation.validation * len(everything)))
+    watched = random.permutation(len(everything)) < share
     if watched.all():
         raise UsageError(f"{len(everything)} photographs are too few to watch some", hint="lower --validation")
     learned_from = everything.take(np.flatnonzero(~watched))

@@ -605,3 +605,12 @@ class TestCalibration:
         assert (tmp_path / "parts" / runs.CALIBRATION).read_bytes() == (
             tmp_path / "whole" / runs.CALIBRATION
         ).read_bytes()
+
+
+def test_no_more_photographs_are_watched_than_fit_in_memory(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("c2srt_cli.training.train.WATCHED", 3)
+    config = resolve("clip-ft", {"validation": 0.5})
+    job = prepare_training(TrainOptions(inputs / "e", inputs / "a", tmp_path / "run", config), Progress())
+    assert (len(job.watched), len(job.train)) == (3, 19)
