@@ -1,5 +1,6 @@
 """Tiny runs for the tests: photographs, annotations, tokens, a graph, and a training of a few steps."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tiny import write_tiny_model
 from c2srt_cli.datasets.annotations import Annotations, Incidence, write_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.errors import Interrupted
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
@@ -94,6 +96,18 @@ def write_dense_graph(path: Path, labels: LabelSet) -> None:
         Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for t in every for s in every if s != t and (s + t) % 3
     ]
     write_graph(path, CategoryGraph(labels, tuple(edges)))
+
+
+def stops_before_the_end(go: Callable[[], object]) -> int:
+    """How often ``go``, which each time goes on with a run, was stopped before it came to the end."""
+    stops = 0
+    while True:
+        try:
+            go()
+        except Interrupted:
+            stops += 1
+        else:
+            return stops
 
 
 def train_run(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> Run:

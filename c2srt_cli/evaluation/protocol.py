@@ -28,8 +28,8 @@ class Protocol:
     summary: str
 
 
-#: By dataset, the first the one that is taken unless another is named. Datasets that are not here have `DEFAULT`.
 DEFAULT = Protocol("all", (3, 5), False, "all test images")
+#: By dataset, the first the one that is taken unless another is named. Datasets that are not here have `DEFAULT`.
 PROTOCOLS: dict[str, tuple[Protocol, ...]] = {
     "nus-wide": (
         Protocol("F", (3, 5), False, "all test images, as LESA, BiAM and MKT"),

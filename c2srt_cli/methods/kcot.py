@@ -106,7 +106,7 @@ def transport(
     similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
     if not similarity.numel():
         none = similarity.new_zeros(len(similarity))
-        return Plan(similarity, none, none.bool() | True, none.long())
+        return Plan(similarity, none, torch.ones_like(none, dtype=torch.bool), none.long())
     reg += 0.0 if teacher is None else teacher_weight
     parts = []
     for rows in _chunks(len(similarity), similarity[0].numel(), similarity.device):

@@ -136,23 +136,20 @@ class Recogniser(nn.Module):
                 truth if count == len(text) else torch.cat([truth, truth.new_zeros(len(truth), len(text) - count)], 1)
             )
             teacher = teacher_plan(_similarity(frozen[1].detach(), text.detach()), known, self.logit_scale)
-        columns = unseen.nonzero()[:, 0] if frozen is not None and unseen is not None and self.parts.frozen else None
         attention = None
         if self.ist is not None:
             features, share = self.features(whole, patches, text, teacher)
             features, weights = self.ist(features, text, layers)
             attention = weights[-1].mean(-1)  # (B, T, K)
             scores = _cosines(features, text[:count])
-            columns = None if columns is None else columns[columns < count]
         else:
             scores, share = self.own_scores(whole, patches, text, teacher)
-        if columns is not None and len(columns):
-            before = self._frozen_scores(frozen, text, columns)
-            scores = scores.index_copy(1, columns, torch.lerp(scores[:, columns], before, self.parts.frozen))
+        if frozen is not None and unseen is not None and self.parts.frozen:
+            scores = self._with_frozen_say(scores, frozen, text, unseen)
         share = None if share is None else share[:, :count]
         own = None
-        if self.gain is not None and self.center is not None:
-            own, scores = scores, transfer_scores(scores, layers[0], self.gain, self.center)
+        if self.fitted:
+            own, scores = scores, transfer_scores(scores, layers[0], *self.fitted)
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
         if self.log_scales is None:
             return Explained(scores, share, own, attention)
@@ -191,12 +188,16 @@ class Recogniser(nn.Module):
         now, before = (self.own_scores(*half, text)[0] for half in self._halves(whole, patches))
         return now, before
 
-    def _frozen_scores(self, frozen: tuple[Tensor, Tensor] | None, text: Tensor, columns: Tensor) -> Tensor:
-        """What the frozen embeddings say of some labels, ``(B, n)`` or ``(B, n, 2)``."""
-        assert frozen is not None
+    def _with_frozen_say(self, scores: Tensor, frozen: tuple[Tensor, Tensor], text: Tensor, unseen: Tensor) -> Tensor:
+        """Scores ``(B, T)`` or ``(B, T, 2)`` where frozen embeddings have their share in those of unseen labels."""
+        columns = unseen[: scores.shape[1]].nonzero()[:, 0]
+        if not len(columns):
+            return scores
         if self.parts.local == "kcot":  # a plan is one for all labels
-            return self.own_scores(*frozen, text)[0][:, columns]
-        return self.own_scores(*frozen, text[columns])[0]
+            before = self.own_scores(*frozen, text)[0][:, columns]
+        else:
+            before = self.own_scores(*frozen, text[columns])[0]
+        return scores.index_copy(1, columns, torch.lerp(scores[:, columns], before, self.parts.frozen))
 
     def features(
         self, whole: Tensor, patches: Tensor, text: Tensor, teacher: Tensor | None = None

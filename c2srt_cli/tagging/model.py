@@ -71,14 +71,13 @@ def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Stor
     """
     made, depth = run.manifest["options"], backbone.tower.depth
     pixels, templates = PixelSpec(**made["pixels"]), tuple(made["templates"])
-    latest, dense = (
-        depth - run.config.touched,
-        run.config.parts.dense_of(backbone.tower),
-    )  # from here on the frozen tail goes another way
+    latest = depth - run.config.touched  # from here on the frozen tail goes another way
+    dense = run.config.parts.dense_of(backbone.tower)
+    streams = "both" if dense else "global"
     if store is None:
         return Model(
             backbone,
-            Cut(latest, dense, "both" if dense else "global"),
+            Cut(latest, dense, streams),
             replace(pixels, draft=pixels.draft and options.draft),
             templates,
         )
@@ -103,7 +102,7 @@ def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Stor
             hint=f"tag the photographs themselves, or embed them with --backbone {made['backbone']} --cut {latest} "
             f"{f'--streams both --dense {dense}' if dense else '--streams global'} --fit {made['pixels']['fit']}",
         )
-    return Model(backbone, Cut(own["cut"], dense, "both" if dense else "global"), pixels, templates)
+    return Model(backbone, Cut(own["cut"], dense, streams), pixels, templates)
 
 
 def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
@@ -133,7 +132,7 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
     if artifact_kind(options.run) != RUN:
         raise InputError("is not a run", where=str(options.run), hint="make one: c2srt train")
     run = Run.open(options.run)
-    if run.config.parts.score == "mkt" and options.rule.top_k is None:
+    if not run.config.parts.calibrates and options.rule.top_k is None:
         raise UsageError(
             "MKT scales its scores over the vocabulary, so that neither a threshold nor the relative rule fits them",
             where=f"--run {options.run}",

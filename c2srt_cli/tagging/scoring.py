@@ -218,9 +218,7 @@ class Trained:
                 "attention": round(weight, 6),
             }
             if found.own is not None:
-                gain, center = self.learner.recogniser.gain, self.learner.recogniser.center
-                assert gain is not None
-                assert center is not None
+                gain, center = self.learner.recogniser.fitted
                 entry["contribution"] = round(float(gain) * weight * float(found.own[image, source] - center), 6)
             spoken.append(entry)
         return sorted(spoken, key=lambda entry: -entry["attention"])

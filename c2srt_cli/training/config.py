@@ -28,7 +28,7 @@ class Optimisation:
     clip: float = choice(1.0, "Largest norm of the gradient.")
     ema: float = choice(0.0, "Decay of an average of the weights that is kept instead of the last ones; 0 for none.")
     validation: float = choice(
-        0.1, "Share of the training photographs to watch instead of training on, 20,000 at most."
+        0.1, "Share of the training photographs to watch instead of training on, 20,000 at most; 0 for none."
     )
     patience: int = choice(0, "Epochs without a better seen mAP there after which to stop; 0 to go on to the end.")
     trained: int = choice(2, "Last stages of the tower that learn (MKT: two).")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -173,13 +173,15 @@ class Learner(nn.Module):
         own = {"recogniser": self.recogniser, "prompt": self.prompt, "text": self.text_tokens, "ladder": self.ladder}
         return (
             {f"tail.{n}": p for n, p in self.backbone.model.visual.named_parameters() if id(p) in tail}
-            | {f"{part}.{n}": p for part, module in own.items() if module for n, p in module.named_parameters()}
-            | {f"ladder.{n}": b for n, b in self._statistics() if b.is_floating_point()}
+            | {
+                f"{part}.{n}": t
+                for part, module in own.items()
+                if module
+                for n, t in (*module.named_parameters(), *module.named_buffers())
+                if t.is_floating_point()  # a prompt's buffers are token ids
+            }
             | {"log_tau": self.log_tau, "bias": self.bias}
         )
-
-    def _statistics(self) -> Iterable[tuple[str, Tensor]]:
-        return () if self.ladder is None else self.ladder.named_buffers()
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""

@@ -521,7 +521,7 @@ def _learn(job: TrainJob, progress: Progress) -> TrainResult:
         return load_backbone(job.options["backbone"]).to(job.options["device"], torch.float32)
 
     learned = learn(lesson, job.backbone, job.config, progress)
-    if learned.learner.recogniser.gain is not None and len(job.watched.readable):
+    if learned.learner.recogniser.fitted and len(job.watched.readable):
         fit_transfer(learned.learner.beside(fresh()), lesson, progress)
         learned.learner.alone()
     if rank() == 0:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
 
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
-from c2srt_cli.errors import Interrupted
 from c2srt_cli.images import load_pixels
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
@@ -196,14 +195,12 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
 ) -> None:
     """RAM reads both streams of a view; RAM and CLIP-FT have no teacher."""
     run(inputs, tmp_path / "whole", method, **given)
-    stops = 0
-    while True:
+
+    def go() -> None:
         job = prepare_training(options(inputs, tmp_path / "parts", method, **given), Progress())
-        try:
-            train(job, Progress(stopped=lambda: True))
-            break
-        except Interrupted:
-            stops += 1
+        train(job, Progress(stopped=lambda: True))
+
+    stops = stops_before_the_end(go)
     assert stops >= 3
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import LABELS, SEEN, train_run, write_inputs
+from tiny_runs import LABELS, SEEN, stops_before_the_end, train_run, write_inputs
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -17,7 +17,7 @@ from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels
-from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import score_split, scorer
 from c2srt_cli.labels import Label, LabelSet
@@ -143,13 +143,9 @@ def test_a_run_stopped_after_every_step_is_the_same(
     given: dict[str, Any], inputs: Path, first: Run, tmp_path: Path
 ) -> None:
     learn(inputs, first.folder, tmp_path / "whole", **given)
-    stops = 0
-    while True:
-        try:
-            learn(inputs, first.folder, tmp_path / "parts", Progress(stopped=lambda: True), **given)
-            break
-        except Interrupted:
-            stops += 1
+    stops = stops_before_the_end(
+        lambda: learn(inputs, first.folder, tmp_path / "parts", Progress(stopped=lambda: True), **given)
+    )
     assert stops >= 4
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS, runs.TEXT):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
 from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.registry import Backbone
@@ -18,7 +18,7 @@ from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
-from c2srt_cli.errors import Interrupted, UsageError
+from c2srt_cli.errors import UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import score_split, scorer
 from c2srt_cli.methods.kcot import teacher_plan
@@ -159,13 +159,9 @@ def test_the_teacher_is_heard_in_training_alone(inputs: Path, tmp_path: Path, mo
 @pytest.mark.parametrize("given", [{}, {"rung_norm": "batch", "ema": 0.9}], ids=str)
 def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "whole", **given)
-    stops = 0
-    while True:
-        try:
-            run(inputs, tmp_path / "parts", **given, progress=Progress(stopped=lambda: True))
-            break
-        except Interrupted:
-            stops += 1
+    stops = stops_before_the_end(
+        lambda: run(inputs, tmp_path / "parts", **given, progress=Progress(stopped=lambda: True))
+    )
     assert stops >= 4
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -11,7 +11,7 @@ import pytest
 import torch
 from photos import fingerprints
 from safetensors.torch import load_file
-from tiny_runs import write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
 
 from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -122,13 +122,9 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
 def test_a_run_stopped_after_every_step_is_the_same(inputs: Path, tmp_path: Path) -> None:
     """Also after the last step of an epoch: its row, its mean AP and the count of patience are kept."""
     run(inputs, tmp_path / "whole", patience=1)
-    stops = 0
-    while True:
-        try:
-            run(inputs, tmp_path / "parts", patience=1, progress=Progress(stopped=lambda: True))
-            break
-        except Interrupted:
-            stops += 1
+    stops = stops_before_the_end(
+        lambda: run(inputs, tmp_path / "parts", patience=1, progress=Progress(stopped=lambda: True))
+    )
     assert stops >= 4
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
@@ -256,13 +252,9 @@ def test_watched_images_that_cannot_be_read_are_as_if_none_were_watched(inputs: 
 def test_a_stopped_run_from_images_goes_on(inputs: Path, tmp_path: Path) -> None:
     annotations = spoiled(inputs, tmp_path, [0, 1])
     train(from_images(inputs, annotations, tmp_path / "whole", epochs=1), Progress())
-    stops = 0
-    while True:
-        try:
-            train(from_images(inputs, annotations, tmp_path / "parts", epochs=1), Progress(stopped=lambda: True))
-            break
-        except Interrupted:
-            stops += 1
+    stops = stops_before_the_end(
+        lambda: train(from_images(inputs, annotations, tmp_path / "parts", epochs=1), Progress(stopped=lambda: True))
+    )
     assert stops == 2  # after all of its three steps but the last
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
