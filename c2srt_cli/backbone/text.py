@@ -1,6 +1,6 @@
 """Texts → embeddings: short texts do not pay for the whole context."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -63,21 +63,27 @@ class TextTower(nn.Module):
         if not self.is_own:
             full: Tensor = text.encode_text(tokens) if isinstance(text, CLIP) else text(tokens)
             return full
-        n = tokens.shape[1]
-        x = text.token_embedding(tokens)  # (B, n, W)
-        if self.prompt is not None:
-            x = self.prompt(x, tokens, self.lengths(tokens))
-        x = x + text.positional_embedding[:n]
-        mask = getattr(text, "attn_mask", None)
-        mask = None if mask is None else mask[:n, :n].to(x.dtype)
-        for layer, block in enumerate(text.transformer.resblocks):
-            added = None if self.tokens is None else self.tokens.at(layer)
-            x = residual_block(block, x, mask=mask)[0] if added is None else _beside(block, x, added, mask)
+        *_, x = self.states(tokens)
         pooled = norm(text.ln_final, text_global_pool(x, tokens, self.pool_type, eos_token_id=self.eos_id))  # (B, W)
         projection = text.text_projection
         if isinstance(projection, nn.Linear):
             return linear(pooled, projection.weight, projection.bias)
         return pooled if projection is None else linear(pooled, projection, None, transposed=True)
+
+    def states(self, tokens: Tensor) -> Iterator[Tensor]:
+        """What enters each layer, then what leaves the last, ``(B, n, W)`` each, for a tower that ``is_own``."""
+        text, n = self.text, tokens.shape[1]
+        x = text.token_embedding(tokens)
+        if self.prompt is not None:
+            x = self.prompt(x, tokens, self.lengths(tokens))
+        x = x + text.positional_embedding[:n]
+        mask = getattr(text, "attn_mask", None)
+        mask = None if mask is None else mask[:n, :n].to(x.dtype)
+        yield x
+        for layer, block in enumerate(text.transformer.resblocks):
+            added = None if self.tokens is None else self.tokens.at(layer)
+            x = residual_block(block, x, mask=mask)[0] if added is None else _beside(block, x, added, mask)
+            yield x
 
     def lengths(self, tokens: Tensor) -> Tensor:
         """Tokens of each row that can matter, ``(N,)``, for token ids ``(N, context)``."""

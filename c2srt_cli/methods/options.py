@@ -32,16 +32,18 @@ class Parts:
     hidden: int = choice(0, "Width of IST's FFN; 0 for the joint space's; inferred.")
     dropout: float = choice(0.1, "In IST while training; inferred, from another use of IST.")
     plain_start: bool = choice(
-        False, "Start IST's last linears as torch does; ours start at zero, so that step 0 is zero-shot exactly."
+        False,
+        "Start the last linears of IST and of adapters as torch does, and text tokens at random (RAM); ours start at "
+        "zero, and as words, so that step 0 is zero-shot, or nearly.",
     )
     frozen: float = choice(
         0.0,
         "Share of the frozen backbone's score in an unseen label's own; what was not trained has not forgotten.",
     )
-    score: Literal["cosine", "softmax", "mkt"] = choice(
+    score: Literal["cosine", "softmax", "logits", "mkt"] = choice(
         "cosine",
-        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), or "
-        "MKT's dot products scaled over the labels of an image.",
+        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), the "
+        "mean of the logits that these are made from, or MKT's dot products scaled over the labels of an image.",
     )
     dense: Literal["none", "vv", "vv-all"] = choice(
         "none",
@@ -85,9 +87,14 @@ class Parts:
         return self.local == "kcot" and self.teacher > 0
 
     @property
+    def two_sided(self) -> bool:
+        """Whether the whole image and its patches are scored apart, each with a temperature that learns."""
+        return self.score in ("softmax", "logits")
+
+    @property
     def by_vocabulary(self) -> bool:
         """Whether a label's score depends on which others are asked for."""
-        return self.score != "cosine" or self.local == "kcot" or self.ladder > 0
+        return self.score in ("softmax", "mkt") or self.local == "kcot" or self.ladder > 0
 
     @property
     def calibrates(self) -> bool:

@@ -15,6 +15,8 @@ from c2srt_cli.labels import LabelSet
 
 #: Texts embedded at once; with more of them, what the backward pass needs is computed again, chunk by chunk.
 CHUNK = 512
+#: Where text tokens set out from: four words of RAM's template, as many as it has tokens.
+WORDS = "a photo of a"
 
 
 class PromptLearner(nn.Module):
@@ -102,19 +104,22 @@ class TextTokens(nn.Module):
     They enter each of these layers behind the start token and are taken out behind it (`TextTower.tokens`).
 
     Args:
-        width: Of the text tower.
-        layers: Which layers have them.
-        count: At each.
+        first: The first of the layers that have them.
+        vectors: What they set out from, ``(k, W)`` for each layer.
     """
 
-    def __init__(self, width: int, layers: range, count: int) -> None:
+    def __init__(self, first: int, vectors: Sequence[Tensor]) -> None:
         super().__init__()
-        self.layers = layers
-        self.vectors = nn.ParameterList(nn.Parameter(0.02 * torch.randn(count, width)) for _ in layers)
+        self.layers = range(first, first + len(vectors))
+        self.vectors = nn.ParameterList(nn.Parameter(vector.detach().float().clone()) for vector in vectors)
 
     @classmethod
-    def of(cls, backbone: Backbone, layers: int, count: int) -> "TextTokens":
+    def of(cls, backbone: Backbone, layers: int, count: int, *, plain_start: bool = False) -> "TextTokens":
         """In the last layers of a backbone's text tower.
+
+        They set out from the states of `WORDS` there, so that a prompt says at first what it said without them. The
+        published ones are random (``plain_start``): a layer's norm makes them as long as words, and where prompts are
+        short and layers few, all labels become one.
 
         Raises:
             UsageError: it has not so many, or none that tokens can enter.
@@ -124,8 +129,13 @@ class TextTokens(nn.Module):
             raise UsageError(f"the text tower of {backbone.id} has no place for tokens", hint="use 0 of them")
         if layers > tower.layers:
             raise UsageError(f"the text tower of {backbone.id} has {tower.layers} layers, not {layers}")
-        width = tower.text.token_embedding.weight.shape[1]
-        return cls(width, range(tower.layers - layers, tower.layers), count)
+        table, first = tower.text.token_embedding.weight, tower.layers - layers
+        if plain_start:
+            return cls(first, [0.02 * torch.randn(count, table.shape[1]) for _ in range(layers)])
+        with torch.no_grad():
+            states = list(tower.states(backbone.tokenizer([WORDS]).to(table.device)))[first:-1]  # (1, context, W)
+        places = 1 + torch.arange(count) % len(WORDS.split())  # behind the start token
+        return cls(first, [state[0, places] for state in states])
 
     def at(self, layer: int) -> Tensor | None:
         """The tokens of a layer ``(k, W)``; None where it has none."""

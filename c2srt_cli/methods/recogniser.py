@@ -28,7 +28,8 @@ class Explained(NamedTuple):
         own: Of all ``C`` labels that took part, before scores were transferred, ``(B, C)``; None without that.
         attention: To the sources of each label, in the places of the last layer's rows: ``(B, T, K)``, of IST the mean
             over heads, where scores are transferred the strengths; None without a transfer.
-        logits: Global and local ones ``(B, T, 2)`` that a softmax makes the scores from; None without.
+        logits: Global and local ones ``(B, T, 2)``, each over a temperature that learns; None without.
+        plain: Scores ``(B, T)`` without a softmax, where ``scores`` are with it; None elsewhere.
     """
 
     scores: Tensor
@@ -36,13 +37,12 @@ class Explained(NamedTuple):
     own: Tensor | None = None
     attention: Tensor | None = None
     logits: Tensor | None = None
+    plain: Tensor | None = None
 
-    def fixed(self, logit_scale: float) -> Tensor:
-        """Scores ``(B, T)`` whose scale is the same whatever else is asked for.
-
-        In place of a softmax it is the mean of the logits, over the backbone's scale.
-        """
-        return self.scores if self.logits is None else self.logits.mean(-1) / logit_scale
+    @property
+    def fixed(self) -> Tensor:
+        """Scores ``(B, T)`` whose scale is the same whatever else is asked for."""
+        return self.scores if self.plain is None else self.plain
 
 
 class Recogniser(nn.Module):
@@ -79,7 +79,7 @@ class Recogniser(nn.Module):
         self.center = None if self.gain is None else nn.Parameter(torch.zeros(()), requires_grad=False)
         self.log_scales = (
             nn.Parameter(torch.tensor([math.log(logit_scale), math.log(parts.local_scale)]))
-            if parts.score == "softmax"
+            if parts.two_sided
             else None
         )
 
@@ -147,14 +147,22 @@ class Recogniser(nn.Module):
         if frozen is not None and unseen is not None and self.parts.frozen:
             scores = self._with_frozen_say(scores, frozen, text, unseen)
         share = None if share is None else share[:, :count]
-        own = None
+        own = logits = None
+        if self.log_scales is not None:
+            logits = (scores * self.log_scales.exp())[:, :count]
+            scores = self._mean(scores)
         if self.fitted:
             own, scores = scores, transfer_scores(scores, layers[0], *self.fitted)
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
+        if self.parts.score == "softmax" and logits is not None:
+            return Explained(logits.softmax(1).mean(-1), share, logits=logits, plain=scores)
+        return Explained(scores, share, own, attention, logits)
+
+    def _mean(self, scores: Tensor) -> Tensor:
+        """Cosines ``(B, C)``, or of global and local ones ``(B, C, 2)`` the mean logit over the backbone's scale."""
         if self.log_scales is None:
-            return Explained(scores, share, own, attention)
-        logits = scores * self.log_scales.exp()  # (B, C, 2)
-        return Explained(logits.softmax(1).mean(-1), share, logits=logits)
+            return scores
+        return (scores * self.log_scales.exp()).mean(-1) / self.logit_scale
 
     @staticmethod
     def _halves(whole: Tensor, patches: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -165,7 +173,7 @@ class Recogniser(nn.Module):
     def own_scores(
         self, whole: Tensor, patches: Tensor, text: Tensor, teacher: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """What images alone say of labels: cosines ``(B, C)``, or global and local ones ``(B, C, 2)`` for a softmax.
+        """What images alone say of labels: cosines ``(B, C)``, or global and local ones ``(B, C, 2)`` for RAM's scores.
 
         The second is the share of patches behind each, as in `features`.
         """
@@ -184,8 +192,8 @@ class Recogniser(nn.Module):
         return torch.stack([cosines, local], -1), _share(weights)
 
     def apart(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Own scores by trained and by frozen embeddings, with those behind: each as `own_scores` gives them."""
-        now, before = (self.own_scores(*half, text)[0] for half in self._halves(whole, patches))
+        """Own scores ``(B, C)`` by trained and by frozen embeddings, with those behind."""
+        now, before = (self._mean(self.own_scores(*half, text)[0]) for half in self._halves(whole, patches))
         return now, before
 
     def _with_frozen_say(self, scores: Tensor, frozen: tuple[Tensor, Tensor], text: Tensor, unseen: Tensor) -> Tensor:

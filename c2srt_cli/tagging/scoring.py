@@ -184,7 +184,7 @@ class Trained:
         ]
         joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
         found = Explained(*joined)
-        return found._replace(scores=found.fixed(self.learner.recogniser.logit_scale))
+        return found._replace(scores=found.fixed)
 
     def probability(self, scores: np.ndarray) -> np.ndarray | None:
         """By the run's calibration: one map for seen labels, one for all others."""

@@ -64,7 +64,7 @@ def calibrate(  # noqa: PLR0917
     """
     every = [label.key for label in lesson.annotations.labels]
     keys = [every[label] for label in lesson.labels]
-    scores, truth = watch(learner, lesson, lesson.labels, logits=True)
+    scores, truth = watch(learner, lesson, lesson.labels, fixed=True)
     seen = logistic(scores, truth)
     probabilities = seen.probability(scores)
     common = best_threshold(probabilities.ravel(), truth.ravel())
@@ -81,7 +81,7 @@ def calibrate(  # noqa: PLR0917
     other = again.learner.beside(fresh()) if config.parts.frozen else again.learner
     for mine, its in zip(other.recogniser.fitted, learner.recogniser.fitted, strict=True):
         mine.copy_(its)
-    scores, truth = watch(other, less, hidden, logits=True)
+    scores, truth = watch(other, less, hidden, fixed=True)
     unseen = logistic(scores, truth)
     threshold = best_threshold(unseen.probability(scores).ravel(), truth.ravel())
     return RunCalibration(seen, unseen, round(common, 6), round(threshold, 6), own)

@@ -177,6 +177,7 @@ def _out_of_range(config: Config) -> list[str]:
         "prompt must be printable and hold {} once, and words, but no other braces": _is_prompt(p.prompt),
         "prompt must have transfer = 'none' and frozen = 0": not p.prompt or (p.transfer, p.frozen) == ("none", 0),
         "score = 'softmax' must have transfer = 'none'": p.score != "softmax" or p.transfer == "none",
+        "score = 'logits' must not have transfer = 'ist'": p.score != "logits" or p.transfer != "ist",
         "reg and local_scale must be above 0": p.reg > 0 and p.local_scale > 0,
         "teacher and focus must not be negative": p.teacher >= 0 and p.focus >= 0,
         "ladder must not be negative": p.ladder >= 0,

@@ -139,14 +139,26 @@ class Learner(nn.Module):
         parts, tower = config.parts, backbone.tower
         self.dense = parts.dense_of(tower)
         self.recogniser = Recogniser(parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
-        learns = config.losses.learn_tau and parts.score != "softmax"  # that has temperatures of its own
+        learns = config.losses.learn_tau and not parts.two_sided  # that has temperatures of its own
         self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=learns)
         self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss in WITH_BIAS)
         self.prompt = PromptLearner.of(backbone, parts.prompt) if parts.prompt else None
-        self.text_tokens = TextTokens.of(backbone, parts.text_layers, parts.text_tokens) if parts.text_tokens else None
-        backbone.text.prompt, backbone.text.tokens = self.prompt, self.text_tokens
+        backbone.text.prompt, backbone.text.tokens = self.prompt, None
+        self.text_tokens = (
+            TextTokens.of(backbone, parts.text_layers, parts.text_tokens, plain_start=parts.plain_start)
+            if parts.text_tokens
+            else None
+        )
+        backbone.text.tokens = self.text_tokens
         self.ladder = (
-            Ladder(tower, backbone.dim, rungs=parts.ladder, tokens=parts.vision_tokens, norm=parts.rung_norm)
+            Ladder(
+                tower,
+                backbone.dim,
+                rungs=parts.ladder,
+                tokens=parts.vision_tokens,
+                norm=parts.rung_norm,
+                plain_start=parts.plain_start,
+            )
             if parts.ladder
             else None
         )

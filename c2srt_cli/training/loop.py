@@ -207,18 +207,18 @@ def learn(lesson: Lesson, backbone: Backbone, config: Config, progress: Progress
 
 @torch.inference_mode()
 def watch(
-    learner: Learner, lesson: Lesson, labels: np.ndarray, *, logits: bool = False
+    learner: Learner, lesson: Lesson, labels: np.ndarray, *, fixed: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both.
 
-    With ``logits``, in place of scores that a softmax makes, what `Explained.fixed` gives.
+    With ``fixed``, those of `Explained.fixed`.
     """
     learner.eval()
     asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
         if len(numbers):  # some of them can be read
             explained = learner.explain(*learner.embed(tokens, asked), asked)
-            found = explained.fixed(learner.recogniser.logit_scale) if logits else explained.scores
+            found = explained.fixed if fixed else explained.scores
             scores.append(found.float().cpu().numpy())
             photographs.append(numbers)
     if not scores:

@@ -182,3 +182,36 @@ def test_tokens_enter_the_last_layers_and_leave_them(layers: int, tiny: str) -> 
 def test_tokens_in_more_layers_than_there_are(tiny: str) -> None:
     with pytest.raises(UsageError, match="has 2 layers, not 3"):
         TextTokens.of(load_backbone(tiny), 3, 4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [1, 2])
+def test_tokens_set_out_from_the_states_of_words(layers: int, tiny: str) -> None:
+    """By open_clip's own blocks; five tokens, of which the last is the first word again."""
+    backbone = load_backbone(tiny)
+    text, count = backbone.text.text, backbone.text.layers
+    x = text.token_embedding(backbone.tokenizer(["a photo of a"])) + text.positional_embedding
+    wanted = []
+    for layer, block in enumerate(text.transformer.resblocks):
+        if layer >= count - layers:
+            wanted.append(x[0, [1, 2, 3, 4, 1]])
+        x = block(x, attn_mask=text.attn_mask)
+    got = TextTokens.of(backbone, layers, 5)
+    assert got.layers == range(count - layers, count)
+    for vector, state in zip(got.vectors, wanted, strict=True):
+        torch.testing.assert_close(vector.detach(), state, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_tokens_say_little_at_first() -> None:
+    """Random ones make all labels of the embedded backbone one."""
+    backbone = load_backbone("mini")
+    texts = [f"a photo of a {word}." for word in ("cat", "horse", "cloud", "bridge")]
+    plain = normalize(backbone.embed_texts(texts), dim=-1)
+    torch.manual_seed(0)
+    for plain_start, low, high in ((False, 0.9, 1.0), (True, -1.0, 0.5)):
+        backbone.text.tokens = TextTokens.of(backbone, 2, 4, plain_start=plain_start)
+        with_tokens = normalize(backbone.embed_texts(texts), dim=-1)
+        backbone.text.tokens = None
+        kept = (plain * with_tokens).sum(-1)
+        assert low < kept.min() <= kept.max() < high, plain_start

@@ -21,6 +21,7 @@ from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.methods.isr import patch_cap
 from c2srt_cli.methods.kcot import teacher_plan
 from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.progress import Progress
@@ -156,6 +157,40 @@ def test_the_teacher_is_heard_in_training_alone(inputs: Path, tmp_path: Path, mo
     assert len(heard) == 3
 
 
+def test_logits_in_place_of_softmaxes_can_be_transferred(inputs: Path, tmp_path: Path) -> None:
+    """The same weights; a mean logit, a third of it the trained one for unseen labels, and their sources' over it."""
+    given = {"local": "topk", "frozen": 2 / 3, **PLAIN}
+    run(inputs, tmp_path / "softmax", **given)
+    run(inputs, tmp_path / "logits", **given, score="logits", transfer="scores", gain=0.3)
+    first, second = (load_file(tmp_path / name / runs.WEIGHTS) for name in ("softmax", "logits"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    center = float(second["recogniser.center"])
+    opened, store, known = Run.open(tmp_path / "logits"), Store.open(inputs / "e"), read_annotations(inputs / "a")
+    learner, columns = opened.learner(), np.arange(LABELS)
+    rows = {row.path: row for row in store.rows}
+    test = [rows[known.paths[i]] for i in known.rows("test")]
+    ((_, tokens, _),) = store.batches(test, len(test))
+    scales, means = second["recogniser.log_scales"].exp(), list[torch.Tensor]()
+    with torch.inference_mode():
+        whole, patches = learner.embed(tokens, learner.labels(opened.vocabulary(), columns))
+        for seen_now, patches_now in zip(whole.chunk(2, -1), patches.chunk(2, -1), strict=True):
+            cosines = normalize(patches_now, dim=-1) @ opened.text.T  # (B, P, L)
+            cap = patch_cap(cosines.shape[1], opened.config.parts.cap)
+            local = cosines.sort(1, descending=True).values[:, :cap].mean(1)
+            sides = scales[0] * (normalize(seen_now, dim=-1) @ opened.text.T), scales[1] * local
+            means.append((sides[0] + sides[1]) / 2 / learner.recogniser.logit_scale)
+    trained, frozen = means
+    assert opened.graph is not None
+    wanted = trained.clone()
+    for target in range(SEEN, LABELS):
+        wanted[:, target] = trained[:, target] / 3 + 2 / 3 * frozen[:, target]
+        for edge in opened.graph.edges:
+            if edge.target == target:
+                wanted[:, target] += 0.3 * edge.strength * (trained[:, edge.source] - center)
+    got = scores_of(inputs, tmp_path / "logits", tmp_path / "s")
+    np.testing.assert_allclose(got["GZSL"].T, wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("given", [{}, {"rung_norm": "batch", "ema": 0.9}], ids=str)
 def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "whole", **given)
@@ -178,6 +213,7 @@ def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], input
         {"local": "mean", "ladder": 0},
         {"local": "topk", "frozen": 0.5},
         {"transfer": "scores", "score": "cosine", "frozen": 0.5},
+        {"transfer": "scores", "score": "logits", "frozen": 0.5},
         {"transfer": "ist", "score": "cosine", "trained": 1},
     ],
     ids=str,
@@ -227,7 +263,7 @@ def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatc
     by_name = dict(zip(sorted(item.name for item in job.source.items), scores(job), strict=True))
     config = resolve("ram", {"epochs": 2, "batch": 8, "validation": 0.4, "lr_new": 1e-2})
     again = prepare_training(TrainOptions(inputs / "e", inputs / "a", tmp_path / "other", config), Progress())
-    fitted, _ = watch(Run.open(tmp_path / "run").learner(), lesson_of(again), np.arange(SEEN), logits=True)
+    fitted, _ = watch(Run.open(tmp_path / "run").learner(), lesson_of(again), np.arange(SEEN), fixed=True)
     store = Store.open(inputs / "e")
     rows = sorted(again.watched.entries, key=lambda row: (row.shard, row.row))  # type: ignore[union-attr]
     assert len(store.rows) == PHOTOS
