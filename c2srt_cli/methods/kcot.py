@@ -58,24 +58,21 @@ def visual_marginal(similarity: Tensor, temperature: float = 0.1) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_plan(
-    similarity: Tensor, truth: Tensor, logit_scale: float, *, floor: Literal["paper", "sound"] = "sound"
-) -> Tensor:
+def teacher_plan(similarity: Tensor, truth: Tensor, logit_scale: float) -> Tensor:
     """Where the frozen backbone sees each label (TKT): ``log P``, ``P = softmax_N(20 softmax_C(logit_scale * cos))``.
 
-    An absent label gets the least entry of ``P`` everywhere.
+    An absent label gets the least entry of the image's ``P`` everywhere. As published it is the batch's: what an image
+    is taught depends on the others then.
 
     Args:
         similarity: Of the frozen backbone, ``(B, N, C)``.
         truth: ``(B, C)``, 1 present, -1 absent, 0 unknown: that keeps the teacher's word.
         logit_scale: Of the backbone, as a factor.
-        floor: Least in the batch (``paper``: what an image is taught depends on the others) or in the image.
     """
     log = (
         20 * (logit_scale * similarity.to(torch.promote_types(similarity.dtype, torch.float32))).softmax(-1)
     ).log_softmax(1)
-    least = log.amin() if floor == "paper" else log.amin((1, 2), keepdim=True)
-    return torch.where((truth < 0)[:, None], least, log)
+    return torch.where((truth < 0)[:, None], log.amin((1, 2), keepdim=True), log)
 
 
 @torch.no_grad()

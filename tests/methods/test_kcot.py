@@ -224,14 +224,12 @@ def test_cost_masses_and_teacher_by_hand() -> None:
     for image in range(3):
         for label in range(5):
             plans[image, :, label] = torch.tensor(softmax([20 * region[label] for region in chances[image]]))
-    for floor in ("paper", "sound"):
-        wanted = plans.clone()
-        for image in range(3):
-            least = plans.min() if floor == "paper" else plans[image].min()
-            for label in range(5):
-                if truth[image, label] == -1:
-                    wanted[image, :, label] = least
-        torch.testing.assert_close(teacher_plan(similarity, truth, 30.0, floor=floor).exp(), wanted)
+    wanted = plans.clone()
+    for image in range(3):
+        for label in range(5):
+            if truth[image, label] == -1:
+                wanted[image, :, label] = plans[image].min()
+    torch.testing.assert_close(teacher_plan(similarity, truth, 30.0).exp(), wanted)
 
 
 @pytest.mark.parametrize("taught", [False, True])
