@@ -84,7 +84,7 @@ class Parts:
     @property
     def teaches(self) -> bool:
         """Whether the frozen backbone says in training where labels are."""
-        return self.local == "kcot" and self.teacher > 0
+        return self.local == "kcot" and self.teacher > 0 and self.score != "mkt" and not self.prompt
 
     @property
     def two_sided(self) -> bool:
@@ -121,7 +121,8 @@ class Losses:
     )
     tau: float = choice(
         10.0,
-        "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert.",
+        "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert. "
+        "Those of softmax and logits have temperatures of their own.",
     )
     learn_tau: bool = choice(True, "Whether tau learns.")
     distillation: Literal["l1", "l2", "cosine"] = choice(

@@ -15,8 +15,8 @@ from c2srt_cli.labels import LabelSet
 
 #: Texts embedded at once; with more of them, what the backward pass needs is computed again, chunk by chunk.
 CHUNK = 512
-#: Where text tokens set out from: four words of RAM's template, as many as it has tokens.
-WORDS = "a photo of a"
+#: Where text tokens set out from: as many words as RAM has tokens, like its template, none twice.
+WORDS = "a photo of the"
 
 
 class PromptLearner(nn.Module):
@@ -117,25 +117,26 @@ class TextTokens(nn.Module):
     def of(cls, backbone: Backbone, layers: int, count: int, *, plain_start: bool = False) -> "TextTokens":
         """In the last layers of a backbone's text tower.
 
-        They set out from the states of `WORDS` there, so that a prompt says at first what it said without them. The
-        published ones are random (``plain_start``): a layer's norm makes them as long as words, and where prompts are
-        short and layers few, all labels become one.
+        They set out from the states of `WORDS` there, so that a prompt says at first nearly what it said without them.
+        The published ones are random (``plain_start``): a layer's norm makes them as long as words, and where prompts
+        are short and layers few, all labels become one. A little of that is left, as equal ones would stay equal.
 
         Raises:
-            UsageError: it has not so many, or none that tokens can enter.
+            UsageError: it has not so many layers, or none in which a start token stands before the words.
         """
         tower = backbone.text
-        if not tower.is_own:
+        if not tower.can_truncate or tower.pool_type == "first":
             raise UsageError(f"the text tower of {backbone.id} has no place for tokens", hint="use 0 of them")
         if layers > tower.layers:
             raise UsageError(f"the text tower of {backbone.id} has {tower.layers} layers, not {layers}")
         table, first = tower.text.token_embedding.weight, tower.layers - layers
+        vectors = [0.02 * torch.randn(count, table.shape[1]) for _ in range(layers)]
         if plain_start:
-            return cls(first, [0.02 * torch.randn(count, table.shape[1]) for _ in range(layers)])
+            return cls(first, vectors)
         with torch.no_grad():
             states = list(tower.states(backbone.tokenizer([WORDS]).to(table.device)))[first:-1]  # (1, context, W)
         places = 1 + torch.arange(count) % len(WORDS.split())  # behind the start token
-        return cls(first, [state[0, places] for state in states])
+        return cls(first, [state[0, places].cpu() + vector for state, vector in zip(states, vectors, strict=True)])
 
     def at(self, layer: int) -> Tensor | None:
         """The tokens of a layer ``(k, W)``; None where it has none."""

@@ -119,10 +119,12 @@ class Recogniser(nn.Module):
         unseen: Tensor | None = None,
         *,
         truth: Tensor | None = None,
+        plain: Tensor | None = None,
     ) -> Explained:
         """The same with what the scores rest on.
 
-        In training, ``truth`` ``(B, T)`` and frozen embeddings let KCOT hear its teacher.
+        In training, ``truth`` ``(B, T)`` and frozen embeddings, ``plain`` ``(C, D)`` of the labels, let KCOT hear its
+        teacher.
         """
         frozen = None
         if whole.shape[-1] > text.shape[-1]:
@@ -131,11 +133,11 @@ class Recogniser(nn.Module):
             return self._mkt(whole.float(), patches.float(), text)
         count = len(layers[-1].index) if layers else len(text)
         teacher = None
-        if truth is not None and frozen is not None and self.parts.teaches and len(text):
+        if truth is not None and plain is not None and frozen is not None and self.parts.teaches and len(text):
             known = (
                 truth if count == len(text) else torch.cat([truth, truth.new_zeros(len(truth), len(text) - count)], 1)
             )
-            teacher = teacher_plan(_similarity(frozen[1].detach(), text.detach()), known, self.logit_scale)
+            teacher = teacher_plan(_similarity(frozen[1].detach(), plain), known, self.logit_scale)
         attention = None
         if self.ist is not None:
             features, share = self.features(whole, patches, text, teacher)
@@ -191,10 +193,10 @@ class Recogniser(nn.Module):
             local = (weights * (text @ patches.transpose(1, 2))).sum(-1) / weights.sum(-1)
         return torch.stack([cosines, local], -1), _share(weights)
 
-    def apart(self, whole: Tensor, patches: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Own scores ``(B, C)`` by trained and by frozen embeddings, with those behind."""
-        now, before = (self._mean(self.own_scores(*half, text)[0]) for half in self._halves(whole, patches))
-        return now, before
+    def apart(self, whole: Tensor, patches: Tensor, text: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+        """Own scores ``(B, C)`` by trained embeddings and by frozen ones, which stand behind those of images."""
+        now, before = self._halves(whole, patches)
+        return self._mean(self.own_scores(*now, text)[0]), self._mean(self.own_scores(*before, plain)[0])
 
     def _with_frozen_say(self, scores: Tensor, frozen: tuple[Tensor, Tensor], text: Tensor, unseen: Tensor) -> Tensor:
         """Scores ``(B, T)`` or ``(B, T, 2)`` where frozen embeddings have their share in those of unseen labels."""

@@ -134,8 +134,9 @@ class Trained:
     @classmethod
     def of(cls, run: Run, learner: Learner, attached: Attached, device: str) -> "Trained":
         """Move a learner and the closure of some labels to where scores are computed."""
-        text, layers, nodes, unseen, asked = attached.vocabulary.of(attached.columns)
-        moved = Labels(text.to(device), tuple(rows.to(device) for rows in layers), nodes, unseen.to(device), asked)
+        found = attached.vocabulary.of(attached.columns)
+        text, layers = found.text.to(device), tuple(rows.to(device) for rows in found.layers)
+        moved = found._replace(text=text, plain=text, layers=layers, unseen=found.unseen.to(device))
         learner.to(device).read(moved)
         return cls(run, learner, attached, moved)
 
@@ -175,7 +176,7 @@ class Trained:
 
     def score(self, whole: Tensor, patches: Tensor) -> Explained:
         """See `Recogniser.explain`: as many images at once as memory allows, always the same number."""
-        text, layers, _, unseen, _ = self.labels
+        text, layers, unseen = self.labels.text, self.labels.layers, self.labels.unseen
         most = max(1, BLOCK // (len(text) * max(text.shape[1], patches.shape[1])))
         size = max(step for step in range(1, len(whole) + 1) if len(whole) % step == 0 and step <= most)
         parts = [

@@ -184,6 +184,9 @@ def _out_of_range(config: Config) -> list[str]:
         "vision_tokens must not be negative": p.vision_tokens >= 0,
         "text_tokens must not be negative, and 0 with a prompt": p.text_tokens >= 0
         and not (p.text_tokens and p.prompt),
+        "text_tokens must be 0 where frozen is not: a run keeps no labels without them": not (
+            p.text_tokens and p.frozen
+        ),
         "text_layers must be at least 1": p.text_layers >= 1,
         "prompt must have ladder = 0": not (p.prompt and p.ladder),
         "margin must not be negative": losses.margin >= 0,

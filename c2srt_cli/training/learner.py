@@ -51,6 +51,7 @@ class Labels(NamedTuple):
 
     Attributes:
         text: Embeddings of T labels that are asked for, then of those they listen to, ``(C, D)``, of norm 1.
+        plain: The same without what learns in a prompt; of a run that is read, ``text``.
         layers: Who listens to whom, a layer each; none without a graph.
         nodes: Ids of the labels, ``(C,)``.
         unseen: ``(C,)`` bool.
@@ -58,6 +59,7 @@ class Labels(NamedTuple):
     """
 
     text: Tensor
+    plain: Tensor
     layers: tuple[Neighbours, ...]
     nodes: Tensor
     unseen: Tensor
@@ -104,7 +106,7 @@ class Vocabulary:
         nodes, layers = targets, tuple[Neighbours, ...]()
         if self.neighbours is not None:
             nodes, layers = self.neighbours.closure(targets, self.parts.hops)
-        return Labels(self.text[nodes], layers, nodes, self.unseen[nodes], len(columns))
+        return Labels(self.text[nodes], self.text[nodes], layers, nodes, self.unseen[nodes], len(columns))
 
     def without(self, hidden: np.ndarray) -> "Vocabulary":
         """As if some seen labels ``(n,)`` were unseen."""
@@ -259,12 +261,14 @@ class Learner(nn.Module):
     def explain(self, whole: Tensor, patches: Tensor, labels: Labels, truth: Tensor | None = None) -> Explained:
         """The same with what they rest on; see `Recogniser.explain`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            return self.recogniser.explain(whole, patches, labels.text, labels.layers, labels.unseen, truth=truth)
+            return self.recogniser.explain(
+                whole, patches, labels.text, labels.layers, labels.unseen, truth=truth, plain=labels.plain
+            )
 
     def apart(self, whole: Tensor, patches: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
         """See `Recogniser.apart`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
-            return self.recogniser.apart(whole, patches, labels.text[: labels.asked])
+            return self.recogniser.apart(whole, patches, labels.text[: labels.asked], labels.plain[: labels.asked])
 
     def losses(self, tokens: Tokens, teacher: Tensor, truth: Tensor, labels: Labels) -> dict[str, Tensor]:
         """What a batch costs.

@@ -187,19 +187,24 @@ def test_tokens_in_more_layers_than_there_are(tiny: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("layers", [1, 2])
 def test_tokens_set_out_from_the_states_of_words(layers: int, tiny: str) -> None:
-    """By open_clip's own blocks; five tokens, of which the last is the first word again."""
+    """By open_clip's own blocks; five tokens, of which the last is the first word again, but no two are equal."""
     backbone = load_backbone(tiny)
     text, count = backbone.text.text, backbone.text.layers
-    x = text.token_embedding(backbone.tokenizer(["a photo of a"])) + text.positional_embedding
+    x = text.token_embedding(backbone.tokenizer(["a photo of the"])) + text.positional_embedding
     wanted = []
     for layer, block in enumerate(text.transformer.resblocks):
         if layer >= count - layers:
             wanted.append(x[0, [1, 2, 3, 4, 1]])
         x = block(x, attn_mask=text.attn_mask)
+    torch.manual_seed(0)
+    noise = TextTokens.of(backbone, layers, 5, plain_start=True)
+    torch.manual_seed(0)
     got = TextTokens.of(backbone, layers, 5)
-    assert got.layers == range(count - layers, count)
-    for vector, state in zip(got.vectors, wanted, strict=True):
-        torch.testing.assert_close(vector.detach(), state, rtol=1e-4, atol=1e-5)
+    assert got.layers == noise.layers == range(count - layers, count)
+    for vector, added, state in zip(got.vectors, noise.vectors, wanted, strict=True):
+        torch.testing.assert_close(vector - added, state, rtol=1e-4, atol=1e-5)
+        assert 0.015 < added.std() < 0.025
+        assert (torch.cdist(vector, vector) + torch.eye(5)).min() > 0.05
 
 
 @torch.no_grad()
@@ -209,9 +214,15 @@ def test_tokens_say_little_at_first() -> None:
     texts = [f"a photo of a {word}." for word in ("cat", "horse", "cloud", "bridge")]
     plain = normalize(backbone.embed_texts(texts), dim=-1)
     torch.manual_seed(0)
-    for plain_start, low, high in ((False, 0.9, 1.0), (True, -1.0, 0.5)):
+    for plain_start, low, high in ((False, 0.85, 1.0), (True, -1.0, 0.5)):
         backbone.text.tokens = TextTokens.of(backbone, 2, 4, plain_start=plain_start)
         with_tokens = normalize(backbone.embed_texts(texts), dim=-1)
         backbone.text.tokens = None
         kept = (plain * with_tokens).sum(-1)
         assert low < kept.min() <= kept.max() < high, plain_start
+
+
+def test_tokens_need_words_behind_a_start_token(tmp_path: Path) -> None:
+    backbone = load_backbone(write_tiny_model(tmp_path, custom_text=True, text_cfg={"no_causal_mask": True}))
+    with pytest.raises(UsageError, match="has no place for tokens"):
+        TextTokens.of(backbone, 1, 4)

@@ -60,6 +60,12 @@ def test_a_method_that_is_no_name_is_said_with_the_rest(value: str, tmp_path: Pa
         ({"score": "mkt"}, "score = 'mkt' must have transfer = 'none'"),
         ({"score": "mkt", "transfer": "scores"}, "score = 'mkt' must have transfer = 'none'"),
         ({"prompt": "a {}"}, "prompt must have transfer = 'none' and frozen = 0"),
+        (
+            {"text_tokens": 4, "frozen": 0.5},
+            "text_tokens must be 0 where frozen is not: a run keeps no labels without them",
+        ),
+        ({"score": "softmax", "transfer": "scores"}, "score = 'softmax' must have transfer = 'none'"),
+        ({"score": "logits", "transfer": "ist"}, "score = 'logits' must not have transfer = 'ist'"),
         ({"margin": -0.1}, "margin must not be negative"),
         ({"distillation_weight": -1}, "distillation_weight must not be negative"),
         ({"layer_decay": 0}, "layer_decay must be in (0, 1]"),
