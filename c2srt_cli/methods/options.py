@@ -40,10 +40,10 @@ class Parts:
         0.0,
         "Share of the frozen backbone's score in an unseen label's own; what was not trained has not forgotten.",
     )
-    score: Literal["cosine", "softmax", "logits", "mkt"] = choice(
+    score: Literal["cosine", "softmax", "mkt"] = choice(
         "cosine",
-        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), the "
-        "mean of the logits that these are made from, or MKT's dot products scaled over the labels of an image.",
+        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), or "
+        "MKT's dot products scaled over the labels of an image.",
     )
     dense: Literal["none", "vv", "vv-all"] = choice(
         "none",
@@ -87,14 +87,9 @@ class Parts:
         return self.local == "kcot" and self.teacher > 0 and self.score != "mkt" and not self.prompt
 
     @property
-    def two_sided(self) -> bool:
-        """Whether the whole image and its patches are scored apart, each with a temperature that learns."""
-        return self.score in ("softmax", "logits")
-
-    @property
     def by_vocabulary(self) -> bool:
         """Whether a label's score depends on which others are asked for."""
-        return self.score in ("softmax", "mkt") or self.local == "kcot" or self.ladder > 0
+        return self.score != "cosine" or self.local == "kcot" or self.ladder > 0
 
     @property
     def calibrates(self) -> bool:
@@ -122,7 +117,7 @@ class Losses:
     tau: float = choice(
         10.0,
         "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert. "
-        "Those of softmax and logits have temperatures of their own.",
+        "RAM's softmaxes have temperatures of their own.",
     )
     learn_tau: bool = choice(True, "Whether tau learns.")
     distillation: Literal["l1", "l2", "cosine"] = choice(

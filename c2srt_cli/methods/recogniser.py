@@ -28,8 +28,7 @@ class Explained(NamedTuple):
         own: Of all ``C`` labels that took part, before scores were transferred, ``(B, C)``; None without that.
         attention: To the sources of each label, in the places of the last layer's rows: ``(B, T, K)``, of IST the mean
             over heads, where scores are transferred the strengths; None without a transfer.
-        logits: Global and local ones ``(B, T, 2)``, each over a temperature that learns; None without.
-        plain: Scores ``(B, T)`` without a softmax, where ``scores`` are with it; None elsewhere.
+        logits: Global and local ones ``(B, T, 2)`` that a softmax makes the scores from; None without.
     """
 
     scores: Tensor
@@ -37,12 +36,6 @@ class Explained(NamedTuple):
     own: Tensor | None = None
     attention: Tensor | None = None
     logits: Tensor | None = None
-    plain: Tensor | None = None
-
-    @property
-    def fixed(self) -> Tensor:
-        """Scores ``(B, T)`` whose scale is the same whatever else is asked for."""
-        return self.scores if self.plain is None else self.plain
 
 
 class Recogniser(nn.Module):
@@ -79,7 +72,7 @@ class Recogniser(nn.Module):
         self.center = None if self.gain is None else nn.Parameter(torch.zeros(()), requires_grad=False)
         self.log_scales = (
             nn.Parameter(torch.tensor([math.log(logit_scale), math.log(parts.local_scale)]))
-            if parts.two_sided
+            if parts.score == "softmax"
             else None
         )
 
@@ -120,11 +113,12 @@ class Recogniser(nn.Module):
         *,
         truth: Tensor | None = None,
         plain: Tensor | None = None,
+        fixed: bool = False,
     ) -> Explained:
         """The same with what the scores rest on.
 
         In training, ``truth`` ``(B, T)`` and frozen embeddings, ``plain`` ``(C, D)`` of the labels, let KCOT hear its
-        teacher.
+        teacher. ``fixed`` scores have the same scale whatever else is asked for; see `joined`.
         """
         frozen = None
         if whole.shape[-1] > text.shape[-1]:
@@ -149,22 +143,29 @@ class Recogniser(nn.Module):
         if frozen is not None and unseen is not None and self.parts.frozen:
             scores = self._with_frozen_say(scores, frozen, text, unseen)
         share = None if share is None else share[:, :count]
-        own = logits = None
-        if self.log_scales is not None:
-            logits = (scores * self.log_scales.exp())[:, :count]
-            scores = self._mean(scores)
+        logits = None if self.log_scales is None else (scores * self.log_scales.exp())[:, :count]
+        scores, own = self.joined(scores, fixed=fixed), None
         if self.fitted:
-            own, scores = scores, transfer_scores(scores, layers[0], *self.fitted)
+            gain, center = self.fitted
+            # the mean of a softmax
+            heard = center if logits is None or fixed else 1 / len(text)
+            own, scores = scores, transfer_scores(scores, layers[0], gain, heard)
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
-        if self.parts.score == "softmax" and logits is not None:
-            return Explained(logits.softmax(1).mean(-1), share, logits=logits, plain=scores)
         return Explained(scores, share, own, attention, logits)
 
-    def _mean(self, scores: Tensor) -> Tensor:
-        """Cosines ``(B, C)``, or of global and local ones ``(B, C, 2)`` the mean logit over the backbone's scale."""
+    def joined(self, own: Tensor, *, fixed: bool = False) -> Tensor:
+        """Own scores as one for each label: of global and local cosines, the mean of two softmaxes over the labels.
+
+        Or, ``fixed``, the mean of their logits over the backbone's scale, which no other label has a part in.
+
+        Args:
+            own: ``(B, C)``, which stays as it is, or ``(B, C, 2)``.
+            fixed: Without the softmaxes.
+        """
         if self.log_scales is None:
-            return scores
-        return (scores * self.log_scales.exp()).mean(-1) / self.logit_scale
+            return own
+        logits = own * self.log_scales.exp().to(own.device)
+        return logits.mean(-1) / self.logit_scale if fixed else logits.softmax(1).mean(-1)
 
     @staticmethod
     def _halves(whole: Tensor, patches: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -175,7 +176,7 @@ class Recogniser(nn.Module):
     def own_scores(
         self, whole: Tensor, patches: Tensor, text: Tensor, teacher: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """What images alone say of labels: cosines ``(B, C)``, or global and local ones ``(B, C, 2)`` for RAM's scores.
+        """What images alone say of labels: cosines ``(B, C)``, or global and local ones ``(B, C, 2)`` for a softmax.
 
         The second is the share of patches behind each, as in `features`.
         """
@@ -194,9 +195,9 @@ class Recogniser(nn.Module):
         return torch.stack([cosines, local], -1), _share(weights)
 
     def apart(self, whole: Tensor, patches: Tensor, text: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
-        """Own scores ``(B, C)`` by trained embeddings and by frozen ones, which stand behind those of images."""
+        """`own_scores` by trained embeddings, and by frozen ones, which stand behind those of images."""
         now, before = self._halves(whole, patches)
-        return self._mean(self.own_scores(*now, text)[0]), self._mean(self.own_scores(*before, plain)[0])
+        return self.own_scores(*now, text)[0], self.own_scores(*before, plain)[0]
 
     def _with_frozen_say(self, scores: Tensor, frozen: tuple[Tensor, Tensor], text: Tensor, unseen: Tensor) -> Tensor:
         """Scores ``(B, T)`` or ``(B, T, 2)`` where frozen embeddings have their share in those of unseen labels."""

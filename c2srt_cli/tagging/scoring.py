@@ -180,12 +180,11 @@ class Trained:
         most = max(1, BLOCK // (len(text) * max(text.shape[1], patches.shape[1])))
         size = max(step for step in range(1, len(whole) + 1) if len(whole) % step == 0 and step <= most)
         parts = [
-            self.learner.recogniser.explain(*some, text, layers, unseen)
+            self.learner.recogniser.explain(*some, text, layers, unseen, fixed=True)
             for some in zip(torch.split(whole, size), torch.split(patches, size), strict=True)
         ]
         joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
-        found = Explained(*joined)
-        return found._replace(scores=found.fixed)
+        return Explained(*joined)
 
     def probability(self, scores: np.ndarray) -> np.ndarray | None:
         """By the run's calibration: one map for seen labels, one for all others."""

@@ -141,7 +141,7 @@ class Learner(nn.Module):
         parts, tower = config.parts, backbone.tower
         self.dense = parts.dense_of(tower)
         self.recogniser = Recogniser(parts, backbone.dim, backbone.logit_scale, len(RELATIONS) + 1)
-        learns = config.losses.learn_tau and not parts.two_sided  # that has temperatures of its own
+        learns = config.losses.learn_tau and parts.score != "softmax"  # that has temperatures of its own
         self.log_tau = nn.Parameter(torch.tensor(math.log(config.losses.tau)), requires_grad=learns)
         self.bias = nn.Parameter(torch.tensor(config.losses.bias), requires_grad=config.losses.loss in WITH_BIAS)
         self.prompt = PromptLearner.of(backbone, parts.prompt) if parts.prompt else None
@@ -258,11 +258,13 @@ class Learner(nn.Module):
         """Scores ``(B, T)`` of the labels that are asked for."""
         return self.explain(whole, patches, labels).scores
 
-    def explain(self, whole: Tensor, patches: Tensor, labels: Labels, truth: Tensor | None = None) -> Explained:
+    def explain(
+        self, whole: Tensor, patches: Tensor, labels: Labels, truth: Tensor | None = None, *, fixed: bool = False
+    ) -> Explained:
         """The same with what they rest on; see `Recogniser.explain`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.reduced):
             return self.recogniser.explain(
-                whole, patches, labels.text, labels.layers, labels.unseen, truth=truth, plain=labels.plain
+                whole, patches, labels.text, labels.layers, labels.unseen, truth=truth, plain=labels.plain, fixed=fixed
             )
 
     def apart(self, whole: Tensor, patches: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:

@@ -211,14 +211,13 @@ def watch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores of some labels on the watched photographs, and the truth: ``(N, C)`` both.
 
-    With ``fixed``, those of `Explained.fixed`.
+    ``fixed`` ones as `Recogniser.explain` gives them.
     """
     learner.eval()
     asked, scores, photographs = learner.labels(lesson.vocabulary, labels), [], []
     for numbers, tokens, _ in lesson.watched.batches(np.arange(len(lesson.watched)), lesson.vocabulary.at_once):
         if len(numbers):  # some of them can be read
-            explained = learner.explain(*learner.embed(tokens, asked), asked)
-            found = explained.fixed if fixed else explained.scores
+            found = learner.explain(*learner.embed(tokens, asked), asked, fixed=fixed).scores
             scores.append(found.float().cpu().numpy())
             photographs.append(numbers)
     if not scores:

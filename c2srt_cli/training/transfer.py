@@ -18,10 +18,11 @@ LEAST = 3
 def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     """Set the center and, where that is asked for, the gain of score transfer, on the watched photographs.
 
-    The center is the mean of seen labels' scores. For the gain each seen label stands in for an unseen one: its own
-    score is the frozen backbone's, which has not been taught it; those of its sources are the trained ones. Of gains
-    the smallest is taken whose mean AP over labels is within a standard error of the best one's (Breiman et al. 1984),
-    as labels differ more than gains do. Few labels that say nothing leave the gain as it is.
+    The center is the mean of seen labels' scores, of softmaxes the fixed ones'. For the gain each seen label stands in
+    for an unseen one: its own score is the frozen backbone's, which has not been taught it; those of its sources are
+    the trained ones. Of gains the smallest is taken whose mean AP over labels is within a standard error of the best
+    one's (Breiman et al. 1984), as labels differ more than gains do. Few labels that say nothing leave the gain as it
+    is.
 
     Args:
         learner: Trained, with the frozen backbone beside it.
@@ -40,8 +41,9 @@ def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
             photographs.append(numbers)
     if graph is None or not own:
         return
-    now, untaught = torch.cat(own), torch.cat(before)
-    center.copy_(now.mean())
+    trained, recogniser = torch.cat(own), learner.recogniser
+    center.copy_(recogniser.joined(trained, fixed=True).mean())
+    now, untaught = recogniser.joined(trained), recogniser.joined(torch.cat(before))
     truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels)
     present = (truth > 0).any(0)
     if not learner.config.optimisation.fit_gain or present.sum() < LEAST:

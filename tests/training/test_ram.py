@@ -190,38 +190,46 @@ def test_what_starts_at_random_as_published(inputs: Path, tmp_path: Path) -> Non
         assert not torch.equal(first, third)
 
 
-def test_logits_in_place_of_softmaxes_can_be_transferred(inputs: Path, tmp_path: Path) -> None:
-    """The same weights; a mean logit, a third of it the trained one for unseen labels, and their sources' over it."""
+def test_softmaxes_are_transferred_and_so_are_their_logits(inputs: Path, tmp_path: Path) -> None:
+    """The same weights; for unseen labels a third of the logit is the trained one, and their sources come on top."""
     given = {"local": "topk", "frozen": 2 / 3, **PLAIN}
-    run(inputs, tmp_path / "softmax", **given)
-    run(inputs, tmp_path / "logits", **given, score="logits", transfer="scores", gain=0.3)
-    first, second = (load_file(tmp_path / name / runs.WEIGHTS) for name in ("softmax", "logits"))
+    run(inputs, tmp_path / "alone", **given)
+    run(inputs, tmp_path / "run", **given, transfer="scores", gain=0.3)
+    first, second = (load_file(tmp_path / name / runs.WEIGHTS) for name in ("alone", "run"))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    center = float(second["recogniser.center"])
-    opened, store, known = Run.open(tmp_path / "logits"), Store.open(inputs / "e"), read_annotations(inputs / "a")
+    opened, store, known = Run.open(tmp_path / "run"), Store.open(inputs / "e"), read_annotations(inputs / "a")
     learner, columns = opened.learner(), np.arange(LABELS)
     rows = {row.path: row for row in store.rows}
-    test = [rows[known.paths[i]] for i in known.rows("test")]
-    ((_, tokens, _),) = store.batches(test, len(test))
-    scales, means = second["recogniser.log_scales"].exp(), list[torch.Tensor]()
+    ((_, tokens, _),) = store.batches([rows[known.paths[i]] for i in known.rows("test")], PHOTOS)
+    scales, logits = second["recogniser.log_scales"].exp(), list[torch.Tensor]()
     with torch.inference_mode():
-        whole, patches = learner.embed(tokens, learner.labels(opened.vocabulary(), columns))
-        for seen_now, patches_now in zip(whole.chunk(2, -1), patches.chunk(2, -1), strict=True):
-            cosines = normalize(patches_now, dim=-1) @ opened.text.T  # (B, P, L)
-            cap = patch_cap(cosines.shape[1], opened.config.parts.cap)
-            local = cosines.sort(1, descending=True).values[:, :cap].mean(1)
-            sides = scales[0] * (normalize(seen_now, dim=-1) @ opened.text.T), scales[1] * local
-            means.append((sides[0] + sides[1]) / 2 / learner.recogniser.logit_scale)
-    trained, frozen = means
+        asked = learner.labels(opened.vocabulary(), columns)
+        whole, patches = learner.embed(tokens, asked)
+        fixed = learner.explain(whole, patches, asked, fixed=True)
+        for whole_then, patches_then in zip(whole.chunk(2, -1), patches.chunk(2, -1), strict=True):
+            cosines = normalize(patches_then, dim=-1) @ opened.text.T  # (B, P, L)
+            local = cosines.sort(1, descending=True).values[:, : patch_cap(cosines.shape[1], opened.config.parts.cap)]
+            sides = normalize(whole_then, dim=-1) @ opened.text.T, local.mean(1)
+            logits.append(torch.stack([scale * side for scale, side in zip(scales, sides, strict=True)]))
+    both = logits[0].clone()  # (2, B, L)
+    both[..., SEEN:] = both[..., SEEN:] / 3 + 2 / 3 * logits[1][..., SEEN:]
+    center = float(second["recogniser.center"])
+    wanted_run = TrainOptions(inputs / "e", inputs / "a", tmp_path / "other", opened.config, str(inputs / "graph.json"))
+    job = prepare_training(wanted_run, Progress())
+    trained, _ = watch(Run.open(tmp_path / "alone").learner(), lesson_of(job), np.arange(SEEN), fixed=True)
     assert opened.graph is not None
-    wanted = trained.clone()
-    for target in range(SEEN, LABELS):
-        wanted[:, target] = trained[:, target] / 3 + 2 / 3 * frozen[:, target]
+    softmaxes, means = both.softmax(2).mean(0), both.mean(0) / learner.recogniser.logit_scale
+    for got, own, mean in (
+        (scores_of(inputs, tmp_path / "run", tmp_path / "s")["GZSL"].T, softmaxes, 1 / LABELS),
+        (fixed.scores.numpy(), means, center),
+    ):
+        wanted = own.clone()
         for edge in opened.graph.edges:
-            if edge.target == target:
-                wanted[:, target] += 0.3 * edge.strength * (trained[:, edge.source] - center)
-    got = scores_of(inputs, tmp_path / "logits", tmp_path / "s")
-    np.testing.assert_allclose(got["GZSL"].T, wanted, atol=1e-5)
+            if edge.target >= SEEN:
+                wanted[:, edge.target] += 0.3 * edge.strength * (own[:, edge.source] - mean)
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+        assert not np.allclose(got, own, atol=1e-3)
+    assert center == pytest.approx(float(trained.mean()), abs=1e-3)
 
 
 @pytest.mark.parametrize("given", [{}, {"rung_norm": "batch", "ema": 0.9}], ids=str)
@@ -246,7 +254,7 @@ def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], input
         {"local": "mean", "ladder": 0},
         {"local": "topk", "frozen": 0.5, "text_tokens": 0},
         {"transfer": "scores", "score": "cosine"},
-        {"transfer": "scores", "score": "logits", "frozen": 0.5, "text_tokens": 0},
+        {"transfer": "scores"},
         {"transfer": "ist", "score": "cosine", "trained": 1},
     ],
     ids=str,
