@@ -1,7 +1,8 @@
 """RAM (arXiv 2503.15337): adapters recover local semantics in a frozen CLIP, transport matches regions to labels.
 
-Each adapter starts as nothing, its norm looks at one photograph alone, and a label's local score is a mean cosine, not
-a sum that shrinks with the vocabulary; docs/method.md sets every choice beside the published code.
+Each adapter starts as nothing and text tokens as words, an adapter's norm looks at one photograph alone, and a label's
+local score is a mean cosine, not a sum that shrinks with the vocabulary; docs/method.md sets every choice beside the
+published code.
 """
 
 from c2srt_cli.methods.options import Losses, Method, Parts
