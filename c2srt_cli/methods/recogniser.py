@@ -147,9 +147,8 @@ class Recogniser(nn.Module):
         scores, own = self.joined(scores, fixed=fixed), None
         if self.fitted:
             gain, center = self.fitted
-            # the mean of a softmax
-            heard = center if logits is None or fixed else 1 / len(text)
-            own, scores = scores, transfer_scores(scores, layers[0], gain, heard)
+            mean = center if logits is None or fixed else 1 / len(text)  # that of a softmax is known
+            own, scores = scores, transfer_scores(scores, layers[0], gain, mean)
             attention = strengths(layers[0]).expand(len(scores), -1, -1)
         return Explained(scores, share, own, attention, logits)
 
