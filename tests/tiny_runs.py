@@ -89,6 +89,12 @@ def write_embedded(
     return content
 
 
+def write_with_graph(folder: Path, **content: Any) -> Path:
+    """What `write_embedded` writes, and a dense ``graph.json`` over its labels."""
+    write_dense_graph(folder / "graph.json", write_embedded(folder, **content).labels)
+    return folder
+
+
 def write_dense_graph(path: Path, labels: LabelSet) -> None:
     """A graph in which most labels listen to most others, with strengths of five kinds."""
     every = range(len(labels))

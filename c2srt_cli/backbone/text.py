@@ -1,5 +1,6 @@
 """Texts → embeddings: short texts do not pay for the whole context."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ class TextTower(nn.Module):
         self.is_own = plain and not extra and pool_type != "none"
         causal = getattr(text, "attn_mask", None) is not None
         self.can_truncate = self.is_own and causal and pool_type in ("argmax", "eos", "first")
+        #: Whether prompts can learn: words stand behind a start token, and the end token hears all of them.
+        self.can_learn = self.can_truncate and pool_type != "first"
         #: What `methods.prompt` puts between the table of token embeddings and the transformer.
         self.prompt: nn.Module | None = None
         #: `methods.prompt.TextTokens` beside the words, or None.
@@ -63,7 +66,7 @@ class TextTower(nn.Module):
         if not self.is_own:
             full: Tensor = text.encode_text(tokens) if isinstance(text, CLIP) else text(tokens)
             return full
-        *_, x = self.states(tokens)
+        x = deque(self.states(tokens), maxlen=1).pop()  # the others are let go, one by one
         pooled = norm(text.ln_final, text_global_pool(x, tokens, self.pool_type, eos_token_id=self.eos_id))  # (B, W)
         projection = text.text_projection
         if isinstance(projection, nn.Linear):

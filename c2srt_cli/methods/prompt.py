@@ -52,7 +52,7 @@ class PromptLearner(nn.Module):
             UsageError: the text tower is none that this works for, or there are no words beside the label.
         """
         tower = backbone.text
-        if not tower.can_truncate or tower.pool_type == "first":
+        if not tower.can_learn:
             raise UsageError(
                 f"the text tower of {backbone.id} cannot learn a prompt",
                 hint="use a backbone whose text tower reads from left to right and pools the end token",
@@ -125,7 +125,7 @@ class TextTokens(nn.Module):
             UsageError: it has not so many layers, or none in which a start token stands before the words.
         """
         tower = backbone.text
-        if not tower.can_truncate or tower.pool_type == "first":
+        if not tower.can_learn:
             raise UsageError(f"the text tower of {backbone.id} has no place for tokens", hint="use 0 of them")
         if layers > tower.layers:
             raise UsageError(f"the text tower of {backbone.id} has {tower.layers} layers, not {layers}")

@@ -46,8 +46,8 @@ def attach(
     """Add the labels that a run lacks to its vocabulary.
 
     A label that the run has, by `find`, is that label: its node, its embedding, its edges. The run's own edges stay as
-    they are, and new labels are sources of nothing, so through the graph no score of the
-    run's labels changes.
+    they are, and new labels are sources of nothing, so no score of the run's labels changes
+    through the graph.
 
     Args:
         run: The run.

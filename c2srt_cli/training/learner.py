@@ -106,7 +106,8 @@ class Vocabulary:
         nodes, layers = targets, tuple[Neighbours, ...]()
         if self.neighbours is not None:
             nodes, layers = self.neighbours.closure(targets, self.parts.hops)
-        return Labels(self.text[nodes], self.text[nodes], layers, nodes, self.unseen[nodes], len(columns))
+        text = self.text[nodes]
+        return Labels(text, text, layers, nodes, self.unseen[nodes], len(columns))
 
     def without(self, hidden: np.ndarray) -> "Vocabulary":
         """As if some seen labels ``(n,)`` were unseen."""

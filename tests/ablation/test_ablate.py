@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from photos import fingerprints, stop_after
 from PIL import Image
-from tiny_runs import write_dense_graph, write_embedded
+from tiny_runs import write_with_graph
 
 from c2srt_cli.ablation.ablate import AblationOptions, AblationResult, ablate, prepare_ablation
 from c2srt_cli.ablation.rows import spread
@@ -48,9 +48,7 @@ CONFIG_OF_MKT = {"local": "topk", "transfer": "none", "cap": 16, "score": "mkt"}
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e``, a graph over their labels and a grid."""
-    folder = tmp_path_factory.mktemp("inputs")
-    content = write_embedded(folder, photos=PHOTOS, train=18, labels=LABELS, seen=SEEN)
-    write_dense_graph(folder / "graph.json", content.labels)
+    folder = write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=18, labels=LABELS, seen=SEEN)
     (folder / "grid.toml").write_text(GRID, encoding="utf-8")
     return folder
 

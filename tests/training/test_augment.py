@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_with_graph
 
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -33,10 +33,7 @@ def _one_thread(tiny: str) -> None:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
-    folder = tmp_path_factory.mktemp("inputs")
-    content = write_embedded(folder, photos=PHOTOS, train=TRAIN, labels=LABELS, seen=SEEN)
-    write_dense_graph(folder / "graph.json", content.labels)
-    return folder
+    return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=TRAIN, labels=LABELS, seen=SEEN)
 
 
 def options(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> TrainOptions:

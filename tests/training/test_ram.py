@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_embedded, write_with_graph
 from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.registry import Backbone
@@ -52,10 +52,9 @@ def _one_thread(tiny: str) -> None:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e`` with both streams, and a graph."""
-    folder = tmp_path_factory.mktemp("inputs")
-    content = write_embedded(folder, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN, method="ram")
-    write_dense_graph(folder / "graph.json", content.labels)
-    return folder
+    return write_with_graph(
+        tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=22, labels=LABELS, seen=SEEN, method="ram"
+    )
 
 
 def run(inputs: Path, out: Path, progress: Progress | None = None, **given: Any) -> TrainResult:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from photos import fingerprints
 from safetensors.torch import load_file
-from tiny_runs import stops_before_the_end, write_dense_graph, write_embedded
+from tiny_runs import stops_before_the_end, write_with_graph
 
 from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -35,10 +35,7 @@ PHOTOS, LABELS, SEEN = 30, 8, 5
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
-    folder = tmp_path_factory.mktemp("inputs")
-    content = write_embedded(folder, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
-    write_dense_graph(folder / "graph.json", content.labels)
-    return folder
+    return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
 
 
 def run(inputs: Path, out: Path, method: str = "c2srt", progress: Progress | None = None, **given: Any) -> TrainResult:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
-from tiny_runs import write_dense_graph, write_embedded
+from tiny_runs import write_with_graph
 from torch.nn.functional import cosine_similarity, normalize
 
 from c2srt_cli.backbone.registry import load_backbone
@@ -27,10 +27,7 @@ PHOTOS, LABELS, SEEN = 60, 8, 6
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    content = write_embedded(folder, photos=PHOTOS, train=56, labels=LABELS, seen=SEEN)
-    write_dense_graph(folder / "graph.json", content.labels)
-    return folder
+    return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=56, labels=LABELS, seen=SEEN)
 
 
 def run(inputs: Path, out: Path, **given: Any) -> tuple[TrainJob, float, list[str]]:
