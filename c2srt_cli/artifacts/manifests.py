@@ -1,28 +1,22 @@
-"""What makes an artifact trustworthy: fingerprints, atomic writes, the manifest and the lock.
+"""What makes an artifact trustworthy: fingerprints and the manifest.
 
 An artifact is a folder with a payload and a ``manifest.json``. The manifest is written last, so a payload without one
 is unfinished. While a stage works on a folder its resolved options stand in ``unfinished.json``, which a resumed run
 compares with its own.
 """
 
-import errno
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from c2srt_cli import __version__
-from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.artifacts.files import atomic_write
+from c2srt_cli.errors import InputError
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
-LOCK = ".lock"
-#: How temporary names end.
-TEMPORARY = ".c2srt-tmp"
 
 
 def canonical_json(value: object) -> bytes:
@@ -33,95 +27,6 @@ def canonical_json(value: object) -> bytes:
 def fingerprint(value: object) -> str:
     """sha256 (hex) over the canonical JSON of ``value``."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) over the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_stamp(path: Path) -> tuple[int, int]:
-    """Size and modification time in nanoseconds, which change when a file does; (-1, -1) where there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``; on success it is fsynced and renamed to ``path``.
-
-    After a crash either the old file or the new one is there, whole, and maybe a temporary one, for `remove_leftovers`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_short(path)}.{secrets.token_hex(4)}{TEMPORARY}")
-    # opened, not made by tempfile: the file gets the mode that any new file would
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield temporary
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o777)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _short(path: Path) -> str:
-    """Enough of a file's name to know it by; names of 255 bytes leave no room for more."""
-    return path.name.encode(errors="ignore")[:100].decode(errors="ignore")
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete what a killed `atomic_write` of ``path`` left; of every file in it, where ``path`` is a folder.
-
-    Only while holding the lock: a temporary file may be another writer's.
-    """
-    folder, start = (path, ".") if path.is_dir() else (path.parent, f".{_short(path)}.")
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            if entry.name.startswith(start) and entry.name.endswith(TEMPORARY):
-                entry.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn what the system says about the files below ``where`` into an error for the user.
-
-    Raises:
-        InputError: instead of an OSError: the disk is full, the folder may not be written to, …
-    """
-    try:
-        yield
-    except BrokenPipeError:  # no fault of a disk
-        raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise InputError(
-            f"cannot be written: {error.strerror or error}",
-            where=str(error.filename or where),
-            hint="make room, then run the same command again: it resumes"
-            if full
-            else "name an --out that you may write to",
-        ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable (a no-op where folders cannot be opened)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -243,29 +148,3 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, field in value.items():
         flat |= _flat(field, f"{prefix}{key}.") if isinstance(field, Mapping) else {f"{prefix}{key}": field}
     return flat
-
-
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` against a second writer. The system releases it when its holder dies.
-
-    Raises:
-        InputError: its folder cannot be written to.
-        UsageError: another process holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    held = FileLock(path)
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            held.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                "another c2srt is writing here", where=str(path.parent), hint="wait for it, or name another --out"
-            ) from None
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever waits for it sees that it is gone, and starts over
-        held.release()
