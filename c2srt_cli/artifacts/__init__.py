@@ -16,13 +16,14 @@ from c2srt_cli.artifacts.manifests import (
     read_manifest,
     write_json,
 )
-from c2srt_cli.artifacts.stamps import file_sha256, file_stamp
+from c2srt_cli.artifacts.stamps import Stamp, file_sha256, file_stamp, still_holds
 
 __all__ = [
     "LOCK",
     "MANIFEST",
     "TEMPORARY",
     "UNFINISHED",
+    "Stamp",
     "artifact_kind",
     "atomic_write",
     "canonical_json",
@@ -38,6 +39,7 @@ __all__ = [
     "read_json",
     "read_manifest",
     "remove_leftovers",
+    "still_holds",
     "sync_folder",
     "write_json",
 ]

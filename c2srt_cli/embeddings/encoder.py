@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import file_stamp
+from c2srt_cli.artifacts import Stamp, file_stamp
 from c2srt_cli.backbone.precision import Runtime, probe
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Streams, Tokens
@@ -94,14 +94,14 @@ class Outcome:
 
     Attributes:
         file: Which.
-        stamp: Its size and modification time before it was read: a file that is still being copied will look changed.
+        stamp: As it was before it was read: a file that is still being copied will look changed.
         pixels: None where there is an error.
         error: None where there are pixels.
         shown: What the tower is shown, ``(S, S, 3)`` uint8; None where there is an error.
     """
 
     file: ImageFile
-    stamp: tuple[int, int]
+    stamp: Stamp
     pixels: Pixels | None
     error: ImageError | None
     shown: np.ndarray | None = None

@@ -59,7 +59,7 @@ def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[s
 
 def _held(file: ImageFile, row: Row) -> Row | None:
     """The row, as far as it still speaks of the file."""
-    size, mtime_ns = file_stamp(file.path)
+    size, mtime_ns = file_stamp(file.path)[:2]
     if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
         return None
     if row.reason == "unsupported" and file.path.is_file() and is_supported(file.path):  # an extra was installed

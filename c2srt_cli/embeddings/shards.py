@@ -102,7 +102,7 @@ def _row(outcome: Outcome, number: int, at: int) -> Row:
         facts = (pixels.size, pixels.mtime_ns, pixels.sha256, pixels.width, pixels.height)
         return Row(name, *facts, shard=number, row=at, status="ok")
     assert error is not None
-    return Row(name, *outcome.stamp, "", 0, 0, number, -1, "failed", error.reason, error.detail)
+    return Row(name, *outcome.stamp[:2], "", 0, 0, number, -1, "failed", error.reason, error.detail)
 
 
 def _tensors(batch: EncodedBatch) -> dict[str, Tensor]:

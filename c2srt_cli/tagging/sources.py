@@ -83,7 +83,7 @@ class PhotoSource:
         self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in found.problems]
         self._files = {file.name: file for file in found.files}
         self._encoder, self._pixels, self._workers = encoder, pixels, workers
-        self.items = [Item(file.name, "{}:{}".format(*file_stamp(file.path))) for file in found.files]
+        self.items = [Item(file.name, "{}:{}".format(*file_stamp(file.path)[:2])) for file in found.files]
 
     @property
     def files(self) -> Iterable[Path]:

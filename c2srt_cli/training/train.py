@@ -328,7 +328,7 @@ def _from_images(
             hint="say where they are with c2srt prepare --root, with --overwrite",
         )
     # the encoder keeps its backbone as it is: what learns is another
-    stamps = fingerprint([[file.name, *file_stamp(file.path)] for file in found.files])
+    stamps = fingerprint([[file.name, *file_stamp(file.path)[:2]] for file in found.files])
     return found, load_backbone(spec), resolved_options(job), {"photographs": stamps}
 
 

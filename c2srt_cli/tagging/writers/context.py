@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from c2srt_cli.artifacts import Stamp
 from c2srt_cli.tagging.record import FailedImage
 
 #: Columns of csv and parquet, one row an image. The last four run in parallel: entry i speaks of label i.
@@ -21,6 +22,11 @@ class WriteContext:
         all_scores: Write every label's score; every row then carries `TaggedImage.scores`.
         sidecar_name: ``ext`` names the sidecar of ``a.jpg`` ``a.jpg.xmp``, ``stem`` names it ``a.xmp``.
         provenance: What made the tags (method, backbone, …), recorded in XMP. No dates: a rerun writes the same bytes.
+        vocabulary: Name of the label set, which owns the keywords that are written under it.
+        restore: Write keywords again that somebody has taken out.
+        replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
+        decision: Fingerprint of everything but the photograph that decides the tags; empty where nothing is to be kept.
+        stamps: Version of each image whose row is written.
     """
 
     root: Path
@@ -28,6 +34,11 @@ class WriteContext:
     all_scores: bool = False
     sidecar_name: Literal["ext", "stem"] = "ext"
     provenance: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: str = ""
+    restore: bool = False
+    replace: bool = False
+    decision: str = ""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class Writer:
         all_scores: Whether it can hold every label's score.
         summary: One line for the help.
         write: ``write(rows, target, context)``; returns the images whose result could not be stored.
+        current: For sidecars, ``current(stamps, folder, context)``: given the images as they are now, those whose
+            sidecar holds what this run would write, with the stamp that was found to hold (`artifacts.still_holds`);
+            they are not tagged again, and not among the rows. None where a format cannot tell.
     """
 
     name: str
@@ -51,6 +65,7 @@ class Writer:
     all_scores: bool
     summary: str
     write: Callable[..., list[FailedImage]]
+    current: Callable[[Mapping[str, Stamp], Path, WriteContext], dict[str, Stamp]] | None = None
 
 
 def score_columns(labels: Sequence[str]) -> list[str]:
