@@ -65,8 +65,9 @@ class ImageError(Exception):
     """One image cannot be used. The run goes on; the image becomes a failure row.
 
     Args:
-        reason: A stable code: ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt``,
-            ``too-large`` or ``bad-name``; ``sidecar`` where the image is tagged but its sidecar cannot be written.
+        reason: A stable code: ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt``, ``too-large``,
+            ``bad-name``, or ``folder`` in a list; ``sidecar`` where the image is tagged but its sidecar cannot be
+            written.
         detail: One line for people.
     """
 

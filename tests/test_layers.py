@@ -25,6 +25,7 @@ LAYERS = (
     ("datasets",),
     ("images",),
     ("labels",),
+    ("text",),
     ("artifacts", "progress", "threads"),
     ("errors",),
     ("__init__",),

@@ -84,6 +84,8 @@ def embed(
     dense: o.DenseOption = None,
     fit: o.FitOption = None,
     draft: o.Draft = True,
+    null: o.Null = False,
+    recursive: o.Recursive = False,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -103,7 +105,8 @@ def embed(
 
     options = EmbedOptions(
         inputs=tuple(photos or ()),
-        stdin=o.stdin_list(photos or []),
+        stdin=o.stdin_list(photos or [], null=null),
+        recursive=recursive,
         out=out,
         annotations=annotations,
         labels=labels,

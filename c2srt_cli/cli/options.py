@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.errors import UsageError
+from c2srt_cli.text import path_list
 
 IMAGES, MODEL, MACHINE, OUTPUT = "Photographs", "Model", "Machine", "Output"
 
@@ -42,6 +42,16 @@ Photos = Annotated[
     typer.Argument(
         metavar="PHOTOS...", help="Folders, files, quoted patterns, or - for a list on stdin.", show_default=False
     ),
+]
+Null = Annotated[
+    bool,
+    typer.Option(
+        "--null", "-0", help="A NUL ends each path of the list on stdin (find -print0).", rich_help_panel=IMAGES
+    ),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option("--recursive", help="Search also the folders that a list on stdin names.", rich_help_panel=IMAGES),
 ]
 Labels = Annotated[
     Path,
@@ -115,13 +125,14 @@ AllowFailures = Annotated[
 ]
 
 
-def stdin_list(inputs: list[str]) -> tuple[str, ...] | None:
-    """The lines of standard input, where ``-`` is among the inputs."""
+def stdin_list(inputs: list[str], *, null: bool) -> tuple[str, ...] | None:
+    """The paths on standard input, where ``-`` is among the inputs."""
     if "-" not in inputs:
+        if null:
+            raise UsageError("is about a list on standard input", where="--null", hint="name that list: -")
         return None
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
             "- reads a list of photographs from standard input", hint="find photos -name '*.jpg' | c2srt tag - …"
         )
-    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-    return tuple(io.StringIO(text, newline="\n"))
+    return path_list(sys.stdin.buffer.read(), null=null)

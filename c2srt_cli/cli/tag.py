@@ -136,6 +136,8 @@ def tag(
     dense: o.DenseOption = None,
     fit: o.FitOption = None,
     draft: o.Draft = True,
+    null: o.Null = False,
+    recursive: o.Recursive = False,
     all_scores: Annotated[
         bool,
         typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
@@ -181,7 +183,8 @@ def tag(
     pooling = {name: value for name, value in pooling.items() if value is not None}
     options = TagOptions(
         inputs=tuple(photos),
-        stdin=o.stdin_list(photos),
+        stdin=o.stdin_list(photos, null=null),
+        recursive=recursive,
         labels=labels,
         run=run,
         graph=graph,

@@ -41,7 +41,8 @@ class EmbedOptions:
     Attributes:
         inputs: Folders, files, globs, or ``-`` for a list on standard input.
         out: The folder to write.
-        stdin: The lines of standard input, where ``-`` is among the inputs.
+        stdin: The paths on it, where ``-`` is among the inputs.
+        recursive: Search the folders among them.
         annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
         labels: A labels file whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
@@ -59,6 +60,7 @@ class EmbedOptions:
     inputs: tuple[str, ...]
     out: Path
     stdin: tuple[str, ...] | None = None
+    recursive: bool = False
     annotations: Path | None = None
     labels: Path | None = None
     backbone: str | None = None
@@ -86,7 +88,11 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")
     annotations = None if options.annotations is None else read_annotations(options.annotations)
-    found = find_images(options.inputs, stdin=options.stdin) if annotations is None else annotated_images(annotations)
+    found = (
+        find_images(options.inputs, stdin=options.stdin, recursive=options.recursive)
+        if annotations is None
+        else annotated_images(annotations)
+    )
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)

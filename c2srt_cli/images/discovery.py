@@ -4,11 +4,12 @@
 # ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120, PTH122
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.text import spellings
 
 #: What folders and patterns are searched for, in any case. A file named in full is tried whatever its suffix.
 SUFFIXES = (
@@ -66,7 +67,7 @@ class Found:
     problems: list[FailedFile]
 
 
-def find_images(inputs: Sequence[str], *, stdin: Iterable[str] | None = None) -> Found:
+def find_images(inputs: Sequence[str], *, stdin: Sequence[str] | None = None, recursive: bool = False) -> Found:
     """List the images that the inputs name, each real file once.
 
     Folders are searched to any depth for files with one of `SUFFIXES`; hidden entries are left out, symbolic links to
@@ -75,13 +76,14 @@ def find_images(inputs: Sequence[str], *, stdin: Iterable[str] | None = None) ->
 
     Args:
         inputs: Folders, files and patterns; ``-`` stands for the list on ``stdin``.
-        stdin: Lines that each name a file or folder, never a pattern; separated by NUL instead where one occurs.
+        stdin: Paths, never patterns, empty ones passed over (see `text.path_list`).
+        recursive: Search the folders on ``stdin`` too; otherwise each is a problem.
 
     Raises:
         InputError: a folder or pattern holds no image, or none of the named files is there.
         UsageError: ``-`` without a list on stdin, or an empty or malformed path.
     """
-    targets = [target for text in inputs for target in _targets(text, stdin)]
+    targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive)]
     bases = {os.path.dirname(target.path) if target.kind == "file" else target.path for target in targets}
     search = _Search(os.path.commonpath(bases) if bases else os.getcwd())
     fruitless = []
@@ -91,8 +93,10 @@ def find_images(inputs: Sequence[str], *, stdin: Iterable[str] | None = None) ->
             search.walk(target.path)
         elif target.kind == "pattern":
             search.glob(target.path, target.pattern)
+        elif target.kind == "unasked":
+            search.fail(target.path, "folder", f"line {target.line} of the list is a folder; --recursive searches it")
         else:
-            search.file(target.path)
+            search.file(target)
         if search.matches == before:
             fruitless.append(f"{_printable(target.text)}: no image found")
     looked_for = f"folders and patterns are searched for {' '.join(SUFFIXES)}; a file named in full is always tried"
@@ -106,24 +110,26 @@ def find_images(inputs: Sequence[str], *, stdin: Iterable[str] | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One input: a ``file``, a ``folder``, or a ``pattern`` below the folder ``path``."""
+    """One input: a ``file``, a ``folder``, or a ``pattern`` below the folder ``path``; ``line`` of the list, or 0.
+
+    A folder of a list that is not to be searched is ``unasked``.
+    """
 
     kind: str
     text: str
     path: str
     pattern: str = ""
+    line: int = 0
 
 
-def _targets(text: str, stdin: Iterable[str] | None) -> list[_Target]:
+def _targets(text: str, stdin: Sequence[str] | None, *, recursive: bool) -> list[_Target]:
     if text == "-":
         if stdin is None:
             raise UsageError("- asks for a list of files on stdin, and there is none")
-        lines = list(stdin)
-        if any("\0" in line for line in lines):
-            entries = "".join(lines).split("\0")
-        else:
-            entries = [line.rstrip("\r\n") for line in lines]
-        return [_named(entry) for entry in entries if entry]
+        targets = [_listed(entry, line, recursive=recursive) for line, entry in enumerate(stdin, 1) if entry.strip()]
+        if not targets:
+            raise InputError("the list names no file", where="standard input", hint="write one path a line")
+        return targets
     if not text:
         raise UsageError("an empty path was given")
     parts = Path(text).parts
@@ -138,12 +144,27 @@ def _named(text: str) -> _Target:
     return _Target("folder" if os.path.isdir(path) else "file", text, path)
 
 
+def _listed(entry: str, line: int, *, recursive: bool) -> _Target:
+    """What a line of the list names: the path as it stands where there is one, else what it may mean."""
+    options = (entry, *spellings(entry))
+    text = next((option for option in options if option and os.path.lexists(option)), options[1])
+    named = _named(text)
+    return replace(named, kind="unasked" if named.kind == "folder" and not recursive else named.kind, line=line)
+
+
 def _absolute(text: str) -> str:
     """Absolute, links kept, unless ``..`` stands behind a link, where it is not the parent in the text."""
     path = os.path.abspath(text)
     if ".." in text and os.path.realpath(path) != os.path.realpath(text):
         return os.path.realpath(text)
     return path
+
+
+def _foreign(target: _Target) -> str:
+    """What is to be said of a missing file whose name is not UTF-8: most lists are, whatever file names are."""
+    if not target.line or not any("\udc80" <= letter <= "\udcff" for letter in target.text):
+        return ""
+    return f"; line {target.line} of the list is not UTF-8: write it as UTF-8 (in cmd, chcp 65001 before dir)"
 
 
 def _printable(path: str) -> str:
@@ -185,14 +206,15 @@ class _Search:
     def name(self, path: str) -> str:
         return path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/") or "."
 
-    def file(self, path: str) -> None:
+    def file(self, target: _Target) -> None:
+        path = target.path
         if os.path.lexists(path):
             self.add(path, os.path.realpath(path))
         elif path in self.seen:
             self.matches += 1
         else:
             self.seen.add(path)
-            self.fail(path, "missing", "no such file")
+            self.fail(path, "missing", f"no such file{_foreign(target)}")
 
     def walk(self, folder: str) -> None:
         # A stack, not recursion: folders may be nested deeper than Python's calls.

@@ -15,7 +15,8 @@ class TagOptions:
 
     Attributes:
         inputs: Folders, files, globs, ``-`` for a list on standard input, or one folder of embeddings.
-        stdin: Its lines, where ``-`` is among the inputs.
+        stdin: The paths on it, where ``-`` is among the inputs.
+        recursive: Search the folders among them.
         labels: The labels file.
         run: A trained run to tag with, or None. It decides backbone, templates, pooling, dense mode and fit.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
@@ -36,6 +37,7 @@ class TagOptions:
     inputs: tuple[str, ...]
     labels: Path
     stdin: tuple[str, ...] | None = None
+    recursive: bool = False
     run: Path | None = None
     graph: str | None = None
     backbone: str | None = None

@@ -39,7 +39,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         read_labels(options.labels)  # says what is wrong before anything slow is loaded
     run, graph = open_run(options)
     store = open_embeddings(options)
-    found = find_images(options.inputs, stdin=options.stdin) if store is None else None
+    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive) if store is None else None
     learner = None if run is None else run.learner()
     if run is None or learner is None:
         model = plain_model(options, store, progress)

@@ -153,6 +153,24 @@ class TestTag:
         done = c2srt("tag", "-", "-l", labels, "--backbone", tiny, *FAST, stdin=listed)
         assert [row["path"] for row in rows(done.out)] == ["p0003.png", "p0001.png"]
 
+    def test_a_list_that_other_systems_wrote(
+        self, c2srt: Run, tiny: str, photos: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(photos)
+        line = ("tag", "-", "-l", labels, "--backbone", tiny, *FAST)
+        done = c2srt(*line, stdin="\ufeffp0001.png\r\n".encode("utf-16-le"))
+        assert [row["path"] for row in rows(done.out)] == ["p0001.png"]  # and never what "." holds
+        done = c2srt(*line, "-0", stdin=b"p0001.png\0p0002.png\0")
+        assert [row["path"] for row in rows(done.out)] == ["p0001.png", "p0002.png"]
+        done = c2srt(*line, stdin=b"p0001.png\0p0002.png\0")
+        assert (done.code, done.out) == (2, "") and "--null" in done.err
+        done = c2srt(*line[:1], photos, *line[2:], "--null")
+        assert done.code == 2 and "standard input" in done.err
+        done = c2srt(*line, stdin=b".\np0001.png\n")
+        assert done.code == 5 and "folder" in done.err
+        assert [row["path"] for row in rows(done.out)] == ["p0001.png"]
+        assert len(rows(c2srt(*line, "--recursive", stdin=b".\n").out)) == 5
+
     def test_some_fail(self, c2srt: Run, tag: tuple[object, ...], photos: Path, tmp_path: Path) -> None:
         (photos / "broken \x1b[31m.jpg").write_bytes(b"no image")
         done = c2srt(*tag)

@@ -1,4 +1,3 @@
-import io
 import os
 import subprocess
 from collections.abc import Callable
@@ -177,23 +176,46 @@ def test_unusable_inputs_are_usage_errors(make: Make) -> None:
 
 
 def test_list_on_stdin(make: Make) -> None:
-    root = make("a.jpg", "b c.jpg", "[d]?.jpg", "e/f.jpg", "- g.txt")
-    lines = ["photos/[d]?.jpg\n", "\n", f"{root}/b c.jpg\r\n", "photos/e\n", "photos/- g.txt\n", "photos/gone.jpg"]
-    found = find_images(["-"], stdin=io.StringIO("".join(lines)))
-    assert names(found) == ["[d]?.jpg", "b c.jpg", "e/f.jpg", "- g.txt"]
+    root = make("a.jpg", "b c.jpg", "[d]?.jpg", "- g.txt", " h.jpg ", '"i".jpg', "e/f.jpg")
+    listed = ["photos/[d]?.jpg", "", f"{root}/b c.jpg", "photos/- g.txt", "photos/gone.jpg", "photos/ h.jpg "]
+    found = find_images(["-"], stdin=listed)
+    assert names(found) == ["[d]?.jpg", "b c.jpg", "- g.txt", " h.jpg "]
+    assert [(bad.name, bad.detail) for bad in found.problems] == [("gone.jpg", "no such file")]
+    assert names(find_images(["photos/a.jpg", "-"], stdin=["photos/e/f.jpg"])) == ["a.jpg", "e/f.jpg"]
+    # a path as it stands comes before what else a line may mean
+    assert names(find_images(["-"], stdin=['"photos/b c.jpg"', 'photos/"i".jpg', " photos/a.jpg\t"])) == [
+        "b c.jpg",
+        '"i".jpg',
+        "a.jpg",
+    ]
+    for empty in ([], ["", "  "]):
+        with pytest.raises(InputError, match="names no file"):
+            find_images(["-"], stdin=empty)
+
+
+def test_folders_of_a_list_are_searched_only_when_asked(make: Make) -> None:
+    root = make("a.jpg", "e/f.jpg", "e/g/h.jpg")
+    listed = [f"{root}/e", f"{root}/a.jpg", f"{root}/e", ".", "/"]
+    found = find_images(["-"], stdin=listed)
+    assert [file.path for file in found.files] == [root / "a.jpg"]
+    assert [(bad.reason, bad.detail.split(";")[0]) for bad in found.problems] == [
+        ("folder", f"line {number} of the list is a folder") for number in (1, 3, 4, 5)
+    ]
+    found = find_images(["-"], stdin=listed[:3], recursive=True)
+    assert names(found) == ["e/f.jpg", "e/g/h.jpg", "a.jpg"] and not found.problems
+    # what is named as an argument is searched as ever
+    assert names(find_images(["photos/e", "-"], stdin=["photos/a.jpg"])) == ["e/f.jpg", "e/g/h.jpg", "a.jpg"]
+
+
+def test_names_of_a_list_that_are_not_utf8(make: Make) -> None:
+    root = make("good.jpg")
+    odd = os.fsencode(root) + b"/caf\xe9"
+    Path(os.fsdecode(odd)).mkdir()
+    Path(os.fsdecode(odd + b"/a.jpg")).write_bytes(b"x")
+    found = find_images(["-"], stdin=[os.fsdecode(odd + b"/a.jpg"), os.fsdecode(odd + b"/gone.jpg")])
+    assert names(found) == ["a.jpg"]
     assert [bad.name for bad in found.problems] == ["gone.jpg"]
-    assert names(find_images(["-"], stdin=[line.strip() for line in lines])) == names(found)
-    both = find_images(["photos/a.jpg", "-"], stdin=["photos/e/f.jpg"])
-    assert names(both) == ["a.jpg", "e/f.jpg"]
-    with pytest.raises(InputError):
-        find_images(["-"], stdin=[])
-
-
-def test_list_on_stdin_with_nul_separators(make: Make) -> None:
-    root = make("a.jpg", "two\nlines.jpg", "c.jpg ")
-    listing = "".join(f"{root}/{name}\0" for name in ("two\nlines.jpg", "c.jpg ", "a.jpg"))
-    assert names(find_images(["-"], stdin=io.StringIO(listing))) == ["two\nlines.jpg", "c.jpg ", "a.jpg"]
-    assert names(find_images(["-"], stdin=io.StringIO(listing[:-1]))) == ["two\nlines.jpg", "c.jpg ", "a.jpg"]
+    assert "line 2 of the list is not UTF-8" in found.problems[0].detail
 
 
 def test_names_that_are_not_utf8_are_reported_readably(make: Make) -> None:

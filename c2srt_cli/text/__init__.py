@@ -1,0 +1,8 @@
+"""The only door for text that people give us: labels, lists, templates, tables, options, keys."""
+
+from c2srt_cli.text.characters import normalise
+from c2srt_cli.text.decoding import Text, decode_text
+from c2srt_cli.text.file import nearby, read_bytes, read_text
+from c2srt_cli.text.path_list import path_list, spellings
+
+__all__ = ["Text", "decode_text", "nearby", "normalise", "path_list", "read_bytes", "read_text", "spellings"]

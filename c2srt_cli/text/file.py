@@ -1,0 +1,69 @@
+"""A file of text: found, recognised for what it is, read."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from c2srt_cli.errors import InputError
+from c2srt_cli.text.decoding import Text, decode_text, encoding_of
+from c2srt_cli.text.kinds import archive_kind, is_archive, is_binary, start_kind
+
+_HEAD = 4096
+
+
+def read_bytes(path: Path, what: str, hint: str) -> bytes:
+    """The bytes of a file that may be text.
+
+    Args:
+        path: The file.
+        what: What it should be, for people: ``the labels``.
+        hint: What to do where there is no such file.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or is of a kind that is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            kind = start_kind(head)
+            if (
+                kind is None
+                and not is_archive(head)
+                and encoding_of(head[: len(head) // 2 * 2]) == "utf-8"
+                and is_binary(head)
+            ):
+                raise InputError(f"is not text, and cannot be {what}", where=str(path), hint=hint)
+            data = head if kind else head + file.read()
+    except OSError as error:
+        _refuse(path, what, hint, error)
+    if kind is None and is_archive(head):
+        kind = archive_kind(data)
+    if kind is not None:
+        raise InputError(f"is {kind.name}, and cannot be {what}", where=str(path), hint=kind.advice)
+    return data
+
+
+def read_text(path: Path, what: str, hint: str) -> Text:
+    """The lines of a file, and what is wrong with them; see `read_bytes` and `decode_text`."""
+    return decode_text(read_bytes(path, what, hint))
+
+
+def nearby(path: Path) -> str | None:
+    """The file in the same folder that is most probably meant by a name that is none."""
+    try:
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return None
+    stems = [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
+    close = stems or difflib.get_close_matches(path.name, names, 1)
+    return str(path.with_name(close[0])) if close else None
+
+
+def _refuse(path: Path, what: str, hint: str, error: OSError) -> NoReturn:
+    if isinstance(error, IsADirectoryError):
+        raise InputError(f"is a folder, and cannot be {what}", where=str(path), hint=hint) from None
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        meant = nearby(path)
+        raise InputError("no such file", where=str(path), hint=f"did you mean {meant}?" if meant else hint) from None
+    raise InputError(f"{what} cannot be read ({error.strerror})", where=str(path), hint=hint) from None
