@@ -69,12 +69,16 @@ class ImageError(Exception):
             ``bad-name``, or ``folder`` in a list; ``sidecar`` where the image is tagged but its sidecar cannot be
             written.
         detail: One line for people.
+
+    Attributes:
+        sha256: Of the file's bytes, hex; empty where they could not be read.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.sha256 = ""
 
 
 #: Exit code of a run that finished although some of its items failed.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from c2srt_cli.artifacts import file_sha256, file_stamp
+from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import Row
 from c2srt_cli.errors import InputError
@@ -59,16 +59,12 @@ def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[s
 
 def _held(file: ImageFile, row: Row) -> Row | None:
     """The row, as far as it still speaks of the file."""
-    size, mtime_ns = file_stamp(file.path)[:2]
+    now, then = file_stamp(file.path), Stamp(row.size, row.mtime_ns, row.ctime_ns, row.sha256)
     if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
         return None
     if row.reason == "unsupported" and file.path.is_file() and is_supported(file.path):  # an extra was installed
         return None
-    if (size, mtime_ns) == (row.size, row.mtime_ns):
+    if now.size == then.size == -1:  # missing, as before
         return row
-    try:
-        if size == row.size and row.sha256 and file_sha256(file.path) == row.sha256:
-            return replace(row, mtime_ns=mtime_ns)  # touched, not changed
-    except OSError:
-        pass
-    return None
+    stamp = still_holds(file.path, now, then)
+    return None if stamp is None else replace(row, mtime_ns=stamp.mtime_ns, ctime_ns=stamp.ctime_ns)

@@ -100,9 +100,10 @@ def _row(outcome: Outcome, number: int, at: int) -> Row:
     name, pixels, error = outcome.file.name, outcome.pixels, outcome.error
     if pixels is not None:
         facts = (pixels.size, pixels.mtime_ns, pixels.sha256, pixels.width, pixels.height)
-        return Row(name, *facts, shard=number, row=at, status="ok")
+        return Row(name, *facts, shard=number, row=at, status="ok", ctime_ns=pixels.ctime_ns)
     assert error is not None
-    return Row(name, *outcome.stamp[:2], "", 0, 0, number, -1, "failed", error.reason, error.detail)
+    size, mtime_ns, ctime_ns, _ = outcome.stamp
+    return Row(name, size, mtime_ns, error.sha256, 0, 0, number, -1, "failed", error.reason, error.detail, ctime_ns)
 
 
 def _tensors(batch: EncodedBatch) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ class Row:
     Attributes:
         path: Relative to the root.
         size: Bytes of the file.
-        mtime_ns: Its modification time.
+        mtime_ns: Its modification time, which programs may set.
         sha256: Of its bytes; empty where they could not be read.
         width: Of the upright picture, in pixels.
         height: Likewise.
@@ -52,6 +52,7 @@ class Row:
         status: ``ok`` or ``failed``.
         reason: Why it failed, a code of `errors.ImageError`.
         detail: The same in one line for people.
+        ctime_ns: When the system last saw the file change, which no program sets; -1 where that is not known.
     """
 
     path: str
@@ -65,6 +66,7 @@ class Row:
     status: str
     reason: str = ""
     detail: str = ""
+    ctime_ns: int = -1
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -257,12 +259,12 @@ def payload(folder: Path) -> list[Path]:
 
 
 def same_photograph(row: Row, other: Row) -> bool:
-    """Whether two rows differ in nothing but the time at which the file was touched."""
-    return replace(row, mtime_ns=other.mtime_ns) == other
+    """Whether two rows differ in nothing but the times at which the file was touched."""
+    return replace(row, mtime_ns=other.mtime_ns, ctime_ns=other.ctime_ns) == other
 
 
 def known_rows(folder: Path) -> dict[str, Row]:
-    """The newest row of every path: from the shards' headers, with the modification times of the index."""
+    """The newest row of every path: from the shards' headers, with the times of the index."""
     known: dict[str, Row] = {}
     for number in shard_numbers(folder):
         shard = read_shard(folder, number)

@@ -61,6 +61,7 @@ class Pixels:
         sha256: Of the file's bytes, hex.
         size: Of the file, in bytes.
         mtime_ns: Of the file, in nanoseconds.
+        ctime_ns: When the system last saw the file change, in nanoseconds.
     """
 
     array: np.ndarray
@@ -69,6 +70,7 @@ class Pixels:
     sha256: str
     size: int
     mtime_ns: int
+    ctime_ns: int
 
 
 def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
@@ -80,13 +82,25 @@ def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
     Raises:
         ImageError: the file is ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt`` or ``too-large``.
     """
-    data, mtime_ns = _read(path)
+    data, status = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        image, width, height = _decode(data, spec)
+    except ImageError as error:
+        error.sha256 = digest
+        raise
+    return Pixels(np.array(image), width, height, digest, len(data), status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _decode(data: bytes, spec: PixelSpec) -> tuple[Image.Image, int, int]:
+    """The fitted square, and the sides of the upright original."""
     kind = _sniff(data)
     _hush_pillow()
     # Decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, OverflowError and more;
     # whatever it is, it concerns this file only.
     try:
         image, (width, height) = _prepare(data, kind, spec)
+        return image, width, height
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -101,11 +115,10 @@ def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
         raise ImageError(
             "corrupt", f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}"
         ) from error
-    return Pixels(np.array(image), width, height, hashlib.sha256(data).hexdigest(), len(data), mtime_ns)
 
 
-def _read(path: Path) -> tuple[bytes, int]:
-    """The file's bytes and modification time."""
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The file's bytes, and what the system knew of it when it was opened."""
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
@@ -120,7 +133,7 @@ def _read(path: Path) -> tuple[bytes, int]:
         raise ImageError("unreadable", error.strerror or str(error)) from error
     if not data:
         raise ImageError("empty", "the file has no bytes")
-    return data, status.st_mtime_ns
+    return data, status
 
 
 def _open_at_once(path: str, flags: int) -> int:

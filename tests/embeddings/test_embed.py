@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from c2srt_cli import __version__, artifacts
+from c2srt_cli.artifacts import stamps
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.embeddings import plan, store
+from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.embed import EmbedJob, EmbedOptions, EmbedResult, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
@@ -175,7 +177,9 @@ class TestContent:
             assert row["shard"] == position // 4
             assert row["reason"] == reasons.get(row["path"], "")
             if row["reason"]:
-                assert (row["status"], row["row"], row["sha256"]) == ("failed", -1, "")
+                assert (row["status"], row["row"]) == ("failed", -1)
+                readable = path.is_file() and path.stat().st_size
+                assert row["sha256"] == (hashlib.sha256(path.read_bytes()).hexdigest() if readable else "")
                 assert row["detail"]
                 continue
             assert row["status"] == "ok"
@@ -227,6 +231,15 @@ class TestContent:
         }
 
 
+def clock(path: Path) -> None:
+    """Let the system's clock, which may stand still for milliseconds, go on from where it was when ``path`` changed."""
+    probe = path.with_name("clock.txt")
+    while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
+        time.sleep(0.001)
+        probe.touch()
+    probe.unlink()
+
+
 class TestIncremental:
     @pytest.mark.usefixtures("small_shards")
     def test_a_rerun_does_nothing(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
@@ -256,9 +269,52 @@ class TestIncremental:
         assert rows["p0002.png"].mtime_ns == 1
         assert Store.open(tmp_path / "e").verify() == 12
 
-        # the touched file is known by its new time: nothing is hashed again
-        monkeypatch.setattr(plan, "file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+        # the touched file is known by its new times: nothing is hashed again
+        monkeypatch.setattr(stamps, "file_sha256", lambda path: pytest.fail(f"hashed {path}"))
         assert run(mixed, tmp_path / "e", tiny).encoded == 0
+
+    @pytest.mark.parametrize("how", ["in place", "renamed over", "copied over", "folders swapped"])
+    def test_a_changed_file_of_the_same_size_and_time(self, tiny: str, tmp_path: Path, how: str) -> None:
+        """What exiftool -P, rsync --times and cp -p leave: only the system's own clock shows that bytes differ."""
+        one, other = tmp_path / "photos/one", tmp_path / "photos/other"
+        for folder, color in ((one, (200, 30, 30)), (other, (30, 30, 200))):
+            folder.mkdir(parents=True)
+            Image.new("RGB", (64, 48), color).save(folder / "a.bmp")  # of one size
+            os.utime(folder / "a.bmp", ns=(10**18, 10**18))
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        photograph, donor = one / "a.bmp", other / "a.bmp"
+        clock(photograph)
+        if how == "in place":
+            photograph.write_bytes(donor.read_bytes())
+            os.utime(photograph, ns=(10**18, 10**18))
+        elif how == "renamed over":
+            shutil.copy2(donor, other / "b.tmp")
+            (other / "b.tmp").replace(photograph)
+        elif how == "copied over":
+            shutil.copy2(donor, photograph)
+        else:
+            one.rename(tmp_path / "photos/third")
+            other.rename(one)
+            (tmp_path / "photos/third").rename(other)
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert result.encoded == (2 if how == "folders swapped" else 1)
+        run(tmp_path / "photos", tmp_path / "fresh", tiny)
+        assert same(by_path(tmp_path / "e"), by_path(tmp_path / "fresh"))
+
+    def test_a_restored_folder_is_read_but_not_encoded_again(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 3)
+        (tmp_path / "photos/broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+        run(tmp_path / "photos", tmp_path / "e", tiny)
+        before = by_path(tmp_path / "e")
+        clock(tmp_path / "photos/broken.jpg")
+        shutil.copytree(tmp_path / "photos", tmp_path / "copy")  # times kept, as by cp -a
+        shutil.rmtree(tmp_path / "photos")
+        (tmp_path / "copy").rename(tmp_path / "photos")
+        result = run(tmp_path / "photos", tmp_path / "e", tiny)
+        assert (result.total, result.encoded, len(result.failures)) == (4, 0, 1)
+        assert same(by_path(tmp_path / "e"), before)
+        rows = {row.path: row for row in Store.open(tmp_path / "e").rows}
+        assert rows["broken.jpg"].ctime_ns == (tmp_path / "photos/broken.jpg").stat().st_ctime_ns
 
     @pytest.mark.usefixtures("small_shards")
     def test_shards_without_a_living_row_are_deleted(self, tiny: str, tmp_path: Path) -> None:
