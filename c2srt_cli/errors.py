@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+#: Faults of one input that are shown; the rest is counted.
+SHOWN = 20
+
 
 class C2srtError(Exception):
     """An error that the command line shows as one block, without a traceback.
@@ -10,7 +13,7 @@ class C2srtError(Exception):
         what: One sentence that says what happened.
         where: The path, field or option it happened at.
         hint: What to do next, where possible a command to run.
-        problems: When one input has several faults, all of them, one line each.
+        problems: When one input has several faults, all of them, one line each; those beyond `SHOWN` are counted.
     """
 
     exit_code = 1
@@ -27,7 +30,8 @@ class C2srtError(Exception):
         self.what = what
         self.where = where
         self.hint = hint
-        self.problems = tuple(problems)
+        rest = len(problems) - SHOWN
+        self.problems = (*problems[:SHOWN], f"… and {rest:,} more") if rest > 1 else tuple(problems)
 
     def __str__(self) -> str:
         lines = [self.what if self.where is None else f"{self.where}: {self.what}"]

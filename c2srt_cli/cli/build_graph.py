@@ -33,8 +33,8 @@ def build_graph(
     ] = "llm",
     neighbours: Annotated[int, typer.Option(min=1, help="Sources that a label keeps.", rich_help_panel=EDGES)] = 10,
     unseen: Annotated[
-        Path | None,
-        typer.Option(help="Labels without training annotations, as a labels file.", rich_help_panel=EDGES),
+        str | None,
+        typer.Option(metavar="FILE|WORDS", help="Labels without training annotations.", rich_help_panel=EDGES),
     ] = None,
     least_seen: Annotated[
         int,

@@ -55,10 +55,11 @@ def embed(
         ),
     ] = None,
     labels: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--labels",
             "-l",
+            metavar="FILE|WORDS",
             help="Store the text embeddings of these labels too.",
             show_default="those of --annotations",
         ),

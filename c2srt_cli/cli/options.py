@@ -2,7 +2,6 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,8 +53,14 @@ Recursive = Annotated[
     typer.Option("--recursive", help="Search also the folders that a list on stdin names.", rich_help_panel=IMAGES),
 ]
 Labels = Annotated[
-    Path,
-    typer.Option("--labels", "-l", help="One label a line, or a CSV/TSV with the column label.", show_default=False),
+    str,
+    typer.Option(
+        "--labels",
+        "-l",
+        metavar="FILE|WORDS",
+        help="One label a line, a table with the column label, Lightroom's keywords or JSON; or the words: 'cat, dog'.",
+        show_default=False,
+    ),
 ]
 Backbone = Annotated[
     str | None,

@@ -40,7 +40,8 @@ def prepare(
         Path, typer.Option("--out", "-o", help="Folder to write.", show_default=False, rich_help_panel=o.OUTPUT)
     ],
     unseen: Annotated[
-        Path | None, typer.Option(help="A labels file: these are unseen.", rich_help_panel=UNSEEN)
+        str | None,
+        typer.Option(metavar="FILE|WORDS", help="These labels are unseen.", rich_help_panel=UNSEEN),
     ] = None,
     protocol: Annotated[
         str | None,

@@ -38,8 +38,8 @@ def show_graph(
         typer.Option(help="Write a page to pan, zoom and search, without a network.", rich_help_panel=o.OUTPUT),
     ] = None,
     unseen: Annotated[
-        Path | None,
-        typer.Option(help="Labels without training annotations, as a labels file: shows what reaches them."),
+        str | None,
+        typer.Option(metavar="FILE|WORDS", help="Labels without training annotations: shows what reaches them."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=o.OUTPUT)] = False,
 ) -> None:

@@ -49,7 +49,7 @@ class PrepareOptions:
         dataset: One of `DATASETS`.
         source: Its folder or file.
         out: The folder to write.
-        unseen: A labels file of the unseen labels, or None.
+        unseen: The unseen labels, a file or words, or None.
         protocol: A named division into seen and unseen labels, or None.
         unseen_share: Share of the labels to draw as unseen, or None.
         seed: Of the draw.
@@ -61,7 +61,7 @@ class PrepareOptions:
     dataset: str
     source: Path
     out: Path
-    unseen: Path | None = None
+    unseen: Path | str | None = None
     protocol: str | None = None
     unseen_share: float | None = None
     seed: int = 0

@@ -8,9 +8,7 @@ from typing import Any
 
 from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.errors import InputError
-
-#: Faults of one file that are shown; the rest is counted.
-SHOWN = 20
+from c2srt_cli.text import read_text
 
 
 @dataclass
@@ -59,7 +57,7 @@ class Source:
             raise InputError(
                 f"{len(missing)} of {len(origins)} files of the dataset are missing",
                 where=str(self.path),
-                problems=shown(missing),
+                problems=missing,
                 hint="get them from where they are said to come from, and keep their names",
             )
         return found
@@ -80,16 +78,10 @@ class Source:
         return fingerprint({name: file_sha256(path) for name, path in self.used.items()})
 
 
-def shown(problems: Sequence[str]) -> list[str]:
-    """The first problems, and how many more there are."""
-    rest = len(problems) - SHOWN
-    return [*problems[:SHOWN], *([f"… and {rest:,} more"] if rest > 0 else [])]
-
-
 def damaged(path: Path, problems: Sequence[str]) -> InputError:
     """The error for a file that is not what it should be."""
     return InputError(
-        "the file is not what it should be", where=str(path), problems=shown(problems), hint="get it again, or mend it"
+        "the file is not what it should be", where=str(path), problems=problems, hint="get it again, or mend it"
     )
 
 
@@ -109,10 +101,12 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines that hold something, stripped, from a UTF-8 file with or without a byte order mark.
+    """The lines that hold something, stripped.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8.
+        InputError: it cannot be read, or is no text.
     """
-    with reading(path):
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    text = read_text(path, "a list", "get it again, or mend it")
+    if text.problems:
+        raise damaged(path, text.problems)
+    return [line.strip() for line in text.lines if line.strip()]

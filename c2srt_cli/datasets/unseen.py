@@ -18,15 +18,15 @@ def unseen_by_name(labels: LabelSet, names: Iterable[str]) -> np.ndarray:
     return np.array([label.name.casefold() not in wanted for label in labels], dtype=bool)
 
 
-def unseen_from_file(labels: LabelSet, path: Path) -> np.ndarray:
-    """Seen, as ``(L,)`` bool: False for the labels in a labels file, each named by its id or its name.
+def unseen_from_file(labels: LabelSet, spec: Path | str) -> np.ndarray:
+    """Seen, as ``(L,)`` bool: False for labels in a file or among words, each named by its id or its name.
 
     Raises:
         InputError: the file is missing, or names what is no label, or what several labels are called, or all labels.
     """
     find, words = finder(labels), [word for label in labels for word in (label.key, label.name.casefold())]
     seen, problems = np.ones(len(labels), dtype=bool), []
-    for label in read_labels(path):
+    for label in read_labels(spec):
         found = find(label.id) or find(label.name)
         if len(found) == 1:
             seen[found[0]] = False
@@ -38,7 +38,7 @@ def unseen_from_file(labels: LabelSet, path: Path) -> np.ndarray:
     if not problems and not seen.any():
         problems.append("all labels are unseen: none is left to learn from")
     if problems:
-        raise InputError("these labels cannot be unseen", where=str(path), problems=problems)
+        raise InputError("these labels cannot be unseen", where=str(spec), problems=problems)
     return seen
 
 

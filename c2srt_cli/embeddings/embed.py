@@ -30,7 +30,7 @@ from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
-from c2srt_cli.labels import LabelSet, read_labels, read_templates
+from c2srt_cli.labels import LabelSet, check_labels, read_labels, read_templates
 from c2srt_cli.progress import Progress
 
 
@@ -44,7 +44,7 @@ class EmbedOptions:
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
         annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
-        labels: A labels file whose text embeddings to store; the annotations' labels where None.
+        labels: A file of labels, or the words, whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file.
         method: The method whose cut and streams to store.
@@ -62,7 +62,7 @@ class EmbedOptions:
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
     annotations: Path | None = None
-    labels: Path | None = None
+    labels: Path | str | None = None
     backbone: str | None = None
     templates: str = "default"
     method: str = "zero-shot"
@@ -82,8 +82,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
         InputError: photographs, labels or weights are missing or unusable.
         UsageError: the options contradict each other or the backbone.
     """
-    if options.labels is not None and not options.labels.is_file():
-        read_labels(options.labels)  # says what is wrong before anything slow is loaded
+    if options.labels is not None:
+        check_labels(options.labels)  # before anything slow is loaded
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")

@@ -224,7 +224,7 @@ def read_graph(path_or_name: str | Path) -> CategoryGraph:
         problems.append("the sources of the provenance are not a list")
     problems += _faults(edges, len(labels))
     if problems:
-        raise InputError("this graph cannot be used", where=str(path), problems=problems[:20], hint="build it again")
+        raise InputError("this graph cannot be used", where=str(path), problems=problems, hint="build it again")
     return CategoryGraph(labels, edges, value["provenance"])
 
 

@@ -18,11 +18,11 @@ class BuildOptions:
     """What the user asks for.
 
     Attributes:
-        labels: The labels file.
+        labels: The file of labels, or the words with commas between them.
         out: The graph to write.
         sources: Some of `SOURCES`.
         neighbours: Sources that a target keeps, except where `random` alone takes another graph's shape.
-        unseen: A file of the labels without training annotations, or None.
+        unseen: The labels without training annotations, a file or words, or None.
         least_seen: Seen sources that an unseen label keeps, where it has so many.
         annotations: A CSV of annotated photographs, a folder that `prepare` wrote, or None.
         extend: A graph to attach the labels to that it does not have, or None.
@@ -34,11 +34,11 @@ class BuildOptions:
         overwrite: Ask again what is recorded beside ``out``.
     """
 
-    labels: Path
+    labels: Path | str
     out: Path
     sources: tuple[str, ...] = ("llm",)
     neighbours: int = 10
-    unseen: Path | None = None
+    unseen: Path | str | None = None
     least_seen: int = 3
     annotations: Path | None = None
     extend: str | None = None
@@ -85,7 +85,7 @@ def check(options: BuildOptions) -> None:
             raise UsageError("is there and is no graph", where=str(options.out), hint="name another --out")
 
 
-def seen_labels(unseen: Path | None, labels: LabelSet) -> frozenset[int] | None:
+def seen_labels(unseen: Path | str | None, labels: LabelSet) -> frozenset[int] | None:
     """Indices of the labels with annotations; None where all have them.
 
     Raises:

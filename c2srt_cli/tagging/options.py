@@ -17,7 +17,7 @@ class TagOptions:
         inputs: Folders, files, globs, ``-`` for a list on standard input, or one folder of embeddings.
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
-        labels: The labels file.
+        labels: The file of labels, or the words with commas between them.
         run: A trained run to tag with, or None. It decides backbone, templates, pooling, dense mode and fit.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
         backbone: Which backbone; ``auto`` where None.
@@ -35,7 +35,7 @@ class TagOptions:
     """
 
     inputs: tuple[str, ...]
-    labels: Path
+    labels: Path | str
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
     run: Path | None = None

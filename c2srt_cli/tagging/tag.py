@@ -11,7 +11,7 @@ from c2srt_cli.embeddings.encoder import make_encoder
 from c2srt_cli.embeddings.store import TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.images import find_images
-from c2srt_cli.labels import LabelSet, read_labels
+from c2srt_cli.labels import LabelSet, check_labels, read_labels
 from c2srt_cli.methods.zero_shot import Pooling
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration
@@ -35,8 +35,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         InputError: photographs, labels, embeddings, the run or weights are missing or unusable.
         UsageError: the options contradict each other, the run or the embeddings.
     """
-    if not options.labels.is_file():
-        read_labels(options.labels)  # says what is wrong before anything slow is loaded
+    labels_file = check_labels(options.labels)  # before anything slow is loaded
     run, graph = open_run(options)
     store = open_embeddings(options)
     found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive) if store is None else None
@@ -75,7 +74,8 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         attached = attach(run, labels, embed, graph)
         _note_attached(attached, run, progress)
         scoring = Trained.of(run, learner, attached, device)
-    graph_file = () if options.graph is None else (Path(options.graph),)
+    named = [] if labels_file is None else [labels_file]
+    named += [] if options.graph is None else [Path(options.graph)]
     return TagJob(
         source=source,
         encoder=encoder,
@@ -87,9 +87,8 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         pixels=asdict(model.pixels),
         explain=options.explain,
         written_down=(
-            options.labels,
+            *named,
             Path(options.templates or ""),
-            *graph_file,
             *(() if run is None else sorted(run.folder.iterdir())),
         ),
     )

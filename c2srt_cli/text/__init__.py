@@ -1,8 +1,21 @@
 """The only door for text that people give us: labels, lists, templates, tables, options, keys."""
 
-from c2srt_cli.text.characters import normalise
+from c2srt_cli.text.characters import fault, normalise
 from c2srt_cli.text.decoding import Text, decode_text
 from c2srt_cli.text.file import nearby, read_bytes, read_text
 from c2srt_cli.text.path_list import path_list, spellings
+from c2srt_cli.text.table import Table, find_table
 
-__all__ = ["Text", "decode_text", "nearby", "normalise", "path_list", "read_bytes", "read_text", "spellings"]
+__all__ = [
+    "Table",
+    "Text",
+    "decode_text",
+    "fault",
+    "find_table",
+    "nearby",
+    "normalise",
+    "path_list",
+    "read_bytes",
+    "read_text",
+    "spellings",
+]

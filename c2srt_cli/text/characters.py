@@ -57,7 +57,7 @@ def _has_meaning(letter: str, before: list[str], after: str) -> bool:
             return letter == "\u200d" or (after != "" and unicodedata.category(after)[0] in "LM")
         return letter == "\u200d" and (kind in {"So", "Sk"} or last == "\ufe0f") and _is_symbol(after)
     if "\u180b" <= letter <= "\u180f":
-        return kind == "Lo"  # of Mongolian
+        return "\u1800" <= last <= "\u18af"  # of Mongolian
     if unicodedata.category(letter) == "Mn" and letter not in "\u034f\u17b4\u17b5":  # the variation selectors
         ideograph = kind == "Lo" and unicodedata.east_asian_width(last) == "W"
         return after == "\u20e3" or ideograph or kind in {"So", "Sk", "Sm"}

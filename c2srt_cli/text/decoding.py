@@ -40,7 +40,7 @@ class Text:
     hint: str | None = None
 
     def __str__(self) -> str:
-        return "".join(f"{line}\n" for line in self.lines)
+        return "\n".join(self.lines)
 
 
 def decode_text(data: bytes) -> Text:
@@ -54,9 +54,9 @@ def decode_text(data: bytes) -> Text:
         lines = split_lines(data.decode(encoding))
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
-            good = split_lines(data[: error.start].decode(encoding, "ignore"))
-            line = f"line {len(good)}: the text is {encoding.upper()} up to here, and then it is not"
-            return Text((), (line,), "save it as UTF-8")
+            number = len(_LINE_END.findall(data[: error.start].decode(encoding, "ignore"))) + 1
+            problem = f"line {number}: the text is {encoding.upper()} up to here, and then it is not"
+            return Text((), (problem,), "save it as UTF-8")
         lines, problems = _decode_lines(data)
         hint = _conversion(data)
     for number, line in enumerate(lines, 1):
@@ -107,14 +107,14 @@ def _conversion(data: bytes) -> str:
 def _unmarked(data: bytes) -> str:
     """``utf-16-le`` or ``utf-16-be`` where text with zero bytes can be nothing else, or ``utf-8``."""
     zeros = [data[0::2].count(0), data[1::2].count(0)]
-    if len(data) % 2 or min(zeros):
+    if len(data) % 2:
         return "utf-8"
-    encoding = "utf-16-be" if zeros[0] else "utf-16-le"
+    encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return "utf-8"
-    if not _plain(text) or (b"\n" in data and "\n" not in text):
+    if not _plain(text) or (b"\n" in data and not _LINE_END.search(text)):
         return "utf-8"
     if max(zeros) < _WESTERN * len(text):  # other scripts, or text with a few zero bytes in it
         try:

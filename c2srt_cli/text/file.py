@@ -56,7 +56,7 @@ def nearby(path: Path) -> str | None:
     except OSError:
         return None
     stems = [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
-    close = stems or difflib.get_close_matches(path.name, names, 1)
+    close = stems or difflib.get_close_matches(path.name, names, 1, 0.8)
     return str(path.with_name(close[0])) if close else None
 
 

@@ -29,7 +29,7 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"MM\0*", Kind("a picture (TIFF or RAW)", _PHOTO)),
     (b"SQLite format 3\0", Kind("a database, as Lightroom's catalog is one", "export its keywords as text")),
     (b"bplist00", Kind("a property list", _WORDS)),
-    (b"PAR1", Kind("Parquet", "write it as CSV")),
+    (b"PAR1\x15", Kind("Parquet", "write it as CSV")),
     (b"\x1f\x8b", Kind("packed (gzip)", _UNPACK)),
     (b"BZh91AY&SY", Kind("packed (bzip2)", _UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", Kind("packed (7-Zip)", _UNPACK)),

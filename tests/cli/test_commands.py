@@ -299,7 +299,7 @@ class TestErrors:
         done = c2srt("--debug", "tag", photos, "-l", "missing.txt")
         assert done.code == 3
         assert "Traceback" in done.err
-        assert "read_labels" in done.err
+        assert "check_labels" in done.err
         assert "error: the labels cannot be read" in done.err
 
     def test_resume_under_other_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:

@@ -1,0 +1,20 @@
+"""The only door for labels: reading, normalising and checking the user's words, and the prompts around them."""
+
+from c2srt_cli.labels.door import TokenCounter, check_labels, read_labels, vocabulary_name
+from c2srt_cli.labels.entries import COLUMNS
+from c2srt_cli.labels.label import Label, LabelSet
+from c2srt_cli.labels.templates import DEFAULT_TEMPLATE, read_templates
+from c2srt_cli.text import normalise
+
+__all__ = [
+    "COLUMNS",
+    "DEFAULT_TEMPLATE",
+    "Label",
+    "LabelSet",
+    "TokenCounter",
+    "check_labels",
+    "normalise",
+    "read_labels",
+    "read_templates",
+    "vocabulary_name",
+]
