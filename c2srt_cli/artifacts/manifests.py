@@ -7,7 +7,7 @@ compares with its own.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,22 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file: no NaN, no infinity, nothing nested 200 levels deep, no text that UTF-8 cannot hold.
 
     Raises:
-        InputError: it is missing or not JSON.
+        InputError: it is missing, no file, larger than `records.MAX_BYTES`, or not such JSON.
     """
+    from pydantic_core import from_json
+
+    from c2srt_cli.artifacts.records import read_bytes
+
+    data = read_bytes(path)
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path)) from None
-    except (OSError, ValueError, RecursionError) as error:
+        value = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
+        json.dumps(value, allow_nan=False)  # 1e999 becomes infinite without being written so
+    except ValueError as error:
         raise InputError(f"cannot be read as JSON ({error})", where=str(path)) from None
+    return value
 
 
 def manifest(kind: str, schema: int, options: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -62,15 +67,33 @@ def manifest(kind: str, schema: int, options: Mapping[str, Any], inputs: Mapping
 
 
 def peek_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of the artifact in ``folder``, finished or not; None where there is none that can be read."""
+    """The manifest of the artifact in ``folder``, finished or not; None where there is none that can be read.
+
+    Its options and inputs are objects; what stands in them is for their readers to check.
+    """
+    return next((value for value in _manifests(folder) if not _faults(value)), None)
+
+
+def _manifests(folder: Path) -> Iterator[dict[str, Any]]:
+    """What says in ``folder`` of what kind it is."""
     for name in (MANIFEST, UNFINISHED):
         try:
-            value = json.loads((folder / name).read_bytes())
-        except (OSError, ValueError):
+            value = read_json(folder / name)
+        except InputError:
             continue
         if isinstance(value, dict) and isinstance(value.get("kind"), str):
-            return value
-    return None
+            yield value
+
+
+def _faults(value: Mapping[str, Any]) -> list[str]:
+    """What every manifest has, as far as this one has it not."""
+    faults = [f"{name}: is missing" for name in ("options", "inputs") if name not in value]
+    faults += [
+        f"{name}: must be an object" for name in ("options", "inputs") if not isinstance(value.get(name, {}), dict)
+    ]
+    if not faults:
+        faults += [f"inputs.{name}: must be text" for name, one in value["inputs"].items() if not isinstance(one, str)]
+    return faults
 
 
 def previous_manifest(out: Path, kind: str) -> dict[str, Any] | None:
@@ -91,9 +114,8 @@ def previous_manifest(out: Path, kind: str) -> dict[str, Any] | None:
 
 
 def artifact_kind(folder: Path) -> str | None:
-    """Kind of the artifact in ``folder``, finished or not; None where there is none."""
-    found = peek_manifest(folder)
-    return None if found is None else str(found["kind"])
+    """Kind of the artifact in ``folder``, finished or not, whole or not; None where there is none."""
+    return next((str(value["kind"]) for value in _manifests(folder)), None)
 
 
 def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
@@ -112,12 +134,14 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != kind:
         raise InputError(f"is not the manifest of {kind}", where=str(path))
-    if value.get("schema") != schema:
+    if type(value.get("schema")) is not int or value["schema"] != schema:
         raise InputError(
             f"has layout {value.get('schema')}, this version of c2srt reads layout {schema}",
             where=str(path),
             hint="make it again with this version, or use the version that wrote it",
         )
+    if faults := _faults(value):
+        raise InputError("holds what it cannot hold", where=str(path), problems=faults, hint="make it again")
     return value
 
 

@@ -1,17 +1,19 @@
 """Which device, dtype and batch size a backbone runs fastest with, measured once per machine."""
 
 import platform
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from c2srt_cli import artifacts
+from c2srt_cli.artifacts.records import all_of, checked
 from c2srt_cli.backbone.linear import linear
 from c2srt_cli.backbone.names import home
 from c2srt_cli.backbone.registry import Backbone
@@ -25,6 +27,8 @@ NATIVE_GAIN = 1.3
 WORTHWHILE = 0.03
 MEASURED = "probe.json"
 MAX_BATCH = 256
+#: Most rows of a forward pass that are done when asked for.
+MAX_ROWS = 4096
 #: No further batch size is tried that would end later than this, seconds.
 PATIENCE = 2.5
 
@@ -38,12 +42,31 @@ class Runtime:
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         batch: Rows of every forward.
         threads: Of one forward pass, on the CPU.
+
+    Raises:
+        UsageError: a value that is none of these.
     """
 
     device: str
     dtype: str
     batch: int
     threads: int
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("cpu|mps|cuda(:[0-9]{1,3})?", self.device):
+            raise UsageError(f"there is no device {self.device!r}")
+        if self.dtype not in DTYPES:
+            raise UsageError(f"there is no precision {self.dtype!r}", hint=f"use {', '.join(DTYPES)}")
+        if not 1 <= self.batch <= MAX_ROWS or not 1 <= self.threads <= MAX_ROWS:
+            raise UsageError(f"batches of {self.batch} on {self.threads} threads: each is from 1 to {MAX_ROWS}")
+
+
+def recorded_runtime(value: object) -> Runtime | None:
+    """The runtime that an unfinished run has written down; None where it is none."""
+    try:
+        return checked(Annotated[Runtime, all_of(Runtime)], value, "runtime")  # type: ignore[arg-type]
+    except InputError:
+        return None
 
 
 def probe(

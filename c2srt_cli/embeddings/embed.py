@@ -16,7 +16,6 @@ from c2srt_cli.artifacts import (
     disk_errors,
     lock,
     manifest,
-    peek_manifest,
     remove_leftovers,
     write_json,
 )
@@ -24,8 +23,12 @@ from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec, resolve_cut
+from c2srt_cli.embeddings.index import write_index
+from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
-from c2srt_cli.embeddings.shards import ShardWriter
+from c2srt_cli.embeddings.previous import check_moved, discard, previous_options
+from c2srt_cli.embeddings.shard_writer import ShardWriter
+from c2srt_cli.embeddings.shards import shard_numbers, shard_path
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import InputError, Interrupted, UsageError
@@ -97,8 +100,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     progress.note(note)
     backbone = load_backbone(spec)
     cut = resolve_cut(backbone, method=options.method, cut=options.cut, streams=options.streams, dense=options.dense)
-    previous = None if options.overwrite else _previous(options.out)
-    encoder = make_encoder(backbone, cut, options.machine, previous["options"]["runtime"] if previous else None)
+    previous = previous_options(options.out, overwrite=options.overwrite)
+    encoder = make_encoder(backbone, cut, options.machine, previous.runtime if previous else None)
     labels = None if annotations is None else annotations.labels
     if options.labels is not None:
         labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
@@ -173,22 +176,25 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         UsageError: another process is writing there.
     """
     out, options = job.out, resolved_options(job)
+    made = EmbeddingOptions.of(out, {"options": options})
     with lock(out / LOCK), disk_errors(out):
-        previous = _previous(out)
-        if previous is not None and not job.overwrite:
-            check_same(out, previous["options"], options)
+        previous = previous_options(out, overwrite=job.overwrite)
+        if previous is not None:
+            check_same(out, previous.deciding(), made.deciding())
         remove_leftovers(out)
-        known = {} if job.overwrite else store.known_rows(out)
+        known = {} if job.overwrite else store.known_rows(out, made)
         current, plan = plan_work(job.found.files, known)
+        if previous is not None and previous.root != made.root:
+            check_moved(out, (previous.root, made.root), known, current, progress)
         _check_space(job, len(plan), progress)
-        if job.overwrite and previous is not None:
-            _discard(out, previous)
+        if job.overwrite:
+            discard(out)
         text = text_labels(out / TEXT)
         # first this, then that: a folder with a payload is never without its options
         write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
         (out / MANIFEST).unlink(missing_ok=True)
-        encoded = _encode_shards(job, plan, current, progress) if plan else 0
-        if job.labels is not None and read_text(out / TEXT, job.labels, job.templates) is None:
+        encoded = _encode_shards(job, made, plan, current, progress) if plan else 0
+        if job.labels is not None and read_text(out / TEXT, job.labels, job.templates, made.dim) is None:
             embedded = embed_labels(job.encoder.backbone, job.labels, job.templates, progress)
             save_text(out / TEXT, embedded, job.labels, job.templates)
             text = job.labels.fingerprint
@@ -196,11 +202,11 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         rows += [
             Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems
         ]
-        store.write_index(out, rows)
+        write_index(out, rows)
         live = {row.shard for row in rows}
-        for number in store.shard_numbers(out):
+        for number in shard_numbers(out):
             if number not in live:
-                store.shard_path(out, number).unlink()
+                shard_path(out, number).unlink()
         write_json(out / MANIFEST, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
         (out / UNFINISHED).unlink()
     return EmbedResult(
@@ -211,11 +217,13 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
     )
 
 
-def _encode_shards(job: EmbedJob, plan: list[ImageFile], current: dict[str, Row], progress: Progress) -> int:
+def _encode_shards(
+    job: EmbedJob, made: EmbeddingOptions, plan: list[ImageFile], current: dict[str, Row], progress: Progress
+) -> int:
     """Encode what is planned into shards, and put its rows into ``current``; how many photographs that were."""
     count, total = 0, len(plan)
     with (
-        ShardWriter(job.out, current) as shards,
+        ShardWriter(job.out, current, made) as shards,
         closing(
             encode(plan, job.encoder, job.pixels, chunk=store.SHARD, workers=job.workers, done=shards.count)
         ) as batches,
@@ -257,38 +265,6 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
         "stored_dtype": "bfloat16",
         "torch": torch.__version__,
     }
-
-
-def _previous(out: Path) -> dict[str, Any] | None:
-    """The manifest of the embeddings in ``out``, finished or not; None where there is nothing yet.
-
-    Raises:
-        InputError: there is something else.
-    """
-    previous = peek_manifest(out)
-    if previous is None:
-        foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
-        if foreign or out.is_file():
-            raise InputError(
-                f"the folder is not empty ({foreign[0]}, …) and holds no embeddings" if foreign else "is a file",
-                where=str(out),
-                hint="name another --out",
-            )
-    elif previous["kind"] != KIND or previous.get("schema") != SCHEMA:
-        raise InputError(
-            f"holds {previous['kind']}, layout {previous.get('schema')}; this version writes {KIND}, layout {SCHEMA}",
-            where=str(out),
-            hint="name another --out",
-        )
-    return previous
-
-
-def _discard(out: Path, previous: dict[str, Any]) -> None:
-    """Delete the payload; whatever a kill leaves of it still says what it was made with."""
-    write_json(out / UNFINISHED, previous)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for path in store.payload(out):
-        path.unlink()
 
 
 def _check_space(job: EmbedJob, count: int, progress: Progress) -> None:

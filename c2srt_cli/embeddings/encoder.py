@@ -3,12 +3,11 @@
 import ctypes
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -207,7 +206,7 @@ class Machine:
         return self.workers or min(8, CORES)
 
 
-def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping[str, Any] | None = None) -> Encoder:
+def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Runtime | None = None) -> Encoder:
     """Put a backbone on its device, in its precision, with its batch shape.
 
     Args:
@@ -221,9 +220,9 @@ def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Mapping
         UsageError: there is no such device or precision here.
     """
     asked = {"device": machine.device, "dtype": machine.precision, "batch": machine.batch}
-    fits = stored is not None and all(value in (None, stored[key]) for key, value in asked.items())
-    if stored is not None and fits and _is_there(stored["device"]):
-        runtime = Runtime(**stored)
+    fits = stored is not None and all(value in (None, getattr(stored, key)) for key, value in asked.items())
+    if stored is not None and fits and _is_there(stored.device):
+        runtime = stored
     else:
         runtime = probe(
             backbone.plain,

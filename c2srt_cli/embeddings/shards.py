@@ -1,115 +1,123 @@
-"""Encoded batches → shards, each written in the background as soon as it is full."""
+"""Shards: the tokens of up to 256 photographs, in a file that says of itself which photographs these are, and what."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.encoder import EncodedBatch, Outcome
-from c2srt_cli.embeddings.store import Row
+from c2srt_cli.artifacts.records import Sha256
+from c2srt_cli.embeddings.index import AGAIN, Row, row_problems
+from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
+from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
+from c2srt_cli.errors import InputError
+
+#: Photographs of one shard, failures counted in: the most work that a kill can lose.
+SHARD = 256
+DELETE = f"delete it, then {AGAIN}"
 
 
-class ShardWriter:
-    """Gathers batches and writes shards, one in flight at a time, which bounds the memory.
+class _Record(TensorRecord):
+    rows: tuple[Row, ...]
+    complete: bool
+    sha256: Sha256
+    made: Origin | None = None  # shards of versions before this field are read without it
 
-    It goes on in the last shard there is, where the user stopped a run within it and all its rows still hold.
 
-    Args:
-        folder: Where the shards lie.
-        current: Rows that still hold, by path.
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What stands in a shard's header.
+
+    Attributes:
+        rows: Its photographs, failures included.
+        complete: False where the user stopped the run within it.
+        sha256: Of its tensors, see `tensors.checksum`.
     """
 
-    def __init__(self, folder: Path, current: dict[str, Row]) -> None:
-        self._folder = folder
-        self._rows: list[Row] = []
-        self._parts: list[dict[str, Tensor]] = []
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shards")
-        self._last: Future[None] | None = None
-        numbers = store.shard_numbers(folder)
-        self._number = numbers[-1] + 1 if numbers else 0
-        last = store.read_shard(folder, numbers[-1]) if numbers else None
-        if last and not last.complete and all(_holds(row, current.get(row.path)) for row in last.rows):
-            self._number = numbers[-1]
-            self._rows = last.rows
-            # copies: the file that these are mapped from is about to be replaced
-            self._parts = [{name: t.clone() for name, t in store.read_tensors(folder, self._number).items()}]
-
-    @property
-    def count(self) -> int:
-        """Photographs of the shard that is being filled."""
-        return len(self._rows)
-
-    def add(self, batch: EncodedBatch) -> list[Row]:
-        """Take a batch in; the rows it is given."""
-        start = sum(len(part["global"]) for part in self._parts if part)
-        rows = list[Row]()
-        for outcome in batch.outcomes:
-            rows.append(_row(outcome, self._number, start))
-            start += outcome.error is None
-        self._rows += rows
-        if batch.count:
-            self._parts.append(_tensors(batch))
-        return rows
-
-    def write(self, *, complete: bool) -> None:
-        """Write what has been gathered, behind the scenes.
-
-        Raises:
-            OSError: the shard before this one could not be written.
-        """
-        self.wait()
-        if self._rows:
-            parts = [part for part in self._parts if part]
-            tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
-            self._last = self._writer.submit(
-                store.write_shard, self._folder, self._number, self._rows, tensors, complete=complete
-            )
-            self._number += 1
-            self._rows, self._parts = [], []
-
-    def wait(self) -> None:
-        """Wait until everything that `write` was given is on the disk.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.shutdown()
-        if error is None:
-            self.wait()
+    rows: list[Row]
+    complete: bool
+    sha256: str
 
 
-def _holds(row: Row, current: Row | None) -> bool:
-    return current is not None and store.same_photograph(row, current)
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard ``number`` lies."""
+    return folder / f"shard-{number:05d}.safetensors"
 
 
-def _row(outcome: Outcome, number: int, at: int) -> Row:
-    name, pixels, error = outcome.file.name, outcome.pixels, outcome.error
-    if pixels is not None:
-        facts = (pixels.size, pixels.mtime_ns, pixels.sha256, pixels.width, pixels.height)
-        return Row(name, *facts, shard=number, row=at, status="ok", ctime_ns=pixels.ctime_ns)
-    assert error is not None
-    size, mtime_ns, ctime_ns, _ = outcome.stamp
-    return Row(name, size, mtime_ns, error.sha256, 0, 0, number, -1, "failed", error.reason, error.detail, ctime_ns)
+def shard_numbers(folder: Path) -> list[int]:
+    """Numbers of the shards in ``folder``, ascending."""
+    names = (re.fullmatch(r"shard-([0-9]{5,9})\.safetensors", path.name) for path in folder.glob("shard-*"))
+    return sorted(int(name[1]) for name in names if name and name[0] == shard_path(folder, int(name[1])).name)
 
 
-def _tensors(batch: EncodedBatch) -> dict[str, Tensor]:
-    """Copies of the rows that are photographs, without the padding, as they are stored."""
-    tensors = {"global": batch.global_embedding[: batch.count].to("cpu", torch.float32, copy=True)}
-    for name, stream in (("tokens", batch.tokens.x), ("local", batch.tokens.local)):
-        if stream is not None:
-            tensors[name] = stream[: batch.count].to("cpu", torch.bfloat16, copy=True)
-    return tensors
+def write_shard(
+    folder: Path,
+    number: int,
+    rows: Sequence[Row],
+    tensors: dict[str, Tensor],
+    origin: dict[str, Any],
+    *,
+    complete: bool,
+) -> None:
+    """Write one shard.
+
+    Args:
+        folder: Where to.
+        number: Of the shard.
+        rows: Its photographs.
+        tensors: What is stored of those that are ``ok``, in their order.
+        origin: What it is made with, as `EmbeddingOptions.origin` gives it.
+        complete: False where the user stopped the run within it.
+    """
+    record = {"rows": [asdict(row) for row in rows], "complete": complete, "made": origin}
+    write_tensors(shard_path(folder, number), tensors, record)
+
+
+def read_shard(folder: Path, number: int, options: EmbeddingOptions) -> Shard:
+    """The header of a shard, once it agrees with itself, with its file and with the manifest.
+
+    Raises:
+        InputError: it is missing or damaged, or is one of other embeddings: everything that is wrong is named.
+    """
+    path = shard_path(folder, number)
+    header = read_header(path, _Record, DELETE)
+    record = header.record
+    problems = [] if record.made is None else strangers(record.made, options)
+    problems += row_problems(record.rows)
+    good = [row for row in record.rows if row.status == "ok"]
+    if any(row.shard != number for row in record.rows):
+        problems.append(f"its photographs are said to be in shard {record.rows[0].shard}")
+    if [row.row for row in good] != list(range(len(good))):
+        problems.append("its photographs are not said to be in its rows, one after the other")
+    wanted = {name: (dtype, (len(good), *shape)) for name, (dtype, shape) in options.layout.items()} if good else {}
+    problems += [
+        f"{name}: {_said(header.layout.get(name))} there, {_said(wanted.get(name))} by its header and the manifest"
+        for name in sorted(header.layout.keys() | wanted)
+        if header.layout.get(name) != wanted.get(name)
+    ]
+    if problems:
+        raise InputError("the shard is not what it should be", where=str(path), problems=problems, hint=DELETE)
+    return Shard(list(record.rows), record.complete, record.sha256)
+
+
+def _said(tensor: tuple[str, tuple[int, ...]] | None) -> str:
+    return "nothing" if tensor is None else f"{tensor[0]} {'x'.join(map(str, tensor[1]))}"
+
+
+def readable_shard(folder: Path, number: int, options: EmbeddingOptions) -> Shard | None:
+    """The header of a shard; None where it is not one of these embeddings, or damaged."""
+    try:
+        return read_shard(folder, number, options)
+    except InputError:
+        return None
+
+
+def shard_tensors(folder: Path, number: int, sha256: str | None) -> dict[str, Tensor]:
+    """Tensors of a shard, as `tensors.read_tensors` reads them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return read_tensors(shard_path(folder, number), sha256, DELETE)

@@ -1,18 +1,16 @@
 """Labels → text embeddings."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from c2srt_cli.artifacts.records import Sha256, Text
 from c2srt_cli.backbone.registry import Backbone
-from c2srt_cli.embeddings.store import HEADER, write_tensors
-from c2srt_cli.errors import Interrupted
+from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
+from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.labels import LabelSet, TokenCounter
 from c2srt_cli.progress import Progress
 
@@ -66,23 +64,32 @@ def save_text(path: Path, text: Tensor, labels: LabelSet, templates: Sequence[st
     write_tensors(path, {"text": text.contiguous()}, header)
 
 
+class _Record(TensorRecord):
+    labels_fingerprint: Sha256
+    templates: tuple[Text, ...]
+
+
 def text_labels(path: Path) -> str | None:
     """Fingerprint of the labels in ``text.safetensors``; None where there is none that can be read."""
-    found = _read(path)
-    return None if found is None else str(found[1]["labels_fingerprint"])
-
-
-def read_text(path: Path, labels: LabelSet, templates: Sequence[str]) -> Tensor | None:
-    """The embeddings ``(L, D)`` in ``text.safetensors``; None where it is not of these labels and templates."""
-    found = _read(path)
-    if found is None or (found[1]["labels_fingerprint"], found[1]["templates"]) != (labels.fingerprint, [*templates]):
-        return None
-    return found[0]
-
-
-def _read(path: Path) -> tuple[Tensor, dict[str, Any]] | None:
     try:
-        with safe_open(path, "pt") as file:
-            return file.get_tensor("text"), json.loads(file.metadata()[HEADER])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return read_header(path, _Record).record.labels_fingerprint
+    except InputError:
         return None
+
+
+def read_text(path: Path, labels: LabelSet, templates: Sequence[str], dim: int) -> Tensor | None:
+    """The embeddings ``(L, D)`` in ``text.safetensors``, rows of norm 1.
+
+    None where they are not of these labels and templates, not of D numbers, or cannot be read.
+    """
+    try:
+        header = read_header(path, _Record)
+        record = header.record
+        if (record.labels_fingerprint, record.templates) != (labels.fingerprint, tuple(templates)):
+            return None
+        if header.layout != {"text": ("F32", (len(labels), dim))}:
+            return None
+        text = read_tensors(path, record.sha256)["text"]
+    except InputError:
+        return None
+    return text if bool(((text.norm(dim=-1) - 1).abs() < 1e-3).all()) else None

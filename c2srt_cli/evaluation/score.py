@@ -101,7 +101,7 @@ def _zero_shot(store: Store, annotations: Annotations, templates: str, progress:
     backbone = load_backbone(options["backbone"])
     check_backbone(backbone, options, store.folder)
     prompts = read_templates(templates)
-    text = read_text(store.folder / TEXT, annotations.labels, prompts)
+    text = read_text(store.folder / TEXT, annotations.labels, prompts, backbone.dim)
     if text is None:
         text = embed_labels(backbone, annotations.labels, prompts, progress)
     cut, dense = int(options["cut"]), options["dense"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from c2srt_cli.artifacts import artifact_kind
 from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
 from c2srt_cli.embeddings.encoder import Cut, pixel_spec, resolve_cut
+from c2srt_cli.embeddings.index import INDEX
 from c2srt_cli.embeddings.store import KIND as EMBEDDINGS
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, UsageError
@@ -152,7 +153,7 @@ def open_embeddings(options: TagOptions) -> Store | None:
         InputError: they are unfinished or damaged.
         UsageError: there are other inputs, or they were made with other options.
     """
-    folders = [text for text in options.inputs if text != "-" and artifact_kind(Path(text)) == EMBEDDINGS]
+    folders = [text for text in options.inputs if text != "-" and _holds_embeddings(Path(text))]
     if not folders:
         return None
     if len(options.inputs) > 1:
@@ -178,6 +179,11 @@ def open_embeddings(options: TagOptions) -> Store | None:
             hint="leave the options out, or embed the photographs with them",
         )
     return store
+
+
+def _holds_embeddings(folder: Path) -> bool:
+    """Whether a folder is one of embeddings, also where its manifest cannot be read: no photographs are in it."""
+    return artifact_kind(folder) == EMBEDDINGS or (folder / INDEX).is_file()
 
 
 def _name(backbone: str | None) -> str | None:

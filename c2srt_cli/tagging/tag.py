@@ -2,10 +2,10 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
+from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.embeddings.encoder import make_encoder
 from c2srt_cli.embeddings.store import TEXT
@@ -51,15 +51,15 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         source = PhotoSource(found, encoder, model.pixels, options.machine.decode_threads)
     else:
         assert store is not None
-        encoder = make_encoder(backbone, model.cut, options.machine, store.manifest["options"]["runtime"])
+        encoder = make_encoder(backbone, model.cut, options.machine, store.options.runtime)
         source = EmbeddingSource(store, encoder, trained=run is not None)
     labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
     progress.note(f"{len(source.items):,} images, {len(labels):,} labels, {encoder.describe()}")
 
     def embed(some: LabelSet) -> Tensor:
         text = None
-        if run is None and store is not None and asdict(encoder.runtime) == store.manifest["options"]["runtime"]:
-            text = read_text(store.folder / TEXT, some, model.templates)
+        if run is None and store is not None and encoder.runtime == store.options.runtime:
+            text = read_text(store.folder / TEXT, some, model.templates, backbone.dim)
         return embed_labels(backbone, some, model.templates, progress) if text is None else text
 
     device = encoder.runtime.device
@@ -107,12 +107,12 @@ def _note_attached(attached: Attached, run: Run, progress: Progress) -> None:
     progress.note("; ".join(parts))
 
 
-def _begun_runtime(options: TagOptions, root: Path) -> dict[str, Any] | None:
+def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:
     """The runtime of the unfinished run that this one goes on with."""
     if options.writer is None or (options.out is None and options.writer.kind != "sidecar"):
         return None
     begun = begun_options(journal_of(options.writer, root if options.out is None else options.out))
-    return None if begun is None else begun.get("runtime")
+    return None if begun is None else recorded_runtime(begun.get("runtime"))
 
 
 def _calibration(backbone: Backbone, pooling: Pooling) -> Calibration | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.backbone.twin import TwinBackbone
-from c2srt_cli.embeddings.store import HEADER, write_tensors
+from c2srt_cli.embeddings.tensors import HEADER, write_tensors
 from c2srt_cli.errors import InputError
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.methods.ist import Neighbours

@@ -14,7 +14,7 @@ from torch import Tensor
 from c2srt_cli.artifacts import MANIFEST, read_manifest
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.datasets.annotations import read_label_table
-from c2srt_cli.embeddings.store import write_tensors
+from c2srt_cli.embeddings.tensors import write_tensors
 from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
@@ -71,7 +71,7 @@ class Run:
         manifest = read_manifest(folder, KIND, SCHEMA)
         config = _config(folder, manifest)
         labels, seen = read_label_table(folder / LABELS)
-        text = read_text(folder / TEXT, labels, manifest["options"]["templates"])
+        text = read_text(folder / TEXT, labels, manifest["options"]["templates"], manifest["options"]["dim"])
         if text is None:
             raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
         graph = read_graph(folder / GRAPH) if config.parts.hops else None

@@ -28,7 +28,7 @@ from c2srt_cli.artifacts import (
     remove_leftovers,
     write_json,
 )
-from c2srt_cli.backbone.precision import find_device
+from c2srt_cli.backbone.precision import find_device, recorded_runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.backbone.registry import resolve as resolve_backbone
 from c2srt_cli.backbone.vit import VitTower
@@ -220,7 +220,7 @@ def prepare_training(options: TrainOptions, progress: Progress) -> TrainJob:
     templates = (prompt,) if prompt else read_templates(options.templates)
     text = None
     if options.embeddings is not None:
-        text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates)
+        text = read_text(options.embeddings / stores.TEXT, annotations.labels, templates, backbone.dim)
     threads = int(begun.get("threads", torch.get_num_threads()))
     if text is None:
         with torch_threads(threads):
@@ -314,7 +314,7 @@ def _from_images(
     job = EmbedJob(
         found=annotated_images(annotations),
         out=options.out,
-        encoder=make_encoder(backbone, cut, machine, begun.get("runtime")),
+        encoder=make_encoder(backbone, cut, machine, recorded_runtime(begun.get("runtime"))),
         pixels=pixel_spec(backbone, fit=None, draft=True),
         labels=None,
         templates=(),

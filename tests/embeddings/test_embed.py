@@ -20,11 +20,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from c2srt_cli import __version__, artifacts
-from c2srt_cli.artifacts import stamps
+from c2srt_cli.artifacts import read_json, stamps
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.embed import EmbedJob, EmbedOptions, EmbedResult, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.shards import read_shard, shard_numbers
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import PixelSpec, load_pixels
@@ -324,10 +326,10 @@ class TestIncremental:
             path.unlink()
         result = run(tmp_path / "photos", tmp_path / "e", tiny)
         assert (result.encoded, result.removed) == (0, 4)
-        assert store.shard_numbers(tmp_path / "e") == [0, 2]
+        assert shard_numbers(tmp_path / "e") == [0, 2]
         write_photos(tmp_path / "photos", 1, start=30)
         assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 1
-        assert store.shard_numbers(tmp_path / "e") == [0, 2, 3]
+        assert shard_numbers(tmp_path / "e") == [0, 2, 3]
 
     def test_a_file_that_becomes_readable(self, tiny: str, tmp_path: Path) -> None:
         write_photos(tmp_path / "photos", 2)
@@ -484,7 +486,7 @@ class TestDamage:
         with pytest.raises(InputError, match="cannot be read"):
             Store.open(tmp_path / "e").verify()
         assert run(mixed, tmp_path / "e", tiny).encoded == 4
-        assert store.shard_numbers(tmp_path / "e") == [0, 2, 3]
+        assert shard_numbers(tmp_path / "e") == [0, 2, 3]
         assert same(by_path(tmp_path / "e"), intact)
         assert Store.open(tmp_path / "e").verify() == 11
 
@@ -515,8 +517,8 @@ class TestResume:
             run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt", progress=stop_after(batches))
         with pytest.raises(InputError, match="unfinished"):
             Store.open(tmp_path / "e")
-        shards = [store.read_shard(tmp_path / "e", number) for number in store.shard_numbers(tmp_path / "e")]
-        saved = sum(len(shard.rows) for shard in shards if shard)
+        made = EmbeddingOptions.of(tmp_path / "e", read_json(tmp_path / "e/unfinished.json"))
+        saved = sum(len(read_shard(tmp_path / "e", n, made).rows) for n in shard_numbers(tmp_path / "e"))
         result = run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt")
         assert result.encoded == 11 - saved < 11
         assert content(tmp_path / "e") == whole

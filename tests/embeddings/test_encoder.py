@@ -6,6 +6,7 @@ import torch
 from photos import write_photos
 from tiny import write_tiny_model
 
+from c2srt_cli.backbone.precision import Runtime
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.encoder import (
     LOOK_AHEAD,
@@ -93,7 +94,7 @@ class TestEncode:
 
 class TestMachine:
     def test_takes_over_a_stored_runtime(self, tiny: str) -> None:
-        stored = {"device": "cpu", "dtype": "bfloat16", "batch": 5, "threads": 1}
+        stored = Runtime("cpu", "bfloat16", 5, 1)
         backbone = load_backbone(tiny)
         encoder = make_encoder(backbone, Cut(3, None, "global"), Machine(), stored)
         assert (encoder.runtime.dtype, encoder.runtime.batch) == ("bfloat16", 5)
@@ -103,7 +104,7 @@ class TestMachine:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
     def test_a_stored_gpu_that_is_not_here(self, tiny: str) -> None:
-        stored = {"device": "cuda", "dtype": "float16", "batch": 64, "threads": 16}
+        stored = Runtime("cuda", "float16", 64, 16)
         encoder = make_encoder(load_backbone(tiny), Cut(3, None, "global"), Machine(), stored)
         assert encoder.runtime.device == "cpu"
         assert encoder.forward([np.zeros((64, 64, 3), np.uint8)])[1].isfinite().all()

@@ -70,20 +70,25 @@ def test_can_be_stopped(backbone: Backbone, labels: LabelSet, monkeypatch: pytes
 def test_stored_and_read_back(backbone: Backbone, labels: LabelSet, tmp_path: Path) -> None:
     path = tmp_path / "text.safetensors"
     assert text_labels(path) is None
-    assert read_text(path, labels, TEMPLATES) is None
+    assert read_text(path, labels, TEMPLATES, 32) is None
     embedded = embed_labels(backbone, labels, TEMPLATES, Progress())
     save_text(path, embedded, labels, TEMPLATES)
     assert text_labels(path) == labels.fingerprint
-    found = read_text(path, labels, TEMPLATES)
+    found = read_text(path, labels, TEMPLATES, 32)
     assert found is not None
     assert torch.equal(found, embedded)
-    assert read_text(path, labels, TEMPLATES[:1]) is None
-    assert read_text(path, LabelSet(labels.labels[:2]), TEMPLATES) is None
+    assert read_text(path, labels, TEMPLATES[:1], 32) is None
+    assert read_text(path, LabelSet(labels.labels[:2]), TEMPLATES, 32) is None
+    assert read_text(path, labels, TEMPLATES, 31) is None
     first = path.read_bytes()
     save_text(path, embedded, labels, TEMPLATES)
     assert path.read_bytes() == first
     path.write_bytes(first[:-1])
     assert text_labels(path) is None
+    path.write_bytes(first[:-2] + bytes([first[-2] ^ 1, first[-1]]))
+    assert read_text(path, labels, TEMPLATES, 32) is None
+    save_text(path, embedded * 2, labels, TEMPLATES)
+    assert read_text(path, labels, TEMPLATES, 32) is None
 
 
 def test_labels_beyond_the_context_are_refused(backbone: Backbone, tmp_path: Path) -> None:

@@ -1,84 +1,34 @@
-import hashlib
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors import safe_open
+from stored import MADE, OPTIONS, finish, row, tensors, write
 
-from c2srt_cli.artifacts import manifest, write_json
+from c2srt_cli.artifacts import read_json, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.store import Row, Shard, Store
+from c2srt_cli.embeddings.index import Row, write_index
+from c2srt_cli.embeddings.shards import shard_path, write_shard
+from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
-
-
-def row(path: str, shard: int, at: int, **other: object) -> Row:
-    status = "ok" if at >= 0 else "failed"
-    made = Row(path, 10, 123456789012345678, "abc" if at >= 0 else "", 640, 480, shard, at, status)
-    return replace(made, **other)  # type: ignore[arg-type]
-
-
-def tensors(count: int, start: int) -> dict[str, torch.Tensor]:
-    """Rows whose numbers say which they are."""
-    which = torch.arange(start, start + count)
-    return {
-        "global": which[:, None].expand(count, 4).float().contiguous(),
-        "tokens": which[:, None, None].expand(count, 3, 2).to(torch.bfloat16).contiguous(),
-    }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three shards; the last repeats two photographs of the first, and knows that one of them has become unusable."""
-    first = [row("a", 0, 0), row("b", 0, 1), row("bad", 0, -1), row("c", 0, 2)]
-    store.write_shard(tmp_path, 0, first, tensors(3, 0), complete=True)
-    store.write_shard(tmp_path, 1, [row("d", 1, 0), row("e", 1, 1)], tensors(2, 10), complete=True)
-    store.write_shard(tmp_path, 7, [row("b", 7, 0, sha256="new"), row("d", 7, -1)], tensors(1, 20), complete=False)
+    write(tmp_path, 0, [row("a", 0, 0), row("b", 0, 1), row("bad", 0, -1), row("c", 0, 2)], 0)
+    write(tmp_path, 1, [row("d", 1, 0), row("e", 1, 1)], 10)
+    write(tmp_path, 7, [row("b", 7, 0, sha256="cd" * 32), row("d", 7, -1)], 20, complete=False)
     return tmp_path
-
-
-def finish(folder: Path, rows: list[Row]) -> Store:
-    store.write_index(folder, rows)
-    write_json(folder / "manifest.json", manifest(store.KIND, store.SCHEMA, {"root": "/photos"}, {}))
-    return Store.open(folder)
-
-
-class TestShards:
-    def test_header(self, folder: Path) -> None:
-        with safe_open(folder / "shard-00007.safetensors", "np") as file:
-            metadata = file.metadata()
-            number = file.get_tensor("global")
-        assert metadata.keys() == {"c2srt"}, "entries stand in no order of their own: with two, bytes would differ"
-        digest = hashlib.sha256(number.tobytes())
-        digest.update((np.full(6, 20, np.float32).view(np.uint32) >> 16).astype("<u2").tobytes())
-        header = json.loads(metadata["c2srt"])
-        assert header["sha256"] == digest.hexdigest()
-        assert header["complete"] is False
-        assert [entry["path"] for entry in header["rows"]] == ["b", "d"]
-        assert store.read_shard(folder, 7) == Shard(
-            [row("b", 7, 0, sha256="new"), row("d", 7, -1)], False, digest.hexdigest()
-        )
-
-    @pytest.mark.parametrize("size", [0, 4, 50, -1])
-    def test_damaged(self, folder: Path, size: int) -> None:
-        path = store.shard_path(folder, 1)
-        path.write_bytes(path.read_bytes()[:size])
-        assert store.read_shard(folder, 1) is None
-        with pytest.raises(InputError, match="cannot be read"):
-            store.read_tensors(folder, 1)
-
-    def test_numbers_are_those_of_its_own_files(self, folder: Path) -> None:
-        for name in ("shard-x.safetensors", "shard-00009.safetensors.bak", "shard-1.safetensors", "shard-00010.tar"):
-            (folder / name).touch()
-        (folder / "shard-123456.safetensors").touch()
-        assert store.shard_numbers(folder) == [0, 1, 7, 123456]
 
 
 class TestKnownRows:
     def test_the_newest_shard_counts(self, folder: Path) -> None:
-        known = store.known_rows(folder)
+        known = store.known_rows(folder, OPTIONS)
         assert {path: (found.shard, found.row) for path, found in known.items()} == {
             "a": (0, 0),
             "b": (7, 0),
@@ -92,34 +42,29 @@ class TestKnownRows:
         touched = row("a", 0, 0, mtime_ns=5)
         stale = row("b", 0, 1, mtime_ns=6)  # of before it changed
         gone = row("zz", 3, 0)
-        store.write_index(folder, [touched, stale, gone])
-        known = store.known_rows(folder)
+        write_index(folder, [touched, stale, gone])
+        known = store.known_rows(folder, OPTIONS)
         assert known["a"] == touched
-        assert known["b"] == row("b", 7, 0, sha256="new")
+        assert known["b"] == row("b", 7, 0, sha256="cd" * 32)
         assert "zz" not in known
 
-    def test_a_damaged_shard_is_as_good_as_none(self, folder: Path) -> None:
-        store.shard_path(folder, 7).write_bytes(b"")
-        known = store.known_rows(folder)
+    @pytest.mark.parametrize("how", ["damaged", "of another cut", "under another number"])
+    def test_a_shard_that_is_not_right_is_as_good_as_none(self, folder: Path, how: str) -> None:
+        if how == "damaged":
+            shard_path(folder, 7).write_bytes(b"")
+        elif how == "of another cut":
+            rows, origin = [row("b", 7, 0), row("d", 7, -1)], OPTIONS.origin() | {"cut": 2}
+            write_shard(folder, 7, rows, tensors(1, 0), origin, complete=True)
+        else:
+            shard_path(folder, 7).rename(shard_path(folder, 8))
+        known = store.known_rows(folder, OPTIONS)
         assert known["b"].shard == 0
         assert known["d"].status == "ok"
 
 
 class TestStore:
-    def test_index_round_trip(self, tmp_path: Path) -> None:
-        rows = [
-            row("plain.jpg", 0, 0),
-            row('=1+1,"\n\t é 写真 📷.jpg', 0, 1, width=0),
-            Row("NaN", -1, -1, "", 0, 0, -1, -1, "failed", "missing", "no such file"),
-            Row("None", 2**40, 2**62, "", 0, 0, 3, -1, "failed", "", ""),
-        ]
-        opened = finish(tmp_path, rows)
-        assert opened.rows == rows
-        assert {type(value) for found in opened.rows for value in (found.path, found.sha256, found.detail)} == {str}
-        assert {type(value) for found in opened.rows for value in (found.size, found.mtime_ns, found.shard)} == {int}
-
     def test_batches_in_any_order(self, folder: Path) -> None:
-        opened = finish(folder, [])
+        opened = finish(folder, [row("a", 0, 0), row("d", 1, 0), row("b", 7, 0, sha256="cd" * 32)])
         wanted = [row("a", 0, 0), row("b", 0, 1), row("c", 0, 2), row("e", 1, 1), row("d", 1, 0), row("x", 7, 0)]
         found = list(opened.batches(wanted, 2))
         assert [[r.path for r in rows] for rows, _, _ in found] == [["a", "b"], ["c", "e"], ["d", "x"]]
@@ -131,28 +76,22 @@ class TestStore:
             assert torch.equal(tokens.x[:, 2, 1].float(), global_embedding[:, 3])
 
     def test_verify(self, folder: Path) -> None:
-        rows = [row("a", 0, 0), row("b", 7, 0, sha256="new"), row("bad", 0, -1), row("e", 1, 1, mtime_ns=1)]
+        rows = [row("a", 0, 0), row("b", 7, 0, sha256="cd" * 32), row("bad", 0, -1), row("e", 1, 1, mtime_ns=1)]
         problem = Row("gone", -1, -1, "", 0, 0, -1, -1, "failed", "bad-name", "…")
         assert finish(folder, [*rows, problem]).verify() == 5
 
     @pytest.mark.parametrize(("shard", "offset"), [(0, -1), (1, -20), (7, -3)])
-    def test_verify_finds_one_wrong_bit(self, folder: Path, shard: int, offset: int) -> None:
-        opened = finish(folder, [row("a", 0, 0), row("e", 1, 1), row("b", 7, 0, sha256="new")])
-        path = store.shard_path(folder, shard)
+    def test_one_wrong_bit_is_found_by_whoever_reads_it(self, folder: Path, shard: int, offset: int) -> None:
+        rows = [row("a", 0, 0), row("e", 1, 1), row("b", 7, 0, sha256="cd" * 32)]
+        opened = finish(folder, rows)
+        path = shard_path(folder, shard)
         data = bytearray(path.read_bytes())
         data[offset] ^= 1
         path.write_bytes(data)
-        with pytest.raises(InputError, match="damaged") as error:
-            opened.verify()
-        assert error.value.where == str(path)
-
-    def test_verify_compares_the_index(self, folder: Path) -> None:
-        with pytest.raises(InputError, match="damaged"):
-            finish(folder, [row("a", 0, 1)]).verify()
-        with pytest.raises(InputError, match="damaged"):
-            finish(folder, [row("zz", 0, 0)]).verify()
-        with pytest.raises(InputError, match="cannot be read"):
-            finish(folder, [row("zz", 5, 0)]).verify()
+        for read in (opened.verify, lambda: list(opened.batches(rows, 2))):
+            with pytest.raises(InputError, match="its checksum is another one") as error:
+                read()
+            assert error.value.where == str(path)
 
     def test_payload(self, folder: Path) -> None:
         finish(folder, [])
@@ -163,3 +102,90 @@ class TestStore:
             "shard-00001.safetensors",
             "shard-00007.safetensors",
         ]
+
+    def test_other_embeddings_of_the_same_photographs_have_other_shards(self, folder: Path) -> None:
+        one = store.store_fingerprint(finish(folder, [row("a", 0, 0)]))
+        moved = read_json(folder / "manifest.json")
+        moved["options"] |= {"root": "/elsewhere", "torch": "3.0", "backbone": "local-dir:/there"}
+        write_json(folder / "manifest.json", moved)
+        assert store.store_fingerprint(Store.open(folder)) == one
+        write(folder, 0, [row("a", 0, 0)], 99)
+        assert store.store_fingerprint(Store.open(folder)) != one
+
+
+Rows = list[dict[str, Any]]
+
+
+def edited(change: Callable[[Rows], object]) -> Callable[[Path], None]:
+    """A change of the index, cell by cell."""
+
+    def edit(folder: Path) -> None:
+        rows = pq.read_table(folder / "index.parquet").to_pylist()
+        change(rows)
+        pq.write_table(pa.Table.from_pylist(rows), folder / "index.parquet")
+
+    return edit
+
+
+def swap(rows: Rows) -> None:
+    rows[0]["row"], rows[1]["row"] = 1, 0
+
+
+WRONG_INDEXES = {
+    "another row": (edited(lambda rows: rows[0].update(row=1)), "row 0, 'a': row is 1, 0 in its shard"),
+    "each other's rows": (edited(swap), "row 1, 'c': row is 0, 2 in its shard"),
+    "another shard": (edited(lambda rows: rows[0].update(shard=1)), "row 0, 'a': it is not in shard-00001"),
+    "no such shard": (edited(lambda rows: rows[0].update(shard=5)), "no such file"),
+    "another name": (edited(lambda rows: rows[0].update(path="zz")), "row 0, 'zz': it is not in shard-00000"),
+    "another photograph": (edited(lambda rows: rows[0].update(sha256="ef" * 32)), "row 0, 'a': sha256 is"),
+    "a failure that failed not": (
+        edited(lambda rows: rows[2].update(status="ok", row=0, sha256="ab" * 32)),
+        "row 2, 'bad': sha256 is",
+    ),
+    "behind the last": (edited(lambda rows: rows[0].update(row=999)), "row 0, 'a': row is 999, 0 in its shard"),
+}
+
+
+@pytest.mark.parametrize(("change", "match"), WRONG_INDEXES.values(), ids=WRONG_INDEXES)
+def test_an_index_that_the_shards_contradict_is_refused(
+    change: Callable[[Path], None], match: str, folder: Path
+) -> None:
+    finish(folder, [row("a", 0, 0), row("c", 0, 2), row("bad", 0, -1)])
+    change(folder)
+    with pytest.raises(InputError) as error:
+        Store.open(folder)
+    assert match in str(error.value)
+
+
+WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
+    "cut": ({"cut": 2}, "cut: 3 in the shard, 2 in the manifest"),
+    "behind the tower": ({"cut": 999}, "options: cut 999 lies behind the last of 3 stages"),
+    "text": ({"cut": "a"}, 'options.cut: must be a whole number, is "a"'),
+    "truth": ({"cut": True}, "options.cut: must be a whole number, is true"),
+    "fit": ({"pixels": MADE["pixels"] | {"fit": "pad"}}, "pixels: PixelSpec"),
+    "weights": ({"weights_sha256": "cd" * 32}, "weights_sha256: 'ababab"),
+    "width": ({"width": 3}, "tokens: BF16 3x3x2 there, BF16 3x3x3 by its header and the manifest"),
+    "a stream": ({"streams": "local", "dense": "vv"}, "local: nothing there, BF16 3x3x2 by its header"),
+    "a device": ({"runtime": MADE["runtime"] | {"device": "meta"}}, "options.runtime: there is no device 'meta'"),
+    "threads": ({"runtime": MADE["runtime"] | {"threads": 0}}, "options.runtime: batches of 4 on 0 threads"),
+    "evil": ({"runtime": MADE["runtime"] | {"evil": 1}}, "options.runtime: has a field 'evil'"),
+    "nothing": ({"pixels": {}}, "options.pixels.size: is missing"),
+    "infinite": ({"mean": [1, 2, 1e300]}, ""),
+    "many": ({"depth": 10**30}, "options.depth: must be"),
+    "root": ({"root": 5}, "options.root: must be text, is 5"),
+    "zero byte": ({"backbone": "local-dir:/a\0b"}, "options.backbone: holds a zero byte"),
+}
+
+
+@pytest.mark.parametrize(("change", "match"), WRONG_OPTIONS.values(), ids=WRONG_OPTIONS)
+def test_a_manifest_that_cannot_be_is_refused_by_field(change: dict[str, object], match: str, folder: Path) -> None:
+    finish(folder, [row("a", 0, 0)])
+    made = json.loads((folder / "manifest.json").read_bytes())
+    made["options"] |= change
+    (folder / "manifest.json").write_text(json.dumps(made))
+    if not match:
+        Store.open(folder)
+        return
+    with pytest.raises(InputError) as error:
+        Store.open(folder)
+    assert match in str(error.value)

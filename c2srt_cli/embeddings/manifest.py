@@ -1,0 +1,121 @@
+"""What the manifest of embeddings says of them, and what of it decides their values."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from c2srt_cli.artifacts import MANIFEST
+from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, all_of, checked
+from c2srt_cli.backbone.precision import Runtime
+from c2srt_cli.images import PixelSpec
+
+Finite3 = tuple[float, float, float]
+#: Stages of a tower, sides of a grid, tokens and widths: no tower has more.
+Small = Annotated[int, Field(ge=1, le=1 << 16)]
+#: Recorded for people; the same values come from another folder, torch, or name of the same weights.
+RECORDED = ("root", "torch", "backbone")
+
+
+class Origin(Record):
+    """What the tokens of a shard are: it says so itself, so that no other manifest can be put before it.
+
+    Attributes:
+        weights_sha256: Of the backbone's weights.
+        cut: Stage before which they were taken, 0 to the tower's depth.
+        dense: Which blocks feed the local stream; None without one.
+        streams: ``global``, ``local`` or ``both``.
+        pixels: How pictures were prepared.
+    """
+
+    weights_sha256: Sha256
+    cut: Count
+    dense: Literal["vv", "vv-all"] | None
+    streams: Literal["global", "local", "both"]
+    pixels: Annotated[PixelSpec, all_of(PixelSpec)]
+
+
+class TowerOptions(Origin):
+    """Which backbone, where it was cut, and the sizes of what it gives.
+
+    Attributes:
+        backbone: The name it had.
+        depth: Stages of its tower.
+        grid: Height and width of the map at the cut.
+        width: Of a token at the cut.
+        dim: D, of the joint space.
+    """
+
+    backbone: Text
+    depth: Small
+    grid: tuple[Small, Small]
+    width: Small
+    dim: Small
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.cut > self.depth:
+            raise ValueError(f"cut {self.cut} lies behind the last of {self.depth} stages")
+        if (self.streams == "global") != (self.dense is None):
+            raise ValueError(f"streams {self.streams!r} and dense {self.dense!r} contradict each other")
+        if self.streams == "local" and self.cut < self.depth:
+            raise ValueError(f"a local stream alone cannot go on from cut {self.cut} of {self.depth}")
+        return self
+
+
+class EmbeddingOptions(TowerOptions):
+    """The options of embeddings, as `embed` resolves them.
+
+    Attributes:
+        root: The folder that the photographs' paths are relative to.
+        num_prefix: Class and register tokens before the grid.
+        mean: Of the pixels, per channel.
+        std: Likewise.
+        runtime: How the forward passes ran.
+        stored_dtype: Of the tokens on the disk.
+        torch: Its version.
+    """
+
+    root: Text
+    num_prefix: Annotated[int, Field(ge=0, le=1 << 16)]
+    mean: Finite3
+    std: Finite3
+    runtime: Annotated[Runtime, all_of(Runtime)]
+    stored_dtype: Literal["bfloat16"]
+    torch: Text
+
+    @classmethod
+    def of(cls, folder: Path, made: Mapping[str, Any], hint: str | None = None) -> Self:
+        """The options in a manifest.
+
+        Raises:
+            InputError: naming every field that cannot be.
+        """
+        return checked(cls, made["options"], folder / MANIFEST, hint, "options")
+
+    @property
+    def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Type and shape of what is stored of one photograph, by name."""
+        tokens = ("BF16", (self.num_prefix + self.grid[0] * self.grid[1], self.width))
+        names = {"global": ("tokens",), "local": ("local",), "both": ("tokens", "local")}[self.streams]
+        return {"global": ("F32", (self.dim,)), **dict.fromkeys(names, tokens)}
+
+    def deciding(self) -> dict[str, Any]:
+        """All that decides values, as JSON: what a run that goes on must have in common with what is there."""
+        decides = self.model_dump(mode="json", exclude=set(RECORDED))
+        decides["runtime"]["device"] = self.runtime.device.partition(":")[0]
+        return decides
+
+    def origin(self) -> dict[str, Any]:
+        """What shards say of themselves, as JSON."""
+        return self.model_dump(mode="json", include=set(Origin.model_fields))
+
+
+def strangers(made: Origin, options: Origin) -> list[str]:
+    """The fields in which the origin of a shard differs from the manifest."""
+    return [
+        f"{name}: {getattr(made, name)!r} in the shard, {getattr(options, name)!r} in the manifest"
+        for name in Origin.model_fields
+        if getattr(made, name) != getattr(options, name)
+    ]

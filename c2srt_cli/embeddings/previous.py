@@ -1,0 +1,69 @@
+"""What an earlier run of `embed` left in a folder: whether a later one may go on with it, and of which photographs."""
+
+from pathlib import Path
+
+from c2srt_cli.artifacts import MANIFEST, UNFINISHED, artifact_kind, peek_manifest, write_json
+from c2srt_cli.embeddings.index import Row
+from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.store import KIND, SCHEMA, payload
+from c2srt_cli.errors import InputError
+from c2srt_cli.progress import Progress
+
+
+def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
+    """The options of the embeddings that a run goes on with; None where it begins.
+
+    Raises:
+        InputError: there is something else, or what says what is there is damaged.
+    """
+    kind = artifact_kind(out)
+    if kind is None:
+        foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+        if foreign or out.is_file():
+            raise InputError(
+                f"the folder is not empty ({foreign[0]}, …) and holds no embeddings" if foreign else "is a file",
+                where=str(out),
+                hint="name another --out",
+            )
+        return None
+    found = peek_manifest(out)
+    schema = None if found is None else found.get("schema")
+    if kind != KIND or (found is not None and schema != SCHEMA):
+        raise InputError(
+            f"holds {kind}, layout {schema}; this version writes {KIND}, layout {SCHEMA}",
+            where=str(out),
+            hint="name another --out",
+        )
+    if overwrite:
+        return None
+    if found is None:
+        raise InputError("the manifest is damaged", where=str(out), hint="give --overwrite to start again")
+    return EmbeddingOptions.of(out, found, "give --overwrite to start again")
+
+
+def check_moved(
+    out: Path, roots: tuple[str, str], known: dict[str, Row], current: dict[str, Row], progress: Progress
+) -> None:
+    """Photographs may move and keep their embeddings; other photographs may not take their place unasked.
+
+    Raises:
+        InputError: none of the photographs is known.
+    """
+    before, root = roots
+    if not any(row.status == "ok" for row in current.values()) and any(row.status == "ok" for row in known.values()):
+        raise InputError(
+            f"these are embeddings of the photographs in {before}, none of which is in {root}",
+            where=str(out),
+            hint="name the folder that has taken its place with --root, or another --out, or give --overwrite",
+        )
+    progress.note(f"the photographs have moved from {before} to {root}")
+
+
+def discard(out: Path) -> None:
+    """Delete the payload; whatever a kill leaves of it still says what it was made with."""
+    previous = peek_manifest(out)
+    if previous is not None:
+        write_json(out / UNFINISHED, previous)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in payload(out):
+        path.unlink()
