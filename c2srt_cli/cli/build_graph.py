@@ -56,6 +56,15 @@ def build_graph(
             metavar="GRAPH", help="Keep this graph, and attach the labels it does not have.", rich_help_panel=EDGES
         ),
     ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|WORDS",
+            help="Find sources for these labels only; every label can be a source.",
+            show_default="all, or those that --extend lacks",
+            rich_help_panel=EDGES,
+        ),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +93,14 @@ def build_graph(
     replay: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Use these recorded replies, ask nothing.", rich_help_panel=LLM)
     ] = None,
+    all_candidates: Annotated[
+        bool,
+        typer.Option(
+            "--all-candidates",
+            help="Offer every label as a source in each request; without it, of more than 1,280 the likely ones.",
+            rich_help_panel=LLM,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print requests, tokens and price; ask nothing.", rich_help_panel=LLM)
     ] = False,
@@ -132,6 +149,8 @@ def build_graph(
         least_seen=least_seen,
         annotations=annotations,
         extend=extend,
+        targets=targets,
+        all_candidates=all_candidates,
         like=like,
         seed=seed,
         model=model,

@@ -1,15 +1,14 @@
 """Which labels are unseen: by name, from a file, or drawn."""
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.datasets.naming import finder
+from c2srt_cli.datasets.naming import named_labels
 from c2srt_cli.errors import InputError, UsageError
-from c2srt_cli.labels import LabelSet, read_labels
+from c2srt_cli.labels import LabelSet
 
 
 def unseen_by_name(labels: LabelSet, names: Iterable[str]) -> np.ndarray:
@@ -24,21 +23,10 @@ def unseen_from_file(labels: LabelSet, spec: Path | str) -> np.ndarray:
     Raises:
         InputError: the file is missing, or names what is no label, or what several labels are called, or all labels.
     """
-    find, words = finder(labels), [word for label in labels for word in (label.key, label.name.casefold())]
-    seen, problems = np.ones(len(labels), dtype=bool), []
-    for label in read_labels(spec):
-        found = find(label.id) or find(label.name)
-        if len(found) == 1:
-            seen[found[0]] = False
-        elif found:
-            problems.append(f"{label.name!r} is the name of {len(found)} labels: give their ids")
-        else:
-            close = difflib.get_close_matches(label.name.casefold(), words, 1)
-            problems.append(f"{label.name!r} is no label" + (f", did you mean {close[0]!r}?" if close else ""))
-    if not problems and not seen.any():
-        problems.append("all labels are unseen: none is left to learn from")
-    if problems:
-        raise InputError("these labels cannot be unseen", where=str(spec), problems=problems)
+    seen = ~named_labels(labels, spec, "unseen")
+    if not seen.any():
+        problem = "all labels are unseen: none is left to learn from"
+        raise InputError("these labels cannot be unseen", where=str(spec), problems=[problem])
     return seen
 
 

@@ -14,8 +14,9 @@ from c2srt_cli.graph.options import BuildOptions, check, seen_labels
 from c2srt_cli.graph.prices import EXPECTED_REPLY_TOKENS, FAULT_TOKENS, REPLY_TOKENS, count_tokens, price
 from c2srt_cli.graph.prompt import Block, question
 from c2srt_cli.graph.recorded import Recorded
+from c2srt_cli.graph.scope import read_scope
 from c2srt_cli.graph.shortlist import is_shortlisted, plan_blocks
-from c2srt_cli.labels import LabelSet, read_labels
+from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 
 if TYPE_CHECKING:  # a replay needs neither
@@ -82,20 +83,10 @@ class Builder:
     def __init__(self, options: BuildOptions, embed: Embed, progress: Progress) -> None:
         check(options)
         self.options, self.progress = options, progress
-        self.base = read_graph(options.extend) if options.extend else None
-        labels = read_labels(options.labels)
-        if self.base is not None:
-            known = {label.key for label in self.base.labels}
-            new = tuple(label for label in labels if label.key not in known)
-            self.labels = LabelSet((*self.base.labels, *new))
-            self.base, failed = _without_failures(self.base)
-            again = [i for i, name in enumerate(self.base.labels.names) if name in failed]
-            self.targets = (*again, *range(len(known), len(self.labels)))
-            progress.note(
-                f"{len(new):,} labels are new to {options.extend}, {len(again):,} have no complete answer there"
-            )
-        else:
-            self.labels, self.targets = labels, tuple(range(len(labels)))
+        scope = read_scope(options.labels, extend=options.extend, targets=options.targets)
+        self.labels, self.targets, self.base = scope.labels, scope.targets, scope.base
+        if scope.note:
+            progress.note(scope.note)
         self.seen = seen_labels(options.unseen, self.labels)
         self.images = read_annotations(options.annotations, self.labels) if options.annotations else None
         if self.images is not None and self.seen is not None:
@@ -132,13 +123,14 @@ class Builder:
         if options.replay is not None and not options.replay.is_file():
             raise InputError("no such file", where=str(options.replay))
         recorded = Recorded(options.replay, options.model) if options.replay else self._recorded()
-        conversation = Conversation(self.labels, recorded, is_shortlisted(self.labels))
+        conversation = Conversation(self.labels, recorded, not options.all_candidates and is_shortlisted(self.labels))
         self.blocks = plan_blocks(
             self.labels,
             self.targets,
             embed=None if options.replay else lambda: self.embedded()[0],
             counts=None if self.images is None else _counts(self.images, len(self.labels)),
             recorded=recorded,
+            everything=options.all_candidates,
         )
         if options.replay and self.targets and not any(conversation.resolve(block).replies for block in self.blocks):
             raise InputError(
@@ -278,14 +270,6 @@ def build_graph(
 def replies_path(out: Path) -> Path:
     """Where the replies of a graph are recorded."""
     return out.with_name(f"{out.name}.replies.jsonl")
-
-
-def _without_failures(graph: CategoryGraph) -> tuple[CategoryGraph, frozenset[str]]:
-    """The graph without its notes of labels that have no complete answer, and the names of these labels."""
-    sources = [source for source in graph.provenance.get("sources") or () if isinstance(source, dict)]
-    failed = frozenset(name for source in sources for name in source.get("failed") or ())
-    kept = [{key: value for key, value in source.items() if key != "failed"} for source in sources]
-    return replace(graph, provenance={**graph.provenance, "sources": kept}), failed
 
 
 def _counts(images: Sequence[frozenset[int]], count: int) -> list[int]:

@@ -26,6 +26,8 @@ class BuildOptions:
         least_seen: Seen sources that an unseen label keeps, where it has so many.
         annotations: A CSV of annotated photographs, a folder that `prepare` wrote, or None.
         extend: A graph to attach the labels to that it does not have, or None.
+        targets: The labels to find sources for, a file or words; None for all of them, or those that `extend` has not.
+        all_candidates: Offer a language model every label as a source, however many there are.
         like: The graph whose shape `random` takes, or None.
         seed: Of `random`.
         model: Of the language model, or None for the default; with `replay` the one that answered last.
@@ -42,6 +44,8 @@ class BuildOptions:
     least_seen: int = 3
     annotations: Path | None = None
     extend: str | None = None
+    targets: Path | str | None = None
+    all_candidates: bool = False
     like: str | None = None
     seed: int = 0
     model: str | None = None

@@ -31,6 +31,7 @@ def plan_blocks(
     embed: "Callable[[], Tensor] | None",
     counts: Sequence[int] | None = None,
     recorded: Recorded | None = None,
+    everything: bool = False,
 ) -> list[Block]:
     """Cut the targets into blocks, each with its candidates.
 
@@ -43,10 +44,10 @@ def plan_blocks(
         embed: Text embeddings of all labels, ``(L, D)`` with unit rows; None leaves out what is not recorded.
         counts: Photographs of each label; without them those labels count as frequent that are often a neighbour.
         recorded: Replies there are.
+        everything: Every label is a candidate, however many there are.
     """
-    if not is_shortlisted(labels):
-        everything = tuple(range(len(labels)))
-        return [Block(part, everything) for part in _parts(targets)]
+    if everything or not is_shortlisted(labels):
+        return [Block(part, tuple(range(len(labels)))) for part in _parts(targets)]
     blocks = list(_asked_before(labels, targets, recorded)) if recorded is not None else []
     done = {target for block in blocks for target in block.targets}
     rest = [target for target in targets if target not in done]

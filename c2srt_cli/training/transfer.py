@@ -10,7 +10,7 @@ from c2srt_cli.training.learner import Learner
 from c2srt_cli.training.loop import Lesson
 
 GAINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
-#: Fewer labels with positives than this say nothing.
+#: A gain is fitted on this many labels at least.
 LEAST = 3
 
 
@@ -21,8 +21,8 @@ def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     The center is the mean of seen labels' scores, of softmaxes the fixed ones'. For the gain each seen label stands in
     for an unseen one: its own score is the frozen backbone's, which has not been taught it; those of its sources are
     the trained ones. Of gains the smallest is taken whose mean AP over labels is within a standard error of the best
-    one's (Breiman et al. 1984), as labels differ more than gains do. Few labels that say nothing leave the gain as it
-    is.
+    one's (Breiman et al. 1984), as labels differ more than gains do. Labels without positives, or without a
+    seen source, say nothing; where fewer than `LEAST` say something, the gain stays as it is.
 
     Args:
         learner: Trained, with the frozen backbone beside it.
@@ -45,15 +45,15 @@ def fit_transfer(learner: Learner, lesson: Lesson, progress: Progress) -> None:
     center.copy_(recogniser.joined(trained, fixed=True).mean())
     now, untaught = recogniser.joined(trained), recogniser.joined(torch.cat(before))
     truth = lesson.annotations.truth(np.concatenate(photographs), lesson.labels)
-    present = (truth > 0).any(0)
-    if not learner.config.optimisation.fit_gain or present.sum() < LEAST:
-        return
     place = np.full(len(lesson.vocabulary.text), -1)
     place[lesson.labels] = np.arange(len(lesson.labels))
     mixing = torch.zeros(len(lesson.labels), len(lesson.labels))
     for edge in graph.edges:
         if place[edge.source] >= 0 <= place[edge.target]:
             mixing[place[edge.target], place[edge.source]] = edge.strength
+    present = (truth > 0).any(0) & (mixing > 0).any(1).numpy()
+    if not learner.config.optimisation.fit_gain or present.sum() < LEAST:
+        return
     added = now @ mixing.T
     precision = np.stack(  # (gains, labels)
         [average_precision((untaught + by * added).numpy()[:, present].T, truth[:, present].T) for by in GAINS]

@@ -13,10 +13,10 @@ import pytest
 import torch
 from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, true_sources
 
-from c2srt_cli.errors import C2srtError, Interrupted, ServiceError, UsageError
+from c2srt_cli.errors import C2srtError, InputError, Interrupted, ServiceError, UsageError
 from c2srt_cli.graph import client, shortlist
 from c2srt_cli.graph.build import Builder, BuildResult, build_graph, replies_path
-from c2srt_cli.graph.category_graph import Edge, read_graph
+from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph
 from c2srt_cli.graph.client import Service
 from c2srt_cli.graph.options import BuildOptions
 from c2srt_cli.graph.prices import count_tokens, price
@@ -457,6 +457,36 @@ def test_extend_asks_about_new_labels_only(server: Server, labels: Path, tmp_pat
     new = {(s["source"], t) for t in (50, 51) for s in true_sources(t, range(52))}
     assert {(e.source, e.target) for e in result.graph.edges if e.target >= 50} == new
     assert len(result.graph.provenance["sources"]) == 2
+
+
+def test_targets_of_an_extended_graph_are_the_named_ones(server: Server, labels: Path, tmp_path: Path) -> None:
+    """A graph grows target by target; what nobody asks about stays as it is, notes of failures too."""
+    (tmp_path / "few.txt").write_text("thing 3\nthing 40\n")
+    server.fault = lambda _, __: "missing"
+    first = build(server, labels, tmp_path / "g.json", targets=tmp_path / "few.txt")
+    (failed,) = first.failed
+    assert failed in {"thing 3", "thing 40"}
+    server.fault = lambda _, __: None
+
+    def more(name: str, out: str) -> CategoryGraph:
+        (tmp_path / "next.txt").write_text(f"{name}\n")
+        extend = str(tmp_path / "g.json")
+        return build(server, labels, tmp_path / out, extend=extend, targets=tmp_path / "next.txt").graph
+
+    graph = more("Thing 7", "h.json")
+    assert {edge for edge in graph.edges if edge.target != 7} == set(first.graph.edges)
+    assert {e.source for e in graph.edges if e.target == 7} == {s["source"] for s in true_sources(7, range(50))}
+    assert [source.get("failed") for source in graph.provenance["sources"]] == [first.failed, {}]
+    again = more(failed, "i.json")
+    assert not any(source.get("failed") for source in again.provenance["sources"])
+
+
+def test_targets_that_are_no_labels(server: Server, labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "few.txt").write_text("thing 3\nthng 40\n")
+    with pytest.raises(InputError, match="cannot be targets") as caught:
+        build(server, labels, tmp_path / "g.json", targets=tmp_path / "few.txt")
+    assert caught.value.problems == ("'thng 40' is no label, did you mean 'thing 40'?",)
+    assert not server.requests
 
 
 @pytest.mark.parametrize("write", [lambda p: p.write_text("{}"), lambda p: p.write_text("x"), lambda p: p.mkdir()])

@@ -75,6 +75,38 @@ def test_few_labels_need_no_embeddings() -> None:
     assert len(blocks) == 13
 
 
+def test_every_label_can_be_offered_however_many(tmp_path: Path) -> None:
+    """Few targets among many labels: no embeddings, nothing recorded that the request does not hold."""
+    path, wanted = tmp_path / "labels.txt", tmp_path / "wanted.txt"
+    path.write_text("".join(f"{label.name}\n" for label in LABELS))
+    wanted.write_text("label 290\nLABEL 4\nlabel 17\n")
+
+    def never(_: LabelSet) -> tuple[Tensor, str]:
+        raise AssertionError
+
+    def asking(**more: Any) -> BuildOptions:
+        return BuildOptions(
+            path, tmp_path / "g.json", neighbours=100, targets=wanted, **{"all_candidates": True, **more}
+        )
+
+    with serving() as server:
+        service = Service("gpt-4o", server.url, "key", backoff=0.01, tries=1)
+        graph = build_graph(asking(), never, Progress(), lambda: service).graph
+        (body,) = server.requests
+    content = json.loads(body["messages"][1]["content"])
+    assert content["targets"] == [4, 17, 290]
+    assert [i for i, _ in content["candidates"]] == list(range(COUNT))
+    found = {(edge.source, edge.target) for edge in graph.edges}
+    assert found == {(s["source"], t) for t in (4, 17, 290) for s in true_sources(t, range(COUNT))}
+    assert graph.provenance["coverage"] == 0.01
+    assert graph.provenance["sources"][0]["targets"] == 3
+    whole = (tmp_path / "g.json").read_bytes()
+    replies = replies_path(tmp_path / "g.json")
+    assert "block" not in json.loads(replies.read_text())
+    build_graph(asking(replay=replies), never, Progress())
+    assert (tmp_path / "g.json").read_bytes() == whole
+
+
 def test_the_cost_grows_linearly() -> None:
     sizes = []
     for count in (150, COUNT):

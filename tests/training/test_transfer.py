@@ -1,5 +1,6 @@
 """The fitted gain of score transfer against plain loops over labels, photographs and edges."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.backbone.tower import Tokens
-from c2srt_cli.graph.category_graph import read_graph
+from c2srt_cli.graph.category_graph import read_graph, write_graph
 from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
@@ -30,13 +31,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=56, labels=LABELS, seen=SEEN)
 
 
-def run(inputs: Path, out: Path, **given: Any) -> tuple[TrainJob, float, list[str]]:
+def run(inputs: Path, out: Path, graph: Path | None = None, **given: Any) -> tuple[TrainJob, float, list[str]]:
     """The job, the gain that the run keeps, and what was said."""
     own = {"epochs": 2, "batch": 8, "validation": 0.5, "lr": 1e-3, "calibrate": False}
     notes = list[str]()
     progress = Progress(note=notes.append)
     config = resolve("c2srt", {**own, **given})
-    wanted = TrainOptions(inputs / "e", inputs / "a", out, config, str(inputs / "graph.json"))
+    wanted = TrainOptions(inputs / "e", inputs / "a", out, config, str(graph or inputs / "graph.json"))
     job = prepare_training(wanted, progress)
     train(job, progress)
     return job, float(load_file(out / runs.WEIGHTS)["recogniser.gain"]), notes
@@ -92,6 +93,16 @@ def test_it_is_the_smallest_within_a_standard_error_of_the_best(seed: int, input
 def test_it_stays_as_it_is_given(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
     _, gain, notes = run(inputs, tmp_path / "run", gain=0.33, **given)
     assert gain == pytest.approx(0.33)
+    assert not any(note.startswith("gain") for note in notes)
+
+
+def test_it_stays_where_no_seen_label_has_a_source(inputs: Path, tmp_path: Path) -> None:
+    """As in a graph that was answered for the unseen labels only: all gains tie, and 0 would be the smallest."""
+    graph = read_graph(inputs / "graph.json")
+    unseen = tuple(edge for edge in graph.edges if edge.target >= SEEN)
+    write_graph(tmp_path / "unseen.json", replace(graph, edges=unseen))
+    _, gain, notes = run(inputs, tmp_path / "run", graph=tmp_path / "unseen.json")
+    assert gain == pytest.approx(0.4)
     assert not any(note.startswith("gain") for note in notes)
 
 
