@@ -16,8 +16,9 @@ from workload import write_labels, write_model, write_photographs
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.methods.isr import patch_cap
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-from c2srt_cli.tagging.tagger import TagJob, tag_images
+from c2srt_cli.tagging.tagger import tag_images
 
 
 def throughput(job: TagJob, repeats: int = 3) -> float:

@@ -18,8 +18,8 @@ from workload import chunks, write_labels, write_model, write_photographs
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.encoder import Machine, make_encoder, resolve_cut
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.outputs import tag_to_files
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-from c2srt_cli.tagging.tagger import tag_to_files
 from c2srt_cli.tagging.writers import WRITERS
 
 ARCH = "ViT-B-16-quickgelu"

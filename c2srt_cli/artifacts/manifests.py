@@ -151,12 +151,7 @@ def check_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any
     Raises:
         InputError: naming every field that differs, its stored and its wanted value.
     """
-    there, now = _flat(stored), _flat(wanted)
-    differing = [
-        f"{key}: {there.get(key)!r} there, {now.get(key)!r} now"
-        for key in sorted({*there, *now})
-        if there.get(key) != now.get(key)
-    ]
+    differing = differences(stored, wanted)
     if differing:
         raise InputError(
             "what is there was made with other options",
@@ -164,6 +159,16 @@ def check_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any
             problems=differing,
             hint="name another --out, or give --overwrite to start again",
         )
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Each field in which two manifests differ, with its stored and its wanted value."""
+    there, now = _flat(stored), _flat(wanted)
+    return [
+        f"{key}: {there.get(key)!r} there, {now.get(key)!r} now"
+        for key in sorted({*there, *now})
+        if there.get(key) != now.get(key)
+    ]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ def demo(
     """
     from c2srt_cli.demo import demo_photographs, everyday_labels
     from c2srt_cli.progress import Progress
+    from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-    from c2srt_cli.tagging.tagger import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.writers import WRITERS
 
     photographs = tuple(str(path) for path in demo_photographs())

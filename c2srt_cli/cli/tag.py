@@ -14,7 +14,7 @@ from c2srt_cli.errors import UsageError
 from c2srt_cli.tagging.writers import WRITERS, Writer
 
 if TYPE_CHECKING:
-    from c2srt_cli.tagging.tagger import TagResult
+    from c2srt_cli.tagging.update import TagResult
 
 Format = StrEnum("Format", list(WRITERS))  # type: ignore[misc] # the registry is the one list of formats
 
@@ -156,6 +156,28 @@ def tag(
         SidecarName,
         typer.Option(help="Name of the sidecar of a.jpg: ext a.jpg.xmp, stem a.xmp.", rich_help_panel=o.OUTPUT),
     ] = SidecarName.ext,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            help="xmp: name of this list of labels. A list takes back only keywords that were written under its name.",
+            show_default="the name of the labels file",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    restore: Annotated[
+        bool,
+        typer.Option(
+            "--restore", help="xmp: give keywords again that somebody has taken out.", rich_help_panel=o.OUTPUT
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="xmp: take the vocabulary's earlier keywords out although few of its labels are left.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = False,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -173,11 +195,14 @@ def tag(
     any other hears from the labels that are.
     """
     writer = _writer(format.value if format else None, out, all_scores=all_scores)
+    for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):
+        if given and writer.name != "xmp":
+            raise UsageError(f"{writer.name} remembers no keywords", where=name, hint="it goes with --format xmp")
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.methods.zero_shot import Pooling
     from c2srt_cli.tagging.decision import Rule
+    from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-    from c2srt_cli.tagging.tagger import tag_to_files, tag_to_stream
 
     pooling: dict[str, Any] = {"pool": pool and pool.value, "alpha": alpha, "cap": cap}
     pooling = {name: value for name, value in pooling.items() if value is not None}
@@ -197,6 +222,9 @@ def tag(
         rule=Rule(threshold=threshold, top_k=top_k),
         all_scores=all_scores,
         explain=explain,
+        vocabulary=vocabulary,
+        restore=restore,
+        replace=replace,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
         writer=writer,
         out=out,
@@ -238,7 +266,12 @@ def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
 
 
 def _report(result: "TagResult", out: Path | None) -> None:
-    note(f"{result.tagged:,} images tagged" + (f" → {out}" if out else ""))
+    anew = result.tagged - result.unchanged
+    parts = [f"{anew:,} image{'' if anew == 1 else 's'} tagged"]
+    if result.unchanged or result.gone:
+        parts = [f"{parts[0]} anew", f"{result.unchanged:,} unchanged"]
+    parts += [f"{result.gone:,} gone"] if result.gone else []
+    note(", ".join(parts) + (f" → {out}" if out else ""))
     shown = 20 if result.failures_path else len(result.failures)
     for failure in result.failures[:shown]:
         note(f"  not tagged: {failure.path}: {failure.reason}: {failure.detail}", "yellow")

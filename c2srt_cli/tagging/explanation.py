@@ -1,19 +1,17 @@
 """Why an image was given its labels: the patches that were chosen for each, and the labels that spoke for it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import atomic_write
 from c2srt_cli.methods.recogniser import Explained
-from c2srt_cli.tagging.record import TaggedImage
+from c2srt_cli.tagging.record import KeptImage, TaggedImage
 from c2srt_cli.tagging.scoring import Scoring
+from c2srt_cli.tagging.writers import KeptRows
 
 
 def explain(
@@ -54,30 +52,29 @@ def explain(
     return entries
 
 
-@contextmanager
-def explained(rows: Iterator[TaggedImage], path: Path | None, grid: tuple[int, int]) -> Iterator[Iterator[TaggedImage]]:
-    """Pass images on, and write why each has its labels; the file is there once the block is left.
+def explained(
+    rows: Iterable[TaggedImage | KeptImage], stream: TextIO, grid: tuple[int, int], kept: KeptRows | None = None
+) -> Iterator[TaggedImage | KeptImage]:
+    """Pass images on, and write why each has its labels.
 
     A line is ``{"path": …, "grid": [height, width], "labels": [{"label", "score", "patches", "sources"}, …]}``.
 
     Args:
-        rows: Images with explanations.
-        path: The file; None to write none.
+        rows: Images; those that were tagged now have explanations.
+        stream: Where the lines go.
         grid: Height and width of the map of patches.
+        kept: Gives the line of an image that was not tagged now.
     """
-    if path is None:
-        yield rows
-        return
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-
-        def passed() -> Iterator[TaggedImage]:
-            for row in rows:
-                assert row.explanation is not None
-                labels = [
-                    {"label": tag.label, "score": round(tag.score, 6), **entry}
-                    for tag, entry in zip(row.tags, row.explanation, strict=True)
-                ]
-                stream.write(json.dumps({"path": row.path, "grid": grid, "labels": labels}, allow_nan=False) + "\n")
-                yield row
-
-        yield passed()
+    for row in rows:
+        if isinstance(row, TaggedImage) and row.explanation is not None:
+            labels = [
+                {"label": tag.label, "score": round(tag.score, 6), **entry}
+                for tag, entry in zip(row.tags, row.explanation, strict=True)
+            ]
+            stream.write(json.dumps({"path": row.path, "grid": grid, "labels": labels}, allow_nan=False) + "\n")
+        else:
+            assert kept is not None
+            line = kept(row.path)
+            assert isinstance(line, KeptImage)
+            stream.write(line.text)
+        yield row

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,15 +11,30 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from c2srt_cli.artifacts import check_same, sync_folder
+from c2srt_cli.artifacts import Stamp, check_same, sync_folder
 from c2srt_cli.errors import InputError
+from c2srt_cli.tagging.job import what_decides
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+from c2srt_cli.tagging.sources import Item
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-def begun_options(path: Path) -> dict[str, Any] | None:
-    """The options under which the journal at ``path`` was begun; None where there is none that can be read."""
+@dataclass(frozen=True)
+class Header:
+    """The first line of a journal.
+
+    Attributes:
+        options: Under which it was begun.
+        fresh: Whether its run keeps nothing of an earlier result.
+    """
+
+    options: dict[str, Any]
+    fresh: bool
+
+
+def read_header(path: Path) -> Header | None:
+    """How the journal at ``path`` was begun; None where there is none that can be read."""
     try:
         with path.open("rb") as file:
             first = file.readline()
@@ -28,15 +43,15 @@ def begun_options(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(value, dict) or value.get("journal") != SCHEMA or not isinstance(value.get("options"), dict):
         return None
-    return dict(value["options"])
+    return Header(value["options"], value.get("fresh") is True)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where an image's result stands in the journal, and the stamp of the image it belongs to."""
+    """Where an image's result stands in the journal, and the version of the image that it was made from."""
 
     offset: int
-    stamp: str
+    stamp: Stamp
 
 
 class Journal:
@@ -47,19 +62,21 @@ class Journal:
 
     Args:
         path: The journal's file.
-        options: What decides the results; a journal of other options is refused.
+        options: Of the run; a journal of others that decide the results (`job.what_decides`) is refused.
         labels: Names by index.
+        fresh: Whether the run keeps nothing of an earlier result.
 
     Raises:
         InputError: the journal there was written under other options, or is not a journal.
     """
 
-    def __init__(self, path: Path, options: Mapping[str, Any], labels: Sequence[str]) -> None:
+    def __init__(self, path: Path, options: Mapping[str, Any], labels: Sequence[str], *, fresh: bool = False) -> None:
         self.path = path
         self._labels = labels
         self._index = {label: i for i, label in enumerate(labels)}
+        self.root = Path(str(options.get("root", "")))
         self.entries: dict[str, Entry] = {}
-        header = json.dumps({"journal": SCHEMA, "options": options}, sort_keys=True).encode() + b"\n"
+        header = json.dumps({"journal": SCHEMA, "options": options, "fresh": fresh}, sort_keys=True).encode() + b"\n"
         end = self._recover(options) if path.exists() else 0
         self._file: BinaryIO = path.open("r+b" if end else "w+b")
         try:
@@ -74,54 +91,52 @@ class Journal:
 
     def _recover(self, options: Mapping[str, Any]) -> int:
         """Read what is committed; the offset where the next line goes."""
-        found = begun_options(self.path)
+        begun = read_header(self.path)
         with self.path.open("rb") as file:
             if not file.readline().endswith(b"\n"):
                 return 0  # killed while the header was written
-            if found is None:
+            if begun is None:
                 raise InputError(
                     "is not a journal of this version", where=str(self.path), hint="--overwrite starts again"
                 )
-            check_same(self.path, found, json.loads(json.dumps(options)))
+            check_same(self.path, what_decides(begun.options), what_decides(json.loads(json.dumps(options))))
+            self.root = Path(str(begun.options.get("root", "")))
             end = offset = file.tell()
             pending: dict[str, Entry] = {}
             for line in file:
                 try:
-                    value = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    value = None
-                if not isinstance(value, dict):
+                    value = json.loads(line) if line.endswith(b"\n") else {}
+                    if "path" in value:
+                        pending[self._decode(value).path] = Entry(offset, Stamp(*value["stamp"]))
+                    elif value["commit"] != len(pending):
+                        break
+                except (LookupError, TypeError, ValueError):
                     break
                 offset += len(line)
-                if "path" in value:
-                    pending[value["path"]] = Entry(offset - len(line), value["stamp"])
-                elif value.get("commit") == len(pending):
+                if "commit" in value:
                     self.entries.update(pending)
                     pending.clear()
                     end = offset
-                else:
-                    break
         return end
 
-    def append(self, results: Sequence[tuple[TaggedImage | FailedImage, str]]) -> None:
-        """Commit a batch of results, each with its image's stamp."""
+    def append(self, results: Sequence[tuple[Item, TaggedImage | FailedImage]]) -> None:
+        """Commit a batch of results, each with its image."""
         self._file.seek(0, os.SEEK_END)
         offset = self._file.tell()
         lines = []
-        for result, stamp in results:
-            line = json.dumps(self._encode(result) | {"stamp": stamp}).encode() + b"\n"
-            self.entries[result.path] = Entry(offset, stamp)
+        for item, result in results:
+            line = json.dumps(self._encode(result) | {"stamp": item.stamp}).encode() + b"\n"
+            self.entries[item.name] = Entry(offset, item.stamp)
             offset += len(line)
             lines.append(line)
         lines.append(b'{"commit": %d}\n' % len(results))
         self._file.write(b"".join(lines))
         self._sync()
 
-    def read(self, names: Sequence[str]) -> Iterator[TaggedImage | FailedImage]:
-        """Results of some images, in the order of ``names``."""
-        for name in names:
-            self._file.seek(self.entries[name].offset)
-            yield self._decode(json.loads(self._file.readline()))
+    def __getitem__(self, name: str) -> TaggedImage | FailedImage:
+        """The result of an image."""
+        self._file.seek(self.entries[name].offset)
+        return self._decode(json.loads(self._file.readline()))
 
     def _encode(self, result: TaggedImage | FailedImage) -> dict[str, Any]:
         if isinstance(result, FailedImage):

@@ -29,6 +29,9 @@ class TagOptions:
         rule: How labels are chosen.
         all_scores: Keep every label's score.
         explain: File for the reasons of every tag, or None.
+        vocabulary: Name of the label set; the stem of the labels file where None.
+        restore: Give keywords again that somebody has taken out of a sidecar.
+        replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
         machine: Device, precision, batch shape, threads.
         writer: The format of the results, where they go to files: the runtime of an unfinished run is reused.
         out: Their file or folder; None for the photographs' own folder, where sidecars are written.
@@ -49,6 +52,9 @@ class TagOptions:
     rule: Rule = Rule()
     all_scores: bool = False
     explain: Path | None = None
+    vocabulary: str | None = None
+    restore: bool = False
+    replace: bool = False
     machine: Machine = Machine()
     writer: Writer | None = None
     out: Path | None = None

@@ -1,4 +1,4 @@
-"""One image's result: its tags, or why it has none."""
+"""One image's result: its tags, why it has none, or the row that an earlier run has written."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,3 +45,11 @@ class FailedImage:
     path: str
     reason: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptImage:
+    """An image whose earlier result stands: its row as the file has it, to the character."""
+
+    path: str
+    text: str

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import MANIFEST, file_stamp, fingerprint
+from c2srt_cli.artifacts import MANIFEST, Stamp, file_stamp, fingerprint
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder, encode
 from c2srt_cli.embeddings.store import Row, Store, payload
@@ -26,11 +26,11 @@ class Item:
 
     Attributes:
         name: Its key, relative to the root.
-        stamp: Changes when the image does.
+        stamp: Its version.
     """
 
     name: str
-    stamp: str
+    stamp: Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class SourceBatch:
     """Consecutive images: which they are, which failed, and the embeddings of the others in order.
 
     Attributes:
-        items: In the order asked for.
+        items: In the order asked for, stamped as they were read.
         failures: By name.
         global_embedding: ``(B, D)``: first the items that did not fail, then padding up to the batch shape.
         patches: ``(B, P, D)``.
@@ -83,7 +83,7 @@ class PhotoSource:
         self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in found.problems]
         self._files = {file.name: file for file in found.files}
         self._encoder, self._pixels, self._workers = encoder, pixels, workers
-        self.items = [Item(file.name, "{}:{}".format(*file_stamp(file.path)[:2])) for file in found.files]
+        self.items = [Item(file.name, file_stamp(file.path)) for file in found.files]
 
     @property
     def files(self) -> Iterable[Path]:
@@ -92,7 +92,6 @@ class PhotoSource:
 
     def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Decode ahead, encode in the fixed batch shape."""
-        by_name = {item.name: item for item in items}
         files = [self._files[item.name] for item in items]
         with closing(encode(files, self._encoder, self._pixels, workers=self._workers)) as batches:
             for batch in batches:
@@ -101,8 +100,11 @@ class PhotoSource:
                     for outcome in batch.outcomes
                     if outcome.error is not None
                 }
-                these = [by_name[outcome.file.name] for outcome in batch.outcomes]
-                yield SourceBatch(these, failures, batch.global_embedding, batch.patches)
+                read = [
+                    Item(o.file.name, o.stamp._replace(sha256=o.pixels.sha256 if o.pixels else ""))
+                    for o in batch.outcomes
+                ]
+                yield SourceBatch(read, failures, batch.global_embedding, batch.patches)
 
 
 class EmbeddingSource:
@@ -121,7 +123,7 @@ class EmbeddingSource:
         self._store, self._encoder, self._trained = store, encoder, trained
         self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
-        self.items = [Item(row.path, row.sha256) for row in self._rows.values()]
+        self.items = [Item(row.path, Stamp(row.size, row.mtime_ns, -1, row.sha256)) for row in self._rows.values()]
 
     @property
     def files(self) -> Iterable[Path]:

@@ -11,17 +11,17 @@ from c2srt_cli.embeddings.encoder import make_encoder
 from c2srt_cli.embeddings.store import TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.images import find_images
-from c2srt_cli.labels import LabelSet, check_labels, read_labels
+from c2srt_cli.labels import LabelSet, check_labels, read_labels, vocabulary_name
 from c2srt_cli.methods.zero_shot import Pooling
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration
-from c2srt_cli.tagging.journal import begun_options
+from c2srt_cli.tagging.job import TagJob
+from c2srt_cli.tagging.journal import read_header
 from c2srt_cli.tagging.model import open_embeddings, open_run, plain_model, trained_model
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.scoring import Scoring, Trained, ZeroShot, calibration_of
 from c2srt_cli.tagging.sources import EmbeddingSource, PhotoSource, Source
-from c2srt_cli.tagging.tagger import TagJob
-from c2srt_cli.tagging.targets import journal_of
+from c2srt_cli.tagging.targets import finished_options, journal_of
 from c2srt_cli.training.attach import Attached, attach
 from c2srt_cli.training.run import Run
 
@@ -84,6 +84,9 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         scoring=scoring,
         rule=options.rule,
         all_scores=options.all_scores,
+        vocabulary=options.vocabulary or vocabulary_name(options.labels),
+        restore=options.restore,
+        replace=options.replace,
         pixels=asdict(model.pixels),
         explain=options.explain,
         written_down=(
@@ -108,11 +111,14 @@ def _note_attached(attached: Attached, run: Run, progress: Progress) -> None:
 
 
 def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:
-    """The runtime of the unfinished run that this one goes on with."""
-    if options.writer is None or (options.out is None and options.writer.kind != "sidecar"):
+    """The runtime of the run that this one goes on with, or brings up to date."""
+    writer = options.writer
+    if writer is None or (options.out is None and writer.kind != "sidecar"):
         return None
-    begun = begun_options(journal_of(options.writer, root if options.out is None else options.out))
-    return None if begun is None else recorded_runtime(begun.get("runtime"))
+    out = root if options.out is None else options.out
+    begun = read_header(journal_of(writer, out))
+    made = begun.options if begun is not None else None if writer.kind == "sidecar" else finished_options(out)
+    return None if made is None else recorded_runtime(made.get("runtime"))
 
 
 def _calibration(backbone: Backbone, pooling: Pooling) -> Calibration | None:

@@ -305,7 +305,7 @@ class TestErrors:
     def test_resume_under_other_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
         line = (*tag, "-o", tmp_path / "t.jsonl")
         assert c2srt(*line).code == 0
-        header = json.dumps({"journal": 1, "options": {"format": "csv", "labels": "other"}}) + "\n"
+        header = json.dumps({"journal": 2, "options": {"format": "csv", "labels": "other"}}) + "\n"
         (tmp_path / ".t.jsonl.journal").write_text(header)
         done = c2srt(*line)
         assert done.code == 3

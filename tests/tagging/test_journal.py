@@ -7,12 +7,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photos import file_limit
 
+from c2srt_cli.artifacts import Stamp
 from c2srt_cli.errors import InputError
-from c2srt_cli.tagging.journal import Journal, begun_options
+from c2srt_cli.tagging.journal import Header, Journal, read_header
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+from c2srt_cli.tagging.sources import Item
 
 LABELS = ("cat", 'dog "quoted"\n', "写真 📷")
-OPTIONS: dict[str, Any] = {"runtime": {"batch": 2}, "templates": ("a {}",), "threshold": None, "slope": 0.1}
+OPTIONS: dict[str, Any] = {
+    "root": "/photos",
+    "runtime": {"batch": 2, "dtype": "float32"},
+    "templates": ("a {}",),
+    "threshold": None,
+    "slope": 0.1,
+}
 Result = TaggedImage | FailedImage
 
 
@@ -20,16 +28,20 @@ def single(value: float) -> float:
     return float(np.float32(value))
 
 
-def results() -> list[list[tuple[Result, str]]]:
+def results() -> list[list[tuple[Item, Result]]]:
     """Batches with every kind of result."""
     tags = tuple(Tag(label, single(0.1 * i - 0.05), 1 / 3, single(1 / 7)) for i, label in enumerate(LABELS))
-    return [
-        [(TaggedImage("a.jpg", tags), "1:2"), (FailedImage("b/é 📷.jpg", "corrupt", 'a "detail"\n'), "")],
-        [(TaggedImage('commit"}\n', ()), "3:4")],
+    batches: list[list[Result]] = [
+        [TaggedImage("a.jpg", tags), FailedImage("b/é 📷.jpg", "corrupt", 'a "detail"\n')],
+        [TaggedImage('commit"}\n', ())],
         [
-            (TaggedImage("c.jpg", (Tag("cat", -0.0, None, None),), (single(1e-30), single(-1.0), single(0.3))), "5:6"),
-            (TaggedImage("a.jpg", tags[:1]), "7:8"),
+            TaggedImage("c.jpg", (Tag("cat", -0.0, None, None),), (single(1e-30), single(-1.0), single(0.3))),
+            TaggedImage("a.jpg", tags[:1]),
         ],
+    ]
+    return [
+        [(Item(result.path, Stamp(number, 10**18 + place, -1, "5a" * place)), result) for place, result in enumerate(b)]
+        for number, b in enumerate(batches)
     ]
 
 
@@ -44,16 +56,13 @@ def write(path: Path) -> list[int]:
     return sizes
 
 
-def committed(batches: int) -> dict[str, tuple[Result, str]]:
-    return {result.path: (result, stamp) for batch in results()[:batches] for result, stamp in batch}
+def committed(batches: int) -> dict[str, tuple[Result, Stamp]]:
+    return {item.name: (result, item.stamp) for batch in results()[:batches] for item, result in batch}
 
 
-def recovered(path: Path) -> dict[str, tuple[Result, str]]:
+def recovered(path: Path) -> dict[str, tuple[Result, Stamp]]:
     with Journal(path, OPTIONS, LABELS) as journal:
-        names = list(journal.entries)
-        return {
-            name: (result, journal.entries[name].stamp) for name, result in zip(names, journal.read(names), strict=True)
-        }
+        return {name: (journal[name], entry.stamp) for name, entry in journal.entries.items()}
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -61,7 +70,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert recovered(tmp_path / "j") == committed(3)
     with Journal(tmp_path / "j", OPTIONS, LABELS) as journal:
         names = ["c.jpg", "a.jpg", "c.jpg"]
-        assert list(journal.read(names)) == [committed(3)[name][0] for name in names]
+        assert [journal[name] for name in names] == [committed(3)[name][0] for name in names]
 
 
 def test_cut_anywhere_keeps_what_was_committed(tmp_path: Path) -> None:
@@ -109,26 +118,36 @@ def test_other_options_are_named(tmp_path: Path) -> None:
     write(tmp_path / "j")
     before = (tmp_path / "j").read_bytes()
     with pytest.raises(InputError) as refused:
-        Journal(tmp_path / "j", OPTIONS | {"runtime": {"batch": 3}, "slope": 0.2}, LABELS)
-    assert refused.value.problems == ("runtime.batch: 2 there, 3 now", "slope: 0.1 there, 0.2 now")
+        Journal(tmp_path / "j", OPTIONS | {"runtime": {"dtype": "bfloat16"}, "slope": 0.2}, LABELS)
+    assert refused.value.problems == ("precision: 'float32' there, 'bfloat16' now", "slope: 0.1 there, 0.2 now")
     assert (tmp_path / "j").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"a file of the user\n", b"{}\n", b"[1]\n", b'{"journal": 99, "options": {}}\n'])
 def test_what_is_no_journal_is_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "j").write_bytes(content)
-    assert begun_options(tmp_path / "j") is None
+    assert read_header(tmp_path / "j") is None
     with pytest.raises(InputError, match="not a journal"):
         Journal(tmp_path / "j", OPTIONS, LABELS)
     assert (tmp_path / "j").read_bytes() == content
 
 
-def test_begun_options(tmp_path: Path) -> None:
-    assert begun_options(tmp_path / "j") is None
+def test_another_machine_or_library_goes_on(tmp_path: Path) -> None:
     write(tmp_path / "j")
-    assert begun_options(tmp_path / "j") == OPTIONS | {"templates": ["a {}"]}
+    elsewhere = OPTIONS | {"root": "/mnt/photos", "torch": "9.0", "runtime": {"batch": 3, "dtype": "float32"}}
+    with Journal(tmp_path / "j", elsewhere, LABELS) as journal:
+        assert journal.root == Path("/photos")
+        assert journal.entries.keys() == committed(3).keys()
+
+
+def test_header(tmp_path: Path) -> None:
+    assert read_header(tmp_path / "j") is None
+    write(tmp_path / "j")
+    assert read_header(tmp_path / "j") == Header(OPTIONS | {"templates": ["a {}"]}, fresh=False)
     (tmp_path / "j").write_bytes((tmp_path / "j").read_bytes()[:20])
-    assert begun_options(tmp_path / "j") is None
+    assert read_header(tmp_path / "j") is None
+    Journal(tmp_path / "j", OPTIONS, LABELS, fresh=True).__exit__(None, None, None)
+    assert read_header(tmp_path / "j") == Header(OPTIONS | {"templates": ["a {}"]}, fresh=True)
 
 
 def test_a_full_disk_loses_the_batch_alone(tmp_path: Path) -> None:

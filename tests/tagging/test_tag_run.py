@@ -29,9 +29,11 @@ from c2srt_cli.methods.zero_shot import POOLS, Pooling
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.job import TagJob
+from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
 from c2srt_cli.tagging.record import TaggedImage
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-from c2srt_cli.tagging.tagger import TagJob, tag_images, tag_to_files, tag_to_stream
+from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.writers import WRITERS
 from c2srt_cli.training.attach import attach
 from c2srt_cli.training.run import Run
@@ -77,7 +79,7 @@ def prepare(photographs: Path, labels: Path, run: Run | None, **options: Any) ->
 
 
 def tagged(job: TagJob) -> dict[str, TaggedImage]:
-    found = {result.path: result for batch in tag_images(job, job.source.items, Progress()) for result in batch}
+    found = {result.path: result for batch in tag_images(job, job.source.items, Progress()) for _, result in batch}
     assert all(isinstance(result, TaggedImage) for result in found.values())
     return found  # type: ignore[return-value]
 

@@ -27,10 +27,13 @@ from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging import tag as tag_module
 from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.job import TagJob
+from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.sources import PhotoSource
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-from c2srt_cli.tagging.tagger import TagJob, TagResult, tag_images, tag_to_files, tag_to_stream
+from c2srt_cli.tagging.tagger import tag_images
+from c2srt_cli.tagging.update import TagResult
 from c2srt_cli.tagging.writers import WRITERS
 
 BATCH = 3
@@ -51,7 +54,7 @@ def prepare(inputs: Path, labels: Path, tiny: str | None, **options: Any) -> Tag
 
 
 def results(job: TagJob) -> dict[str, TaggedImage | FailedImage]:
-    return {result.path: result for batch in tag_images(job, job.source.items, Progress()) for result in batch}
+    return {result.path: result for batch in tag_images(job, job.source.items, Progress()) for _, result in batch}
 
 
 def tagged(job: TagJob) -> dict[str, TaggedImage]:

@@ -26,8 +26,9 @@ from c2srt_cli.methods.kcot import teacher_plan
 from c2srt_cli.methods.recogniser import Recogniser
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
-from c2srt_cli.tagging.tagger import TagJob, tag_images
+from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.learner import Learner
@@ -271,7 +272,7 @@ def tagging(labels: Path, run: Path, source: Path, **options: Any) -> TagJob:
 
 
 def scores(job: TagJob) -> np.ndarray:
-    found = {result.path: result for batch in tag_images(job, job.source.items, Progress()) for result in batch}
+    found = {result.path: result for batch in tag_images(job, job.source.items, Progress()) for _, result in batch}
     return np.array([found[path].scores for path in sorted(found)])  # type: ignore[union-attr]
 
 

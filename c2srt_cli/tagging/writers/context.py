@@ -1,12 +1,13 @@
 """What every writer is given, what it is, and the names of the columns that tables share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from c2srt_cli.artifacts import Stamp
-from c2srt_cli.tagging.record import FailedImage
+from c2srt_cli.tagging.record import FailedImage, KeptImage, TaggedImage
 
 #: Columns of csv and parquet, one row an image. The last four run in parallel: entry i speaks of label i.
 COLUMNS = ("path", "labels", "scores", "probabilities", "shares")
@@ -26,7 +27,8 @@ class WriteContext:
         restore: Write keywords again that somebody has taken out.
         replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
         decision: Fingerprint of everything but the photograph that decides the tags; empty where nothing is to be kept.
-        stamps: Version of each image whose row is written.
+        stamps: Version of every image of the run.
+        note: Takes the few words that a writer has for people.
     """
 
     root: Path
@@ -39,6 +41,11 @@ class WriteContext:
     replace: bool = False
     decision: str = ""
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    note: Callable[[str], None] = lambda _: None
+
+
+#: Gives the row of an image that an earlier run has written.
+KeptRows = Callable[[str], KeptImage | TaggedImage]
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class Writer:
         write: ``write(rows, target, context)``; returns the images whose result could not be stored.
         current: For sidecars, ``current(stamps, folder, context)``: given the images as they are now, those whose
             sidecar holds what this run would write, with the stamp that was found to hold (`artifacts.still_holds`);
-            they are not tagged again, and not among the rows. None where a format cannot tell.
+            they are not tagged again, and not among the rows. Also asked where its answer will not be used.
+        rows: For files, ``rows(path, names, context)``: a context manager that gives each image's row of a finished
+            file, to be written again. None where a format has no rows to keep.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Writer:
     summary: str
     write: Callable[..., list[FailedImage]]
     current: Callable[[Mapping[str, Stamp], Path, WriteContext], dict[str, Stamp]] | None = None
+    rows: Callable[[Path, Sequence[str], WriteContext], AbstractContextManager[KeptRows]] | None = None
 
 
 def score_columns(labels: Sequence[str]) -> list[str]:

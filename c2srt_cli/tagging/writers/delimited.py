@@ -1,15 +1,19 @@
 """CSV after RFC 4180: one row an image."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TextIO
 
-from c2srt_cli.tagging.record import FailedImage, TaggedImage
-from c2srt_cli.tagging.writers.context import COLUMNS, WriteContext, score_columns
+from c2srt_cli.tagging.record import FailedImage, KeptImage, TaggedImage
+from c2srt_cli.tagging.writers.context import COLUMNS, KeptRows, WriteContext, score_columns
 from c2srt_cli.tagging.writers.escape import spreadsheet_cell
+from c2srt_cli.tagging.writers.lines import text_rows
 
 
-def write_csv(rows: Iterable[TaggedImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
+def write_csv(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
     r"""Write columns path, labels, scores, probabilities, shares and, on request, one score column a label.
 
     The lists are joined by ``;``. Inside a label ``;`` is written ``\;`` and ``\`` is written ``\\``. Paths, labels and
@@ -20,6 +24,9 @@ def write_csv(rows: Iterable[TaggedImage], stream: TextIO, context: WriteContext
     names = score_columns(context.labels) if context.all_scores else []
     table.writerow([*COLUMNS, *map(spreadsheet_cell, names)])
     for row in rows:
+        if isinstance(row, KeptImage):
+            stream.write(row.text)
+            continue
         cells = [
             spreadsheet_cell(row.path),
             # each label is guarded, not the cell alone: where lists are split at ";" every one of them starts a cell
@@ -32,6 +39,17 @@ def write_csv(rows: Iterable[TaggedImage], stream: TextIO, context: WriteContext
             cells += [f"{score:.6f}" for score in row.scores]
         table.writerow(cells)
     return []
+
+
+def csv_rows(path: Path, names: Sequence[str], context: WriteContext) -> AbstractContextManager[KeptRows]:  # noqa: ARG001
+    """The records of a file that `write_csv` wrote."""
+
+    def start(name: str) -> str:
+        text = io.StringIO()
+        csv.writer(text).writerow([spreadsheet_cell(name), ""])
+        return text.getvalue().removesuffix("\r\n")
+
+    return text_rows(path, names, start, table=True)
 
 
 def _numbers(values: Sequence[float | None]) -> str:

@@ -1,25 +1,36 @@
 """JSON Lines: one object an image, ASCII only."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, TextIO
 
-from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
-from c2srt_cli.tagging.writers.context import WriteContext
+from c2srt_cli.tagging.record import FailedImage, KeptImage, Tag, TaggedImage
+from c2srt_cli.tagging.writers.context import KeptRows, WriteContext
+from c2srt_cli.tagging.writers.lines import text_rows
 
 
-def write_jsonl(rows: Iterable[TaggedImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
+def write_jsonl(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
     """Write ``{"path": …, "tags": [{"label", "score", "probability", "share"}, …]}`` for each image.
 
     Numbers have 6 decimals. With `WriteContext.all_scores` the object ends in ``"scores"``: label to score, in the
     order of the label set.
     """
     for row in rows:
+        if isinstance(row, KeptImage):
+            stream.write(row.text)
+            continue
         value: dict[str, Any] = {"path": row.path, "tags": [_tag(tag) for tag in row.tags]}
         if context.all_scores and row.scores is not None:
             value["scores"] = {label: round(score, 6) for label, score in zip(context.labels, row.scores, strict=True)}
         stream.write(json.dumps(value, allow_nan=False) + "\n")
     return []
+
+
+def jsonl_rows(path: Path, names: Sequence[str], context: WriteContext) -> AbstractContextManager[KeptRows]:  # noqa: ARG001
+    """The lines of a file that `write_jsonl` wrote."""
+    return text_rows(path, names, lambda name: f'{{"path": {json.dumps(name)}, ')
 
 
 def _tag(tag: Tag) -> dict[str, str | float | None]:

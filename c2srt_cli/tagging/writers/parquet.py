@@ -1,12 +1,16 @@
 """Parquet: one row an image, written in row groups so that memory stays bounded."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from c2srt_cli.tagging.record import FailedImage, TaggedImage
-from c2srt_cli.tagging.writers.context import WriteContext, score_columns
+from c2srt_cli.errors import InputError
+from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
+from c2srt_cli.tagging.writers.context import COLUMNS, WriteContext, score_columns
 
 #: Most images of a row group.
 GROUP_ROWS = 4096
@@ -61,3 +65,45 @@ def write_parquet(rows: Iterable[TaggedImage], path: Path, context: WriteContext
             ]
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=capacity)
+
+
+@contextmanager
+def parquet_rows(path: Path, names: Sequence[str], context: WriteContext) -> Iterator[Callable[[str], TaggedImage]]:
+    """The rows of a file that `write_parquet` wrote; 32-bit numbers, so that nothing is lost on the way.
+
+    Raises:
+        InputError: the rows are not of these images.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    columns = score_columns(context.labels) if context.all_scores else []
+    with pq.ParquetFile(path) as file:
+        starts = np.cumsum([0, *(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))])
+        places = {name: place for place, name in enumerate(names)}
+        if file.read(["path"]).column("path").to_pylist() != list(names):
+            raise InputError(
+                "does not hold the rows that its manifest speaks of",
+                where=str(path),
+                hint="give --overwrite to start again",
+            )
+
+        @lru_cache(maxsize=1)  # images are asked for in about their order
+        def group(number: int) -> tuple[list[dict[str, Any]], "np.ndarray | None"]:
+            table = file.read_row_group(number)
+            scores = np.column_stack([table.column(name).to_numpy() for name in columns]) if columns else None
+            return table.select(list(COLUMNS)).to_pylist(), scores
+
+        def row(name: str) -> TaggedImage:
+            number = int(np.searchsorted(starts, places[name], side="right")) - 1
+            rows, scores = group(number)
+            place = places[name] - int(starts[number])
+            value = rows[place]
+            parts = (value[column] for column in COLUMNS[1:])
+            return TaggedImage(
+                name,
+                tuple(Tag(*tag) for tag in zip(*parts, strict=True)),
+                None if scores is None else tuple(scores[place].tolist()),
+            )
+
+        yield row

@@ -1,0 +1,132 @@
+"""Everything tagging needs, resolved, and what of it decides the tags."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.artifacts import fingerprint
+from c2srt_cli.embeddings.encoder import Encoder
+from c2srt_cli.labels import LabelSet
+from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.scoring import Scoring
+from c2srt_cli.tagging.sources import Source
+
+#: Options that are recorded beside those that decide the tags: where, on what and with which library they were made.
+RECORDED = ("root", "vocabulary", "backbone", "runtime", "torch")
+
+
+@dataclass(frozen=True)
+class TagJob:
+    """A run of the tagger.
+
+    Attributes:
+        source: The images.
+        encoder: Backbone, runtime and cut.
+        labels: What to look for.
+        templates: Prompts around the labels.
+        scoring: How images are scored.
+        rule: How labels are chosen.
+        all_scores: Keep every label's score.
+        pixels: How pictures were prepared, for the record.
+        explain: File for the reasons of every tag, or None.
+        written_down: Files of the user that decide the tags, such as the labels; never written to.
+        vocabulary: Name of the label set.
+        restore: Give keywords again that somebody has taken out of a sidecar.
+        replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
+    """
+
+    source: Source
+    encoder: Encoder
+    labels: LabelSet
+    templates: tuple[str, ...]
+    scoring: Scoring
+    rule: Rule
+    all_scores: bool
+    pixels: dict[str, Any]
+    explain: Path | None = None
+    written_down: tuple[Path, ...] = ()
+    vocabulary: str = "labels"
+    restore: bool = False
+    replace: bool = False
+
+    @property
+    def text(self) -> Tensor:
+        """Label embeddings, ``(L, D)``."""
+        return self.scoring.text
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """What is read, and never written to."""
+        return chain(self.written_down, self.source.files)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the map of patches."""
+        tower = self.encoder.backbone.tower
+        return tower.grid(tower.depth)
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """What decides the tags, and `RECORDED`, for the manifest and the journal."""
+        encoder = self.encoder
+        return {
+            "root": str(self.source.root),
+            "method": self.scoring.method,
+            "backbone": encoder.backbone.id,
+            "weights_sha256": encoder.backbone.weights_sha256,
+            "cut": asdict(encoder.cut),
+            "runtime": asdict(encoder.runtime),
+            "pixels": self.pixels,
+            "vocabulary": self.vocabulary,
+            "labels": self.labels.fingerprint,
+            "templates": list(self.templates),
+            **self.scoring.options,
+            "rule": asdict(self.rule),
+            "all_scores": self.all_scores,
+            "torch": torch.__version__,
+        }
+
+    @cached_property
+    def decision(self) -> str:
+        """Fingerprint of everything but the photograph that decides its tags."""
+        return fingerprint({key: value for key, value in what_decides(self.options).items() if key != "all_scores"})
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """What sidecars record: free of dates, machines and folders, so that a rerun writes the same bytes."""
+        made = {"method": self.scoring.method, "backbone": self.encoder.backbone.id}
+        run = {"run": self.options["run"][:16]} if "run" in self.options else {}
+        return made | run | {"labels": self.labels.fingerprint[:16]}
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints, for the manifest."""
+        run = {"run": self.options["run"]} if "run" in self.options else {}
+        return {"labels": self.labels.fingerprint} | run | self.source.inputs
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """The probability from which a label is given whatever the rule says, ``(L,)``, NaN where there is none.
+
+        These are the user's own for single labels, and, unless a rule is asked for, those of a run.
+        """
+        own = np.array([np.nan if label.threshold is None else label.threshold for label in self.labels])
+        learned = self.scoring.thresholds
+        return own if learned is None or not self.rule.relative else np.where(np.isnan(own), learned, own)
+
+
+def what_decides(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a manifest or journal without those that are only `RECORDED`; of the runtime the precision stays.
+
+    Device, batch shape and library change the last bits of a score at most.
+    """
+    runtime = options.get("runtime")
+    precision = runtime.get("dtype") if isinstance(runtime, Mapping) else None
+    return {key: value for key, value in options.items() if key not in RECORDED} | {"precision": precision}

@@ -1,0 +1,97 @@
+"""What an earlier run has left in a file: whose it is, and which of its rows stand."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from c2srt_cli.artifacts import Stamp, differences, still_holds
+from c2srt_cli.errors import InputError
+from c2srt_cli.tagging.job import TagJob, what_decides
+from c2srt_cli.tagging.targets import Finished
+
+#: Differences that are shown of many.
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Previous:
+    """Rows of a finished file.
+
+    Attributes:
+        there: The file.
+        stamps: Versions of the images whose rows stand, as they are to be recorded from now on.
+        gone: How many rows leave because their image has vanished.
+        changed: Options that decide the tags and are others now; where there are any, no row stands.
+    """
+
+    there: Finished
+    stamps: dict[str, Stamp]
+    gone: int = 0
+    changed: tuple[str, ...] = ()
+
+
+def previous(there: Finished, job: TagJob, options: Mapping[str, Any], *, option: str) -> Previous:
+    """Compare a finished file with the run that is to bring it up to date.
+
+    Args:
+        there: The file.
+        job: The run.
+        options: Of the run, as they would be recorded for this file.
+        option: That named the file.
+
+    Raises:
+        InputError: it holds the tags of other labels or of other photographs.
+    """
+    then, now = what_decides(there.options), what_decides(options)
+    refusal = f"name another {option}, or give --overwrite to start again"
+    if then.pop("labels", None) != now.pop("labels"):
+        name = there.options.get("vocabulary", "other labels")
+        what = "the list has changed" if name == job.vocabulary else f"{name} there, {job.vocabulary} now"
+        raise InputError(
+            "holds the tags of other labels", where=str(there.path), problems=[f"labels: {what}"], hint=refusal
+        )
+    root = job.source.root
+    items = {item.name: item.stamp for item in job.source.items}
+    stamps = {
+        name: stamp
+        for name, stored in there.images.items()
+        if name in items and (stamp := still_holds(root / name, items[name], stored)) is not None
+    }
+    before = Path(str(there.options.get("root", "")))
+    check_root(there.path, before, root, held=len(stamps), total=len(there.images), option=option)
+    missing = [name for name in there.images if name not in items]
+    others = [name for name in missing if os.path.lexists(root / name)]
+    if others:
+        raise InputError(
+            f"holds the tags of {len(others):,} more photographs, which are still there and not among those named now",
+            where=str(there.path),
+            problems=[*others[:SHOWN], *(["…"] if others[SHOWN:] else [])],
+            hint=f"name them too, or {refusal}",
+        )
+    changed = differences(then, now)
+    return Previous(there, {} if changed else stamps, len(missing), tuple(changed))
+
+
+def check_root(path: Path, before: Path, now: Path, *, held: int, total: int, option: str) -> None:
+    """Refuse to go on for other photographs; those of a library that has moved are the same ones.
+
+    Args:
+        path: What is there.
+        before: The root of its photographs.
+        now: The root of those that were named.
+        held: How many of its results hold for them.
+        total: Of how many.
+        option: That named the file.
+
+    Raises:
+        InputError: they are others.
+    """
+    if before != now and (before.exists() or 2 * held < max(1, total)):
+        raise InputError(
+            "holds the tags of other photographs",
+            where=str(path),
+            problems=[f"root: {before} there, {now} now"],
+            hint=f"name another {option}, or give --overwrite to start again",
+        )
