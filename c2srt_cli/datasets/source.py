@@ -106,7 +106,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         InputError: it cannot be read, or is no text.
     """
-    text = read_text(path, "a list", "get it again, or mend it")
+    text = read_text(path, "the list", "get it again, or mend it")
     if text.problems:
         raise damaged(path, text.problems)
     return [line.strip() for line in text.lines if line.strip()]

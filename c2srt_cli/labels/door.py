@@ -17,7 +17,7 @@ from c2srt_cli.text import Text, fault, normalise, read_bytes, read_text
 #: Counts the tokens of texts, start and end tokens included; returns the counts and the model's limit.
 TokenCounter = Callable[[Sequence[str]], tuple[Sequence[int], int]]
 
-_WHAT = "a file of labels"
+_WHAT = "the labels"
 _HINT = "write one label a line into a text file, or give the words: 'cat, dog'"
 
 #: What a name of a file looks like, and no word.

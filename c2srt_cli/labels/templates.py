@@ -26,7 +26,7 @@ def read_templates(spec: str) -> tuple[str, ...]:
     path = Path(spec)
     if not path.exists():
         raise UsageError(f"{spec!r} is neither 'default' nor 'clip' nor a file", where="--templates", hint=_HINT)
-    text = read_text(path, "a file of templates", _HINT)
+    text = read_text(path, "the templates", _HINT)
     problems = list(text.problems)
     numbered = [(number, normalise(line)) for number, line in enumerate(text.lines, 1)]
     kept = [(number, line) for number, line in numbered if line and not line.startswith("#")]

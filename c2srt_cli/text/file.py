@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from c2srt_cli.errors import InputError
-from c2srt_cli.text.decoding import Text, decode_text, encoding_of
-from c2srt_cli.text.kinds import archive_kind, is_archive, is_binary, start_kind
+from c2srt_cli.text.decoding import Text, decode_text
+from c2srt_cli.text.kinds import ARCHIVE, archive_kind, kind_of
 
 _HEAD = 4096
 
@@ -17,7 +17,7 @@ def read_bytes(path: Path, what: str, hint: str) -> bytes:
 
     Args:
         path: The file.
-        what: What it should be, for people: ``the labels``.
+        what: What it should hold, for people: ``the labels``.
         hint: What to do where there is no such file.
 
     Raises:
@@ -26,21 +26,13 @@ def read_bytes(path: Path, what: str, hint: str) -> bytes:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-            kind = start_kind(head)
-            if (
-                kind is None
-                and not is_archive(head)
-                and encoding_of(head[: len(head) // 2 * 2]) == "utf-8"
-                and is_binary(head)
-            ):
-                raise InputError(f"is not text, and cannot be {what}", where=str(path), hint=hint)
-            data = head if kind else head + file.read()
+            kind = kind_of(head)
+            data = head if kind and kind is not ARCHIVE else head + file.read()
     except OSError as error:
         _refuse(path, what, hint, error)
-    if kind is None and is_archive(head):
-        kind = archive_kind(data)
     if kind is not None:
-        raise InputError(f"is {kind.name}, and cannot be {what}", where=str(path), hint=kind.advice)
+        kind = archive_kind(data) if kind is ARCHIVE else kind
+        raise InputError(f"{what} cannot be read (it is {kind.name})", where=str(path), hint=kind.advice)
     return data
 
 
@@ -61,9 +53,10 @@ def nearby(path: Path) -> str | None:
 
 
 def _refuse(path: Path, what: str, hint: str, error: OSError) -> NoReturn:
+    reason = error.strerror
     if isinstance(error, IsADirectoryError):
-        raise InputError(f"is a folder, and cannot be {what}", where=str(path), hint=hint) from None
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        meant = nearby(path)
-        raise InputError("no such file", where=str(path), hint=f"did you mean {meant}?" if meant else hint) from None
-    raise InputError(f"{what} cannot be read ({error.strerror})", where=str(path), hint=hint) from None
+        reason = "it is a folder"
+    elif isinstance(error, FileNotFoundError | NotADirectoryError):
+        reason = "no such file"
+        hint = f"did you mean {meant}?" if (meant := nearby(path)) else hint
+    raise InputError(f"{what} cannot be read ({reason})", where=str(path), hint=hint) from None

@@ -4,6 +4,8 @@ import io
 import zipfile
 from typing import NamedTuple
 
+from c2srt_cli.text.decoding import encoding_of
+
 
 class Kind(NamedTuple):
     """What a file is, with its article, and the way from there to text."""
@@ -47,6 +49,8 @@ _MARKUP: tuple[tuple[bytes, Kind], ...] = (
     (b"<?xml", Kind("XML", _WORDS)),
 )
 
+ARCHIVE = Kind("a ZIP archive", _UNPACK)
+
 #: What a ZIP archive is, by the beginning of the name of a file in it.
 _ARCHIVES: tuple[tuple[str, Kind], ...] = (
     ("xl/", Kind("an Excel workbook", _SHEET)),
@@ -60,8 +64,8 @@ _ARCHIVES: tuple[tuple[str, Kind], ...] = (
 _BINARY = 0.05
 
 
-def start_kind(head: bytes) -> Kind | None:
-    """What a file is by its first bytes; None where they may be text, or an archive."""
+def kind_of(head: bytes) -> Kind | None:
+    """What a file is by its first bytes; None where they may be text."""
     if found := next((kind for start, kind in _STARTS if head.startswith(start)), None):
         return found
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -73,26 +77,24 @@ def start_kind(head: bytes) -> Kind | None:
         return Kind("a picture (WebP)", _PHOTO)
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
         return Kind("a picture (BMP)", _PHOTO)
-    return None
-
-
-def is_archive(head: bytes) -> bool:
-    """Whether the file is a ZIP archive, as Office files are."""
-    return head.startswith(b"PK\x03\x04")
+    if head.startswith(b"PK\x03\x04"):
+        return ARCHIVE
+    two_bytes = encoding_of(head[: len(head) // 2 * 2]) != "utf-8"
+    return None if two_bytes or not _is_binary(head) else Kind("no text", _WORDS)
 
 
 def archive_kind(data: bytes) -> Kind:
-    """What a ZIP archive is by the files in it."""
+    """What a ZIP archive is by the files in it, as Office files are some."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         names = []
     found = (kind for start, kind in _ARCHIVES if any(name.startswith(start) for name in names))
-    return next(found, Kind("a ZIP archive", _UNPACK))
+    return next(found, ARCHIVE)
 
 
-def is_binary(head: bytes) -> bool:
+def _is_binary(head: bytes) -> bool:
     """Whether so many of the first bytes are control characters that the file is no text, in UTF-8 at least."""
     controls = sum(head.count(code) for code in (*range(9), *range(14, 26), *range(27, 32)))
     return controls > max(16, _BINARY * len(head))

@@ -66,7 +66,7 @@ def test_a_name_without_its_suffix_is_asked_about(folder: Path, spec: str) -> No
     ("spec", "words"),
     [
         ("-", "standard input"),
-        ("", "is a folder"),
+        ("", "it is a folder"),
         (",", "no label in the words"),
         ("cat, dog, Cat", "words 1 and 3: 'Cat' stands twice"),
         ("cat, d\x07og", "word 2: control character"),

@@ -71,32 +71,32 @@ def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, data: bytes, name
     path = tmp_path / "labels.txt"
     path.write_bytes(data)
     with pytest.raises(InputError) as refused:
-        read_text(path, "a file of labels", "hint")
-    assert refused.value.what == f"is {name}, and cannot be a file of labels"
+        read_text(path, "the labels", "hint")
+    assert refused.value.what == f"the labels cannot be read (it is {name})"
     assert refused.value.hint and advice in refused.value.hint
     assert not refused.value.problems
 
 
 def test_a_catalogue(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(catalogue(tmp_path))
-    with pytest.raises(InputError, match="Lightroom's catalog"):
-        read_text(tmp_path / "l", "a file of labels", "hint")
+    with pytest.raises(InputError, match="Lightroom's catalog is one"):
+        read_text(tmp_path / "l", "the labels", "hint")
 
 
 def test_other_bytes(tmp_path: Path) -> None:
     path = tmp_path / "labels.bin"
     path.write_bytes(bytes(range(256)) * 20)
-    with pytest.raises(InputError, match="is not text, and cannot be a list"):
-        read_text(path, "a list", "hint")
+    with pytest.raises(InputError, match=r"the list cannot be read \(it is no text\)"):
+        read_text(path, "the list", "hint")
     path.write_bytes("кошка\nсобака\n".encode("utf-16-le") * 100)
-    assert read_text(path, "a list", "hint").lines[:2] == ("кошка", "собака")
+    assert read_text(path, "the list", "hint").lines[:2] == ("кошка", "собака")
 
 
 @pytest.mark.parametrize("words", ["BMW", "PK", "II", "GIF8", "PAR1 of 18", "RIFF", "BZh", "[cat]", "<3", "xml"])
 def test_words_are_no_magic_numbers(tmp_path: Path, words: str) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(f"{words}\n")
-    assert read_text(path, "a list", "hint").lines == (words,)
+    assert read_text(path, "the list", "hint").lines == (words,)
 
 
 def test_what_is_not_there_and_what_was_meant(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_what_is_not_there_and_what_was_meant(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     for name in ("labels.csv", "Lables.txt"):
         with pytest.raises(InputError, match="no such file") as refused:
-            read_text(tmp_path / name, "a list", "hint")
+            read_text(tmp_path / name, "the list", "hint")
         assert refused.value.hint == f"did you mean {tmp_path / 'Labels.txt'}?"
     for path in (tmp_path / "else.txt", tmp_path / "no/labels.txt", tmp_path / "photo.jpg/labels.txt"):
         with pytest.raises(InputError, match="no such file") as refused:
-            read_text(path, "a list", "hint")
+            read_text(path, "the list", "hint")
         assert refused.value.hint == "hint" and refused.value.where == str(path)
-    with pytest.raises(InputError, match="is a folder, and cannot be a list"):
-        read_text(tmp_path, "a list", "hint")
+    with pytest.raises(InputError, match=r"the list cannot be read \(it is a folder\)"):
+        read_text(tmp_path, "the list", "hint")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -119,5 +119,5 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("cat\n")
     path.chmod(0)
-    with pytest.raises(InputError, match=r"a list cannot be read \(Permission denied\)"):
-        read_text(path, "a list", "hint")
+    with pytest.raises(InputError, match=r"the list cannot be read \(Permission denied\)"):
+        read_text(path, "the list", "hint")
