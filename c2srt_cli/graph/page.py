@@ -8,6 +8,8 @@ from c2srt_cli.artifacts import atomic_write, disk_errors
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.graph.layout import lay_out
 
+#: Of more labels a page shows one label's neighbourhood at a time: all of them on one map would be dust.
+MAPPED = 2_000
 LIBRARY, DATA = "/*LIBRARY*/", '"DATA"'
 
 
@@ -25,16 +27,10 @@ def write_page(path: Path, graph: CategoryGraph, *, title: str) -> None:
 
 def page(graph: CategoryGraph, *, title: str) -> str:
     """The page's HTML."""
-    layout = lay_out(graph)
     data = {
         "title": title,
         "relations": RELATIONS,
-        "labels": [
-            [name, *(round(float(value), 1) for value in (*centre, *size, font)), group]
-            for name, centre, size, font, group in zip(
-                graph.labels.names, layout.centre, layout.size, layout.font, layout.group, strict=True
-            )
-        ],
+        "labels": _places(graph) if len(graph.labels) <= MAPPED else [[name] for name in graph.labels.names],
         "edges": [[edge.source, edge.target, RELATIONS.index(edge.relation), edge.strength] for edge in graph.edges],
     }
     assets = files("c2srt_cli.graph") / "assets"
@@ -42,3 +38,14 @@ def page(graph: CategoryGraph, *, title: str) -> str:
     html = html.replace(LIBRARY, (assets / "cytoscape.min.js").read_text(encoding="utf-8"))
     # last, so that nothing in a label is taken for a place to fill; without <, no label ends the script it stands in
     return html.replace(DATA, json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def _places(graph: CategoryGraph) -> list[list[object]]:
+    """Of each label its name, centre, size, height of letters and group."""
+    layout = lay_out(graph)
+    return [
+        [name, *(round(float(value), 1) for value in (*centre, *size, font)), group]
+        for name, centre, size, font, group in zip(
+            graph.labels.names, layout.centre, layout.size, layout.font, layout.group, strict=True
+        )
+    ]

@@ -66,6 +66,22 @@ def test_labels_are_data() -> None:
     ]
 
 
+def test_thousands_of_labels_have_no_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They open by neighbourhoods, which the page lays out itself: only the list grows with their number."""
+
+    def never(_: CategoryGraph) -> None:
+        raise AssertionError("all labels are laid out")
+
+    graph = read_graph("voc-20")
+    monkeypatch.setattr("c2srt_cli.graph.page.MAPPED", 20)
+    assert {len(row) for row in json.loads(elements(page(graph, title="")).scripts[1])["labels"]} == {7}
+    monkeypatch.setattr("c2srt_cli.graph.page.MAPPED", 19)
+    monkeypatch.setattr("c2srt_cli.graph.page.lay_out", never)
+    value = json.loads(elements(page(graph, title="")).scripts[1])
+    assert value["labels"] == [[name] for name in graph.labels.names]
+    assert len(value["edges"]) == len(graph.edges)
+
+
 def test_everything_is_in_the_page() -> None:
     html = page(hostile(), title="graph")
     assert elements(html).addresses == []
