@@ -65,6 +65,14 @@ def build_graph(
             rich_help_panel=EDGES,
         ),
     ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|WORDS",
+            help="Labels that may speak for yours and are never given: 'everyday', or any list.",
+            rich_help_panel=EDGES,
+        ),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -150,6 +158,7 @@ def build_graph(
         annotations=annotations,
         extend=extend,
         targets=targets,
+        evidence=evidence,
         all_candidates=all_candidates,
         like=like,
         seed=seed,

@@ -158,6 +158,7 @@ def _figures(summary: "Summary") -> "Table":
         ("origins", ", ".join(f"{name} {count:,}" for name, count in summary.origins.items()) or "none"),
         ("sources a label", degrees(summary.sources)),
         ("targets a label", degrees(summary.targets)),
+        *([("evidence", f"{summary.evidence:,} labels are sources only")] if summary.evidence else []),
         ("coverage", f"{summary.coverage:.1%} of the labels have a source".replace("%", " %")),
         ("reciprocity", f"{summary.reciprocity:.1%} of the edges go both ways".replace("%", " %")),
         ("components", f"{summary.components:,}, the largest of {summary.largest:,} labels"),

@@ -83,11 +83,13 @@ class Builder:
     def __init__(self, options: BuildOptions, embed: Embed, progress: Progress) -> None:
         check(options)
         self.options, self.progress = options, progress
-        scope = read_scope(options.labels, extend=options.extend, targets=options.targets)
-        self.labels, self.targets, self.base = scope.labels, scope.targets, scope.base
+        scope = read_scope(options.labels, extend=options.extend, targets=options.targets, evidence=options.evidence)
+        self.labels, self.targets, self.evidence, self.base = scope.labels, scope.targets, scope.evidence, scope.base
         if scope.note:
             progress.note(scope.note)
         self.seen = seen_labels(options.unseen, self.labels)
+        if self.seen is not None:
+            self.seen -= self.evidence
         self.images = read_annotations(options.annotations, self.labels) if options.annotations else None
         if self.images is not None and self.seen is not None:
             self.images = [image & self.seen for image in self.images]  # nothing is learnt of unseen labels
@@ -191,7 +193,7 @@ class Builder:
             graph = graph.prune(self.options.neighbours, seen=self.seen, least_seen=self.options.least_seen)
         if self.base is not None:
             graph = CategoryGraph.merge(self.base.over(self.labels), graph)
-        graph = replace(graph, provenance={**graph.provenance, **self._kept(graph)})
+        graph = replace(graph, provenance={**graph.provenance, **self._kept(graph)}, evidence=self.evidence)
         write_graph(self.options.out, graph)
         return BuildResult(graph, failed)
 
@@ -203,12 +205,15 @@ class Builder:
     def _kept(self, graph: CategoryGraph) -> dict[str, Any]:
         """What the pruning did, for the provenance."""
         covered = len({edge.target for edge in graph.edges})
-        kept: dict[str, Any] = {"coverage": round(covered / len(self.labels), 4)}
+        kept: dict[str, Any] = {"coverage": round(covered / (len(self.labels) - len(self.evidence)), 4)}
         if self._as_like:
             return kept
         kept["neighbours"] = self.options.neighbours
         if self.seen is not None:
-            kept |= {"unseen": len(self.labels) - len(self.seen), "least_seen": self.options.least_seen}
+            kept |= {
+                "unseen": len(self.labels) - len(self.seen) - len(self.evidence),
+                "least_seen": self.options.least_seen,
+            }
         return kept
 
     def _ask(self, blocks: Sequence[Block], service: "Service") -> None:

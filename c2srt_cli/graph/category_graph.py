@@ -47,6 +47,7 @@ class CategoryGraph:
         labels: The labels that edges refer to by index.
         edges: Sorted by target, then strongest first, then source.
         provenance: What the edges come from, as JSON: under ``sources`` one entry a source.
+        evidence: Indices of the labels that are sources only: scored because others listen to them, and never given.
 
     Raises:
         ValueError: the edges are not such.
@@ -55,17 +56,19 @@ class CategoryGraph:
     labels: LabelSet
     edges: tuple[Edge, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    evidence: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         rounded = (edge._replace(strength=_rounded(edge.strength)) for edge in self.edges)
         object.__setattr__(self, "edges", tuple(sorted(rounded, key=_order)))
-        if faults := _faults(self.edges, len(self.labels)):
+        if faults := _faults(self.edges, len(self.labels), self.evidence):
             raise ValueError("; ".join(faults[:3]))
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over labels and edges."""
-        return fingerprint([self.labels.fingerprint, self.edges])
+        """sha256 over labels and edges, and which labels are evidence."""
+        parts = [self.labels.fingerprint, self.edges]
+        return fingerprint([*parts, sorted(self.evidence)] if self.evidence else parts)
 
     def edge_index(self) -> "Tensor":
         """The edges as PyTorch Geometric reads them: ``(2, E)`` int64, sources above targets."""
@@ -118,10 +121,13 @@ class CategoryGraph:
                 if pair not in best or edge.strength > best[pair].strength:
                     best[pair] = edge
         sources = [source for graph in graphs for source in (graph.provenance.get("sources") or ())]
-        return CategoryGraph(first.labels, tuple(best.values()), {"sources": sources})
+        return CategoryGraph(first.labels, tuple(best.values()), {"sources": sources}, first.evidence)
 
     def over(self, labels: LabelSet) -> "CategoryGraph":
-        """The same graph over other labels, matched by their keys; edges of labels that are not there are left out."""
+        """The same graph over other labels, matched by their keys; edges of labels that are not there are left out.
+
+        Who asks for a label wants it given: none of these is evidence.
+        """
         index = {label.key: i for i, label in enumerate(labels)}
         there = [index.get(label.key) for label in self.labels]
         moved = ((there[edge.source], there[edge.target], edge) for edge in self.edges)
@@ -138,7 +144,7 @@ def _rounded(strength: float) -> float:
     return max(round(strength, 4), 1e-4) if strength > 0 else strength
 
 
-def _faults(edges: Collection[Edge], count: int) -> list[str]:
+def _faults(edges: Collection[Edge], count: int, evidence: Collection[int] = ()) -> list[str]:
     faults = []
     pairs: set[tuple[int, int]] = set()
     for edge in edges:
@@ -147,6 +153,8 @@ def _faults(edges: Collection[Edge], count: int) -> list[str]:
             faults.append(f"edge {source} → {target}: there are {count} labels")
         elif source == target:
             faults.append(f"edge {source} → {target}: a label cannot be its own source")
+        elif target in evidence:
+            faults.append(f"edge {source} → {target}: a label that is evidence has no sources")
         elif (source, target) in pairs:
             faults.append(f"edge {source} → {target}: stands twice")
         elif relation not in RELATIONS:
@@ -165,7 +173,9 @@ def write_graph(path: Path, graph: CategoryGraph) -> None:
     Raises:
         InputError: it cannot be written there.
     """
-    labels = [canonical_json(_label_record(label)).decode() for label in graph.labels]
+    labels = [
+        canonical_json(_label_record(label, i in graph.evidence)).decode() for i, label in enumerate(graph.labels)
+    ]
     edges = [json.dumps(edge, separators=(",", ":")) for edge in graph.edges]
     # no version of this tool in it: a rebuild by a later one gives the same bytes
     text = (
@@ -182,9 +192,10 @@ def _lines(items: Collection[str]) -> str:
     return ",\n".join(items) + ("\n" if items else "")
 
 
-def _label_record(label: Label) -> dict[str, Any]:
+def _label_record(label: Label, evidence: bool) -> dict[str, Any]:
     record = {"label": label.name, "synonyms": label.synonyms, "threshold": label.threshold, "id": label.id}
-    return {key: value for key, value in record.items() if value not in ((), None, "")}
+    stated = {key: value for key, value in record.items() if value not in ((), None, "")}
+    return {**stated, "evidence": True} if evidence else stated
 
 
 def read_graph(path_or_name: str | Path) -> CategoryGraph:
@@ -216,20 +227,22 @@ def read_graph(path_or_name: str | Path) -> CategoryGraph:
             hint="make it again with this version, or use the version that wrote it",
         )
     problems: list[str] = []
-    labels = _labels(value.get("labels"), problems)
+    labels, evidence = _labels(value.get("labels"), problems)
     edges = _edges(value.get("edges"), problems)
     if not isinstance(value.get("provenance"), dict):
         problems.append("provenance is not an object")
     elif not isinstance(value["provenance"].get("sources", []), list):
         problems.append("the sources of the provenance are not a list")
-    problems += _faults(edges, len(labels))
+    problems += _faults(edges, len(labels), evidence)
     if problems:
         raise InputError("this graph cannot be used", where=str(path), problems=problems, hint="build it again")
-    return CategoryGraph(labels, edges, value["provenance"])
+    return CategoryGraph(labels, edges, value["provenance"], evidence)
 
 
-def _labels(value: object, problems: list[str]) -> LabelSet:
+def _labels(value: object, problems: list[str]) -> tuple[LabelSet, frozenset[int]]:
+    """The labels, and which of them are evidence."""
     labels: dict[str, Label] = {}
+    evidence = set()
     for i, record in enumerate(value if isinstance(value, list) else ()):
         label = _label(record)
         if label is None:
@@ -237,10 +250,12 @@ def _labels(value: object, problems: list[str]) -> LabelSet:
         elif label.key in labels:
             problems.append(f"label {i}: {label.id or label.name!r} stands twice")
         else:
+            if record.get("evidence"):
+                evidence.add(len(labels))
             labels[label.key] = label
     if not labels:
         problems.append("there is no label in it")
-    return LabelSet(tuple(labels.values()))
+    return LabelSet(tuple(labels.values())), frozenset(evidence)
 
 
 def _label(record: object) -> Label | None:
@@ -249,6 +264,8 @@ def _label(record: object) -> Label | None:
             threshold: Any = rest.get("threshold")
             synonyms, key = rest.get("synonyms", []), rest.get("id", "")
             if not isinstance(synonyms, list) or not all(isinstance(synonym, str) for synonym in synonyms):
+                return None
+            if not isinstance(rest.get("evidence", False), bool):
                 return None
             probable = threshold is None or ((value := _number(threshold)) is not None and 0 <= value <= 1)
             if probable and isinstance(key, str):

@@ -27,6 +27,7 @@ class BuildOptions:
         annotations: A CSV of annotated photographs, a folder that `prepare` wrote, or None.
         extend: A graph to attach the labels to that it does not have, or None.
         targets: The labels to find sources for, a file or words; None for all of them, or those that `extend` has not.
+        evidence: Labels that are sources only: a file, words, or the name of a shipped graph; or None.
         all_candidates: Offer a language model every label as a source, however many there are.
         like: The graph whose shape `random` takes, or None.
         seed: Of `random`.
@@ -45,6 +46,7 @@ class BuildOptions:
     annotations: Path | None = None
     extend: str | None = None
     targets: Path | str | None = None
+    evidence: Path | str | None = None
     all_candidates: bool = False
     like: str | None = None
     seed: int = 0

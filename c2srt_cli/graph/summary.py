@@ -51,7 +51,8 @@ class Summary:
         components: Weakly connected components.
         largest: Labels in the largest of them.
         isolated: Names of the labels without any edge.
-        coverage: Share of the labels with at least one source.
+        evidence: Labels that are sources only.
+        coverage: Share of the other labels with at least one source.
         unseen: About unseen labels, where they are known.
     """
 
@@ -65,6 +66,7 @@ class Summary:
     components: int
     largest: int
     isolated: tuple[str, ...]
+    evidence: int
     coverage: float
     unseen: Unseen | None
 
@@ -91,7 +93,8 @@ def summarise(graph: CategoryGraph, *, unseen: Collection[int] | None = None) ->
         components=len(components),
         largest=max(components, default=0),
         isolated=tuple(names[i] for i in range(count) if not into[i] and not out[i]),
-        coverage=len(into) / count if count else 0.0,
+        evidence=len(graph.evidence),
+        coverage=len(into) / (count - len(graph.evidence)) if count > len(graph.evidence) else 0.0,
         unseen=None if unseen is None else _unseen(graph, unseen),
     )
 
