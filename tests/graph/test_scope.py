@@ -1,10 +1,12 @@
 """What is asked about which labels, against sets worked out by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from llm_server import serving, true_sources
 
 from c2srt_cli.errors import InputError
@@ -43,6 +45,12 @@ def test_evidence_by_the_name_of_a_shipped_graph() -> None:
     assert names(scope, scope.targets) == ["person", "grand piano"]
 
 
+def test_a_file_comes_before_a_shipped_graph_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "voc-20").write_text("leash\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_scope("cat, dog", evidence="voc-20").labels.names == ("cat", "dog", "leash")
+
+
 def test_a_label_with_an_id_is_not_evidence_for_itself(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("label,id\nCat,/m/1\n")
     scope = read_scope(tmp_path / "labels.csv", evidence="cat, leash")
@@ -71,6 +79,15 @@ def test_evidence_cannot_be_a_target() -> None:
     with pytest.raises(InputError, match="cannot be targets") as caught:
         read_scope("cat, dog", evidence="leash", targets="leash, dog")
     assert caught.value.problems == ("'leash' is evidence, and in no list of labels",)
+
+
+def test_evidence_has_no_annotations(tmp_path: Path) -> None:
+    """An unseen label is to keep sources that were trained: evidence is none of them."""
+    options = BuildOptions("cat, dog, sofa", tmp_path / "g.json", ("embedding",), evidence="leash", unseen="sofa")
+    text = torch.tensor([[1.0, 0.0], [0.9, 0.436], [0.8, 0.6], [0.8, 0.6]])  # leash is as near to sofa as can be
+    built = build_graph(replace(options, neighbours=1, least_seen=1), lambda _: (text, "test"), Progress()).graph
+    assert {(edge.source, edge.target) for edge in built.edges if edge.target == 2} == {(1, 2)}
+    assert built.provenance["unseen"] == 1
 
 
 def test_evidence_from_the_question_to_the_file(tmp_path: Path) -> None:
