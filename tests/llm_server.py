@@ -32,6 +32,11 @@ def true_sources(target: int, candidates: Sequence[int]) -> list[dict[str, Any]]
     return sorted(found, key=lambda s: (-s["strength"], s["source"]))
 
 
+def tokens(body: dict[str, Any]) -> int:
+    """Tokens of a prompt, as this server counts them."""
+    return sum(len(message["content"]) for message in body["messages"]) // 4
+
+
 class Server:
     """What happened at a server, and what is to happen.
 
@@ -160,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "created": 0,
                 "model": f"{body['model']}-2024-08-06",
                 "choices": [{"index": 0, "message": message, "finish_reason": "length" if fault == "cut" else "stop"}],
-                "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+                "usage": {"prompt_tokens": tokens(body), "completion_tokens": 100, "total_tokens": tokens(body) + 100},
             },
         )
 

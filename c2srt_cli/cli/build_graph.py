@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from c2srt_cli.graph.build import Estimate
-    from c2srt_cli.graph.client import Service
+    from c2srt_cli.graph.llm.service import Service
     from c2srt_cli.labels import LabelSet
     from c2srt_cli.progress import Progress
 
@@ -163,13 +163,15 @@ def build_graph(
         like=like,
         seed=seed,
         model=model,
+        base_url=base_url,
         replay=replay,
         concurrency=concurrency,
         overwrite=overwrite,
     )
 
     def service() -> "Service":
-        from c2srt_cli.graph.client import Service, read_key
+        from c2srt_cli.graph.llm.api_key import read_key
+        from c2srt_cli.graph.llm.service import Service
 
         return Service(
             model=model or MODEL,
@@ -215,7 +217,7 @@ def _embed(labels: "LabelSet", backbone: str | None, templates: str, progress: "
 
 
 def _show(estimate: "Estimate") -> None:
-    from c2srt_cli.graph.prices import PRICED
+    from c2srt_cli.graph.llm.prices import priced
 
     typer.echo(f"labels to ask about  {estimate.labels:,}")
     typer.echo(f"requests             {estimate.requests:,}")
@@ -226,5 +228,5 @@ def _show(estimate: "Estimate") -> None:
     else:
         typer.echo(
             f"price                ${estimate.cost:,.2f}, at most ${estimate.most:,.2f} "
-            f"({estimate.model} as priced in {PRICED})"
+            f"({estimate.model} by {priced()})"
         )

@@ -1,5 +1,7 @@
 """The stage behind ``c2srt build-graph``: labels → ``graph.json``, from one source or several."""
 
+import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,20 +11,21 @@ from c2srt_cli.artifacts import lock, remove_leftovers
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.annotations import read_annotations
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
-from c2srt_cli.graph.llm import Conversation, ask_all, llm_graph
+from c2srt_cli.graph.llm.conversation import Conversation, ask_all, llm_graph
+from c2srt_cli.graph.llm.prices import EXPECTED_REPLY_TOKENS, FAULT_TOKENS, REPLY_TOKENS, count_tokens, price
+from c2srt_cli.graph.llm.prompt import Block, question
+from c2srt_cli.graph.llm.recorded import Recorded
+from c2srt_cli.graph.llm.service import address
+from c2srt_cli.graph.llm.shortlist import is_shortlisted, plan_blocks
 from c2srt_cli.graph.options import BuildOptions, check, seen_labels
-from c2srt_cli.graph.prices import EXPECTED_REPLY_TOKENS, FAULT_TOKENS, REPLY_TOKENS, count_tokens, price
-from c2srt_cli.graph.prompt import Block, question
-from c2srt_cli.graph.recorded import Recorded
 from c2srt_cli.graph.scope import read_scope
-from c2srt_cli.graph.shortlist import is_shortlisted, plan_blocks
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 
 if TYPE_CHECKING:  # a replay needs neither
     from torch import Tensor
 
-    from c2srt_cli.graph.client import Service
+    from c2srt_cli.graph.llm.service import Service
 
 #: The model of the paper (C2SRT, section 3.3).
 MODEL = "gpt-4o"
@@ -156,18 +159,25 @@ class Builder:
         """What asking would take; nothing is asked."""
         blocks = self.unfinished()
         asked = sum(len(block.targets) for block in blocks)
-        prompt = sum(count_tokens(question(self.labels, block)) for block in blocks)
-        cost = price(self.model)
+        prompt_tokens = sum(count_tokens(question(self.labels, block)) for block in blocks)
+        model = price(self.model, address(self.options.base_url))
+        cost = most = None
+        if model is not None:
+            sizes = [(count_tokens(question(self.labels, block)), len(block.targets)) for block in blocks]
+            cost = math.fsum(model.of(prompt, targets * EXPECTED_REPLY_TOKENS) for prompt, targets in sizes)
+            # a repair shows the prompt and the reply again, with what is wrong
+            most = math.fsum(
+                model.of(prompt, targets * REPLY_TOKENS)
+                + model.of(prompt + targets * (REPLY_TOKENS + FAULT_TOKENS), targets * REPLY_TOKENS)
+                for prompt, targets in sizes
+            )
         return Estimate(
             labels=asked,
             requests=len(blocks),
-            prompt_tokens=prompt,
+            prompt_tokens=prompt_tokens,
             reply_tokens=asked * EXPECTED_REPLY_TOKENS,
-            cost=None if cost is None else cost.of(prompt, asked * EXPECTED_REPLY_TOKENS),
-            # a repair shows the prompt and the reply again, with what is wrong
-            most=None
-            if cost is None
-            else cost.of(2 * prompt + asked * (REPLY_TOKENS + FAULT_TOKENS), 2 * asked * REPLY_TOKENS),
+            cost=cost,
+            most=most,
             model=self.model,
         )
 
@@ -217,18 +227,23 @@ class Builder:
         return kept
 
     def _ask(self, blocks: Sequence[Block], service: "Service") -> None:
-        from c2srt_cli.graph.client import Client
+        from c2srt_cli.graph.llm.client import Client
 
-        assert self.conversation is not None
-        client = Client(service, self.progress.note)
-        if service.max_cost is not None and client.price is None:
-            raise UsageError(
-                f"no price is known for {service.model!r}", where="--max-cost", hint="leave --max-cost out"
-            )
-        try:
-            ask_all(self.conversation, blocks, client, self.options.concurrency, self.progress)
-        finally:
-            client.close()
+        conversation = self.conversation
+        assert conversation is not None
+
+        async def ask() -> None:
+            client = Client(service, self.progress.note)
+            if service.max_cost is not None and client.price is None:
+                raise UsageError(
+                    f"no price is known for {service.model!r}", where="--max-cost", hint="leave --max-cost out"
+                )
+            try:
+                await ask_all(conversation, blocks, client, self.options.concurrency, self.progress)
+            finally:
+                await client.close()
+
+        asyncio.run(ask())
 
     def _source(self, name: str) -> CategoryGraph:
         options = self.options

@@ -32,6 +32,7 @@ class BuildOptions:
         like: The graph whose shape `random` takes, or None.
         seed: Of `random`.
         model: Of the language model, or None for the default; with `replay` the one that answered last.
+        base_url: Of the language model's server, or None.
         replay: Recorded replies to read, and none other; or None.
         concurrency: Requests at a time.
         overwrite: Ask again what is recorded beside ``out``.
@@ -51,6 +52,7 @@ class BuildOptions:
     like: str | None = None
     seed: int = 0
     model: str | None = None
+    base_url: str | None = None
     replay: Path | None = None
     concurrency: int = 4
     overwrite: bool = False

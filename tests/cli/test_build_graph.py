@@ -86,7 +86,7 @@ def test_dry_run_asks_nothing(c2srt: Run, line: tuple[object, ...], server: Serv
     fields = dict(map(_field, out.splitlines()))
     assert fields["requests"] == "3"
     assert fields["labels to ask about"] == "50"
-    assert "gpt-4o as priced in" in fields["price"]
+    assert "(gpt-4o by genai-prices" in fields["price"]
     assert "not known for llama" in c2srt(*line, "--dry-run", "--model", "llama")[1]
 
 

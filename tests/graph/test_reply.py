@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -6,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2srt_cli.graph.category_graph import Edge
-from c2srt_cli.graph.reply import Answer, better, read_reply
+from c2srt_cli.graph.llm.reply import Answer, better
+from c2srt_cli.graph.llm.reply import read_reply as read
+
+NAMES = tuple(f"thing {i}" for i in range(10))
 
 GOOD = {"source": 2, "relation": "is_a", "strength": 0.5}
+
+
+def read_reply(text: str, targets: Sequence[int], candidates: Sequence[int]) -> dict[int, Answer]:
+    return read(text, targets, candidates, NAMES)
 
 
 def reply(*sources: Any, target: Any = 1) -> str:
@@ -27,9 +35,12 @@ def test_a_good_reply() -> None:
     ("source", "fault"),
     [
         ({**GOOD, "source": 9}, "source 9 is not in the list"),
-        ({**GOOD, "source": "2"}, 'source "2" is not in the list'),
+        ({**GOOD, "source": "9"}, 'source "9" is not in the list'),
+        ({**GOOD, "source": "thing 9"}, 'source "thing 9" is not in the list'),
+        ({**GOOD, "source": "2: thing 3"}, 'source "2: thing 3" is not in the list'),
+        ({**GOOD, "source": [2, "thing 3"]}, 'source [2, "thing 3"] is not in the list'),
         ({**GOOD, "source": True}, "source true is not in the list"),
-        ({**GOOD, "source": 2.0}, "source 2.0 is not in the list"),
+        ({**GOOD, "source": 2.5}, "source 2.5 is not in the list"),
         ({**GOOD, "source": None}, "source null is not in the list"),
         ({}, "source null is not in the list"),
         (7, "source null is not in the list"),
@@ -41,7 +52,10 @@ def test_a_good_reply() -> None:
         ({**GOOD, "strength": 1.01}, "strength 1.01 is not above 0"),
         ({**GOOD, "strength": 0}, "strength 0 is not above 0"),
         ({**GOOD, "strength": -0.5}, "strength -0.5 is not above 0"),
-        ({**GOOD, "strength": "0.5"}, 'strength "0.5" is not above 0'),
+        ({**GOOD, "strength": "80"}, 'strength "80" is not above 0'),  # of what?
+        ({**GOOD, "strength": 80}, "strength 80 is not above 0"),
+        ({**GOOD, "strength": "120%"}, 'strength "120%" is not above 0'),
+        ({**GOOD, "strength": "high"}, 'strength "high" is not above 0'),
         ({**GOOD, "strength": True}, "strength true is not above 0"),
         ({**GOOD, "strength": float("nan")}, "strength NaN is not above 0"),
         ({**GOOD, "strength": float("inf")}, "strength Infinity is not above 0"),
@@ -62,7 +76,7 @@ def test_of_a_source_that_stands_twice_the_strongest_word_counts() -> None:
 def test_other_targets_are_passed_over_and_missing_ones_named() -> None:
     answers = read_reply(reply(GOOD, target=3), [1], [1, 2, 3])
     assert answers == {1: Answer((), "is not answered")}
-    assert read_reply(reply(GOOD, target="1"), [1], [1, 2])[1].fault == "is not answered"
+    assert read_reply(reply(GOOD, target="one"), [1], [1, 2])[1].fault == "is not answered"
     no_list = json.dumps({"targets": [{"target": 1, "sources": {"2": 0.5}}]})
     assert read_reply(no_list, [1], [1, 2])[1].fault == "has no list of sources"
 

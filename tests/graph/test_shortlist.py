@@ -11,13 +11,13 @@ from llm_server import serving, true_sources
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from c2srt_cli.graph import shortlist
 from c2srt_cli.graph.build import Builder, build_graph, replies_path
-from c2srt_cli.graph.client import Service
+from c2srt_cli.graph.llm import shortlist
+from c2srt_cli.graph.llm.prices import count_tokens, price
+from c2srt_cli.graph.llm.prompt import question
+from c2srt_cli.graph.llm.service import Service
+from c2srt_cli.graph.llm.shortlist import plan_blocks
 from c2srt_cli.graph.options import BuildOptions
-from c2srt_cli.graph.prices import PRICED, count_tokens, price
-from c2srt_cli.graph.prompt import question
-from c2srt_cli.graph.shortlist import plan_blocks
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 
@@ -168,12 +168,14 @@ def test_the_estimate(tmp_path: Path) -> None:
     assert estimate.prompt_tokens == pytest.approx(prompt, rel=0.01)
     assert estimate.cost == pytest.approx(estimate.prompt_tokens * 2.5e-6 + estimate.reply_tokens * 10e-6)
     assert not (tmp_path / "g.json").exists()
-    assert PRICED
     mine = BuildOptions(path, tmp_path / "g.json", model="mine")
     assert Builder(mine, lambda _: (TEXT, "test"), Progress()).estimate().cost is None
 
 
 def test_prices() -> None:
-    assert price("gpt-4o-2024-08-06") == price("gpt-4o") == (2.5, 10.0)
+    for name in ("gpt-4o", "gpt-4o-2024-08-06"):
+        known = price(name)
+        assert known is not None
+        assert (known.of(10**6, 0), known.of(0, 10**6)) == (2.5, 10.0)
     assert price("gpt-4o-mini") != price("gpt-4o")
     assert price("llama3.1:8b") is None

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from c2srt_cli.graph.prompt import Block, question, request_key
-from c2srt_cli.graph.recorded import Recorded
+from c2srt_cli.graph.llm.prompt import Block, question, request_key
+from c2srt_cli.graph.llm.recorded import Recorded
 from c2srt_cli.labels import LabelSet
 
 if TYPE_CHECKING:  # a replay needs no torch

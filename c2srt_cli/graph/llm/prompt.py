@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from c2srt_cli.artifacts import fingerprint
 from c2srt_cli.labels import LabelSet
 
 #: Grows with every change to what a model reads: replies to other words are not taken over.
 PROMPT_VERSION = 1
-
-#: What a language model may answer with; `similar` and `self` are not its to give.
-ASKED_RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence")
 
 SYSTEM = """\
 You know what photographs show. For each TARGET label of a list, answer this question:
@@ -81,31 +78,6 @@ def repair(asked: Messages, reply: str, faults: Mapping[int, str]) -> Messages:
 def request_key(messages: Messages) -> str:
     """sha256 by which a request and its recorded replies find each other."""
     return fingerprint(messages)
-
-
-def reply_format() -> dict[str, Any]:
-    """``response_format`` for servers with structured outputs.
-
-    Ids are plain integers in it: a schema with the ids of each block would be compiled anew for every request, and
-    OpenAI allows 1,000 choices in one. `reply.read_reply` holds them to the ids that were given.
-    """
-    source = {
-        "source": {"type": "integer"},
-        "relation": {"type": "string", "enum": list(ASKED_RELATIONS)},
-        "strength": {"type": "number"},
-    }
-    target = {"target": {"type": "integer"}, "sources": {"type": "array", "items": _object(source)}}
-    schema = _object({"targets": {"type": "array", "items": _object(target)}})
-    return {"type": "json_schema", "json_schema": {"name": "sources", "strict": True, "schema": schema}}
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def _compact(value: object) -> str:

@@ -2,18 +2,22 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from c2srt_cli.artifacts import disk_errors
 from c2srt_cli.errors import InputError
 
+#: What one reply may have taken: no server has that many tokens, and a graph's sums stay numbers.
+MOST = 2**53
 
-@dataclass(frozen=True)
-class Reply:
+_Amount = Annotated[int, Field(ge=0, le=MOST)] | Annotated[float, Field(ge=0, le=MOST)] | None
+
+
+class Reply(BaseModel):
     """One reply.
 
     Attributes:
@@ -27,11 +31,13 @@ class Reply:
         block: Targets and candidates, where candidates were shortlisted: what a replay asks again.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     request: str
     model: str
     date: str
-    usage: dict[str, Any] | None
-    finish_reason: str | None
+    usage: dict[str, _Amount] | None = None
+    finish_reason: str | None = None
     reply: str
     served: str | None = None
     block: dict[str, list[int]] | None = None
@@ -40,7 +46,7 @@ class Reply:
 class Recorded:
     """The replies in a JSON Lines file, by request, in the order in which they came.
 
-    Threads may add to it. A line that a crash cut off is passed over: its request is asked again.
+    A line that a crash cut off is passed over: its request is asked again.
 
     Args:
         path: The file; made by the first reply that is added.
@@ -51,7 +57,6 @@ class Recorded:
     def __init__(self, path: Path, model: str | None = None, *, fresh: bool = False) -> None:
         self.path = path
         self._fresh = fresh
-        self._lock = threading.Lock()
         try:
             data = b"" if fresh else path.read_bytes()
         except FileNotFoundError:
@@ -82,9 +87,9 @@ class Recorded:
         Raises:
             InputError: it cannot be written.
         """
-        record = {key: value for key, value in asdict(reply).items() if key not in ("served", "block") or value}
+        record = {key: value for key, value in reply.model_dump().items() if key not in ("served", "block") or value}
         line = json.dumps(record, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-        with self._lock, disk_errors(self.path):
+        with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("wb" if self._fresh else "ab") as file:
                 file.write(b"\n" * self._torn + line)
@@ -97,31 +102,14 @@ class Recorded:
 def _parse(data: bytes) -> Iterator[Reply]:
     for line in data.splitlines():
         try:
-            match json.loads(line):
-                case {"request": str(), "model": str(), "date": str(), "reply": str()} as record:
-                    known = {name: record.get(name) for name in Reply.__dataclass_fields__}
-                    texts = (known["finish_reason"], known["served"])
-                    if (
-                        all(isinstance(text, str | None) for text in texts)
-                        and _is_usage(known["usage"])
-                        and _is_block(known["block"])
-                    ):
-                        yield Reply(**known)
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("reply"), str):
+                record["reply"] = whole_characters(record["reply"])
+            yield Reply.model_validate(record)
         except (ValueError, RecursionError):
             continue
 
 
-def _is_usage(value: object) -> bool:
-    """Whether it is null, or an object of null and numbers that add up."""
-    numbers = value.values() if isinstance(value, dict) else ()
-    return isinstance(value, dict | None) and all(
-        number is None or (type(number) in (int, float) and 0 <= number < 2**63) for number in numbers
-    )
-
-
-def _is_block(value: object) -> bool:
-    """Whether it is null, or an object of lists of whole numbers."""
-    lists = value.values() if isinstance(value, dict) else ()
-    return isinstance(value, dict | None) and all(
-        isinstance(numbers, list) and all(type(number) is int for number in numbers) for numbers in lists
-    )
+def whole_characters(text: str) -> str:
+    """The text without halves of characters, which no file can hold."""
+    return text.encode(errors="replace").decode()

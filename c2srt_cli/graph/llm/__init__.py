@@ -1,0 +1,1 @@
+"""A graph from a language model: the question, the server, its replies, and what they say."""
