@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,14 @@ TEMPORARY = ".c2srt-tmp"
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, guard: Callable[[], None] | None = None) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; on success it is fsynced and renamed to ``path``.
 
     After a crash either the old file or the new one is there, whole, and maybe a temporary one, for `remove_leftovers`.
+
+    Args:
+        path: The file.
+        guard: Called last before the renaming; what it raises leaves the old file as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{_short(path)}.{secrets.token_hex(4)}{TEMPORARY}")
@@ -29,6 +33,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.chmod(path.stat().st_mode & 0o777)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if guard is not None:
+            guard()
         temporary.replace(path)
         sync_folder(path.parent)
     except BaseException:

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,13 +27,6 @@ class Pool(StrEnum):
     max = "max"
     mean = "mean"
     global_ = "global"
-
-
-class SidecarName(StrEnum):
-    """How a sidecar is named after its photograph."""
-
-    ext = "ext"
-    stem = "stem"
 
 
 def tag(
@@ -153,13 +146,17 @@ def tag(
         ),
     ] = None,
     sidecar_name: Annotated[
-        SidecarName,
-        typer.Option(help="Name of the sidecar of a.jpg: ext a.jpg.xmp, stem a.xmp.", rich_help_panel=o.OUTPUT),
-    ] = SidecarName.ext,
+        Literal["ext", "stem"] | None,
+        typer.Option(
+            help="Name of the sidecar of a.jpg: ext a.jpg.xmp, stem a.xmp.",
+            show_default="the one that is there; a new one as its folder has them",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     vocabulary: Annotated[
         str | None,
         typer.Option(
-            help="xmp: name of this list of labels. A list takes back only keywords that were written under its name.",
+            help="xmp, txt: name of this list of labels, which takes out only keywords that were written under it.",
             show_default="the name of the labels file",
             rich_help_panel=o.OUTPUT,
         ),
@@ -174,7 +171,7 @@ def tag(
         bool,
         typer.Option(
             "--replace",
-            help="xmp: take the vocabulary's earlier keywords out although few of its labels are left.",
+            help="xmp, txt: take the vocabulary's earlier keywords out although few of its labels are left.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = False,
@@ -196,8 +193,8 @@ def tag(
     """
     writer = _writer(format.value if format else None, out, all_scores=all_scores)
     for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):
-        if given and writer.name != "xmp":
-            raise UsageError(f"{writer.name} remembers no keywords", where=name, hint="it goes with --format xmp")
+        if given and writer.kind != "sidecar":
+            raise UsageError(f"{writer.name} is written anew as a whole", where=name, hint="it goes with --format xmp")
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.methods.zero_shot import Pooling
     from c2srt_cli.tagging.decision import Rule
@@ -237,7 +234,7 @@ def tag(
                 result = tag_to_stream(job, writer, sys.stdout, progress)
         else:
             target = out if out is not None else job.source.root
-            result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name.value)
+            result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name)
     _report(result, out)
     finish(len(result.failures), allowed=allow_failures)
 

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from c2srt_cli.artifacts import Stamp, disk_errors, lock, remove_leftovers
 from c2srt_cli.errors import InputError, Interrupted
@@ -39,14 +39,20 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progres
 
     try:
         with closing(rows()) as results, explaining(job, results, stamps) as passed:
-            failures += writer.write(passed, stream, _context(job, "ext", progress))
+            failures += writer.write(passed, stream, _context(job, None, progress))
     except Interrupted as stop:
         raise Interrupted(stop.what, hint="only with --out does a rerun go on where this one stopped") from None
     return TagResult(len(stamps), tuple(failures))
 
 
 def tag_to_files(
-    job: TagJob, writer: Writer, out: Path, progress: Progress, *, overwrite: bool, sidecar_name: str = "ext"
+    job: TagJob,
+    writer: Writer,
+    out: Path,
+    progress: Progress,
+    *,
+    overwrite: bool,
+    sidecar_name: Literal["ext", "stem"] | None = None,
 ) -> TagResult:
     """Bring a file, or the sidecars below the folder ``out``, up to date.
 
@@ -76,12 +82,12 @@ def tag_to_files(
     return result
 
 
-def _context(job: TagJob, sidecar_name: str, progress: Progress) -> WriteContext:
+def _context(job: TagJob, sidecar_name: Literal["ext", "stem"] | None, progress: Progress) -> WriteContext:
     return WriteContext(
         root=job.source.root,
         labels=job.labels.names,
         all_scores=job.all_scores,
-        sidecar_name="stem" if sidecar_name == "stem" else "ext",
+        sidecar_name=sidecar_name,
         provenance=job.provenance,
         vocabulary=job.vocabulary,
         restore=job.restore,

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,9 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.record import Tag, TaggedImage
-from c2srt_cli.tagging.writers import WRITERS, WriteContext, check_sidecars
+from c2srt_cli.tagging.writers import WRITERS, WriteContext
 
 unicode_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 tricky = st.sampled_from(
@@ -262,80 +260,6 @@ def test_parquet_with_20000_labels(tmp_path: Path) -> None:
 def test_parquet_without_rows_has_its_columns(tmp_path: Path) -> None:
     WRITERS["parquet"].write(iter([]), tmp_path / "tags.parquet", context(("dog",), all_scores=True))
     assert pq.read_table(tmp_path / "tags.parquet").column_names[-2:] == ["shares", "dog"]
-
-
-# txt
-
-
-def test_txt_names_and_text(tmp_path: Path) -> None:
-    assert WRITERS["txt"].write([CAT, BARE], tmp_path, context()) == []
-    assert (tmp_path / "pets/cat.jpg.txt").read_bytes() == b"animal|cat\nsofa\n"
-    assert (tmp_path / "wall.png.txt").read_bytes() == b""
-    assert WRITERS["txt"].write([CAT], tmp_path / "stem", context(sidecar_name="stem")) == []
-    assert (tmp_path / "stem/pets/cat.txt").read_bytes() == b"animal|cat\nsofa\n"
-
-
-def test_txt_rerun_keeps_files_and_follows_new_tags(tmp_path: Path) -> None:
-    sidecar = tmp_path / "pets/cat.jpg.txt"
-    WRITERS["txt"].write([CAT, BARE], tmp_path, context())
-    before = sidecar.stat()
-    record = (tmp_path / ".c2srt-txt").read_bytes()
-    assert WRITERS["txt"].write([CAT, BARE], tmp_path, context()) == []
-    after = sidecar.stat()
-    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert (tmp_path / ".c2srt-txt").read_bytes() == record
-    fewer = TaggedImage(CAT.path, CAT.tags[:1])
-    assert WRITERS["txt"].write([fewer], tmp_path, context()) == []
-    assert sidecar.read_text() == "animal|cat\n"
-
-
-@pytest.mark.parametrize("mine", ["a caption of mine\n", "sofa\n"])
-def test_txt_of_somebody_else_stays(tmp_path: Path, mine: str) -> None:
-    (tmp_path / "pets").mkdir()
-    sidecar = tmp_path / "pets/cat.jpg.txt"
-    sidecar.write_text(mine)
-    failed = WRITERS["txt"].write([CAT, BARE], tmp_path, context())
-    assert [(image.path, image.reason) for image in failed] == [("pets/cat.jpg", "sidecar")]
-    assert sidecar.read_text() == mine
-    assert (tmp_path / "wall.png.txt").exists()
-
-
-def test_txt_changed_by_hand_stays(tmp_path: Path) -> None:
-    WRITERS["txt"].write([CAT], tmp_path, context())
-    sidecar = tmp_path / "pets/cat.jpg.txt"
-    sidecar.write_text("animal|cat\nchecked by me\n")
-    assert len(WRITERS["txt"].write([CAT], tmp_path, context())) == 1
-    assert sidecar.read_text() == "animal|cat\nchecked by me\n"
-
-
-def test_txt_reports_what_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "pets").write_text("a file where a folder should be")
-    failed = WRITERS["txt"].write([CAT, BARE], tmp_path, context())
-    assert [(image.path, image.reason) for image in failed] == [("pets/cat.jpg", "sidecar")]
-
-
-@given(st.lists(tags, max_size=4))
-def test_txt_is_one_line_a_label(found: list[Tag]) -> None:
-    from c2srt_cli.tagging.writers.escape import one_line
-
-    for tag in found:
-        line = one_line(tag.label)
-        assert len(line.splitlines()) <= 1
-        if not any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in tag.label):
-            assert line == tag.label.strip()
-
-
-# both sidecars
-
-
-@pytest.mark.parametrize("name", ["txt", "xmp"])
-def test_stem_collisions_are_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
-    rows = [TaggedImage(path, CAT.tags) for path in ("a.jpg", "b.jpg", "a.png", "x/B.jpg", "x/b.tif")]
-    with pytest.raises(InputError) as caught:
-        WRITERS[name].write(iter(rows), tmp_path, context(sidecar_name="stem"))
-    assert caught.value.problems == (f"a.{name}: a.jpg, a.png", f"x/B.{name}: x/B.jpg, x/b.tif")
-    assert list(tmp_path.iterdir()) == []
-    check_sidecars((row.path for row in rows), f".{name}", context())
 
 
 # table

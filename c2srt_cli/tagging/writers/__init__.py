@@ -4,12 +4,11 @@ from c2srt_cli.tagging.writers.context import KeptRows, WriteContext, Writer
 from c2srt_cli.tagging.writers.delimited import csv_rows, write_csv
 from c2srt_cli.tagging.writers.jsonl import jsonl_rows, write_jsonl
 from c2srt_cli.tagging.writers.parquet import parquet_rows, write_parquet
-from c2srt_cli.tagging.writers.sidecar import check_sidecars
 from c2srt_cli.tagging.writers.table import write_table
-from c2srt_cli.tagging.writers.txt import write_txt
-from c2srt_cli.tagging.writers.xmp import write_xmp
+from c2srt_cli.tagging.writers.txt import current_txt, write_txt
+from c2srt_cli.tagging.writers.xmp import current_xmp, write_xmp
 
-__all__ = ["WRITERS", "KeptRows", "WriteContext", "Writer", "check_sidecars"]
+__all__ = ["WRITERS", "KeptRows", "WriteContext", "Writer"]
 
 #: Every output format under the name the user types.
 WRITERS: dict[str, Writer] = {
@@ -18,9 +17,17 @@ WRITERS: dict[str, Writer] = {
         Writer("jsonl", "stream", ".jsonl", True, "JSON Lines: one object an image", write_jsonl, rows=jsonl_rows),
         Writer("csv", "stream", ".csv", True, "CSV: one row an image, lists joined by ';'", write_csv, rows=csv_rows),
         Writer("parquet", "file", ".parquet", True, "Parquet: one row an image", write_parquet, rows=parquet_rows),
-        Writer("txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", write_txt),
         Writer(
-            "xmp", "sidecar", ".xmp", False, "an XMP sidecar beside each image, merged with what is there", write_xmp
+            "txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", write_txt, current_txt
+        ),
+        Writer(
+            "xmp",
+            "sidecar",
+            ".xmp",
+            False,
+            "an XMP sidecar beside each image, merged with what is there",
+            write_xmp,
+            current_xmp,
         ),
         Writer("table", "stream", "", False, "a table for people", write_table),
     )

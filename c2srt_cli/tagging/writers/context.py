@@ -21,7 +21,8 @@ class WriteContext:
         root: The folder that the rows' paths are relative to.
         labels: The label set, in the order of `TaggedImage.scores`.
         all_scores: Write every label's score; every row then carries `TaggedImage.scores`.
-        sidecar_name: ``ext`` names the sidecar of ``a.jpg`` ``a.jpg.xmp``, ``stem`` names it ``a.xmp``.
+        sidecar_name: ``ext`` names the sidecar of ``a.jpg`` ``a.jpg.xmp``, ``stem`` names it ``a.xmp``; None takes
+            whichever is there, and names new ones as their folder's are named.
         provenance: What made the tags (method, backbone, …), recorded in XMP. No dates: a rerun writes the same bytes.
         vocabulary: Name of the label set, which owns the keywords that are written under it.
         restore: Write keywords again that somebody has taken out.
@@ -34,7 +35,7 @@ class WriteContext:
     root: Path
     labels: tuple[str, ...]
     all_scores: bool = False
-    sidecar_name: Literal["ext", "stem"] = "ext"
+    sidecar_name: Literal["ext", "stem"] | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     vocabulary: str = ""
     restore: bool = False

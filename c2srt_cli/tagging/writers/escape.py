@@ -1,13 +1,9 @@
 """Text from outside, made safe for the place it goes to."""
 
-import html
 import re
 
 #: What starts a formula in a spreadsheet, full-width forms included, also behind quotes that look like our guard.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-
-#: Everything that XML 1.0 does not allow in a document (section 2.2, production 2).
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: C0 and C1 controls, surrogates, line and paragraph separators, and the marks that reorder text on screen.
 _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -21,19 +17,6 @@ def spreadsheet_cell(text: str) -> str:
     To undo it, take one single quote off cells that start with quotes followed by ``= + - @``, tab or line break.
     """
     return f"'{text}" if _FORMULA.match(text) else text
-
-
-def xml_text(text: str) -> str:
-    """Text that an XML 1.0 document can hold and gives back unchanged.
-
-    Forbidden characters become U+FFFD; tabs and line breaks, which parsers rewrite, become spaces.
-    """
-    return _NOT_XML.sub("\ufffd", re.sub("[\t\n\r]+", " ", text))
-
-
-def xml_escape(text: str) -> str:
-    """`xml_text` as markup, for element content and double-quoted attributes alike."""
-    return html.escape(xml_text(text), quote=False).replace('"', "&quot;")
 
 
 def terminal_text(text: str) -> str:

@@ -1,52 +1,160 @@
-"""Sidecars: where one lies, and which would collide."""
+"""Sidecars: where that of each photograph lies, and which photographs would share one."""
 
+import os
+import secrets
 import unicodedata
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+from collections.abc import Container, Iterable
+from pathlib import Path
 
-from c2srt_cli.errors import InputError
-from c2srt_cli.tagging.record import TaggedImage
+from c2srt_cli.artifacts import TEMPORARY
 from c2srt_cli.tagging.writers.context import WriteContext
-from c2srt_cli.tagging.writers.escape import terminal_text
 
 
-def sidecar_path(path: str, suffix: str, context: WriteContext) -> str:
-    """Path of an image's sidecar, relative to the folder that mirrors the photographs' tree."""
-    return path + suffix if context.sidecar_name == "ext" else str(PurePosixPath(path).with_suffix(suffix))
+class Sidecars:
+    """The sidecars of the photographs of a run.
 
+    By default the sidecar that a photograph has is taken, whether it is named ``a.jpg.xmp`` or ``a.xmp``; a new one is
+    named as those of its folder are, ``a.jpg.xmp`` where there are none.
 
-def checked(rows: Iterable[TaggedImage], suffix: str, context: WriteContext) -> Iterable[TaggedImage]:
-    """The rows, once none of them would share a sidecar; under ``ext`` none can, and they go on streaming.
+    Args:
+        names: Of all photographs of the run, relative to the root.
+        suffix: Of the sidecars, with its dot.
+        folder: Mirrors the tree of the photographs.
+        context: How they are to be named, and whom to tell what is out of the ordinary.
+        known: Names of the files that count as sidecars, relative to the folder; all where None.
 
-    Raises:
-        InputError: naming every collision.
+    Attributes:
+        problems: Photographs that get no sidecar, and why.
     """
-    if context.sidecar_name == "stem":
-        rows = list(rows)
-        check_sidecars((row.path for row in rows), suffix, context)
-    return rows
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        suffix: str,
+        folder: Path,
+        context: WriteContext,
+        known: Container[str] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._paths: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
+        second = []
+        by_folder: dict[str, list[str]] = {}
+        for name in names:
+            parent, slash, file = name.rpartition("/")
+            by_folder.setdefault(parent + slash, []).append(file)
+        links: set[str] = set()
+        for parent, files in by_folder.items():
+            listing, linked = _listing(folder / parent, suffix)
+            links.update(parent + name for name in linked)
+            if known is not None:
+                listing = {name for name in listing if parent + name in known}
+            chosen, more = _choose(files, suffix, listing, context, context.root / parent)
+            second += [parent + file for file in more]
+            self._paths.update((parent + file, parent + sidecar) for file, sidecar in chosen.items())
+        self._find_collisions(links)
+        if second:
+            context.note(
+                f"{len(second):,} photographs have a sidecar of the other naming, such as that of {second[0]}; "
+                "readers that look for that one do not see these keywords"
+            )
+
+    def __getitem__(self, name: str) -> str:
+        """Path of a photograph's sidecar, relative to the folder."""
+        return self._paths[name]
+
+    def _find_collisions(self, links: Container[str]) -> None:
+        """Note photographs that would share a sidecar on this file system."""
+        owners: dict[str, dict[str, list[str]]] = {}
+        for name, path in self._paths.items():
+            real = os.path.realpath(self._folder / path) if path in links else path
+            owners.setdefault(_key(real), {}).setdefault(real, []).append(name)
+        for files in owners.values():
+            groups = list(files.values())
+            if len(files) > 1 and _are_one(self._folder, list(files)):
+                groups = [[name for group in groups for name in group]]
+            for group in groups:
+                for name in group if len(group) > 1 else ():
+                    others = ", ".join(other for other in group if other != name)
+                    self.problems[name] = (
+                        f"{self._paths[name]} would be that of {others} too; "
+                        "--sidecar-name ext names sidecars after the whole file name"
+                    )
 
 
-def check_sidecars(paths: Iterable[str], suffix: str, context: WriteContext) -> None:
-    """Refuse two images that would share a sidecar, such as ``a.jpg`` and ``a.png`` under ``stem``.
+def _listing(folder: Path, suffix: str) -> tuple[set[str], list[str]]:
+    """The files of a folder that end like sidecars, and those of them that are links."""
+    try:
+        with os.scandir(folder) as scan:
+            found = [entry for entry in scan if entry.name.lower().endswith(suffix)]
+    except OSError:
+        return set(), []
+    return {entry.name for entry in found}, [entry.name for entry in found if entry.is_symlink()]
 
-    Names that differ by case or Unicode composition only count as one: on many file systems they are.
 
-    Raises:
-        InputError: naming every collision.
-    """
-    owners: dict[str, list[str]] = {}
-    for path in paths:
-        name = unicodedata.normalize("NFC", sidecar_path(path, suffix, context)).casefold()
-        owners.setdefault(name, []).append(path)
-    problems = [
-        terminal_text(f"{sidecar_path(names[0], suffix, context)}: {', '.join(names)}")
-        for names in owners.values()
-        if len(names) > 1
-    ]
-    if problems:
-        raise InputError(
-            "several images would share one sidecar",
-            problems=problems,
-            hint="name sidecars after the whole file name (a.jpg.xmp), or tag these images apart",
-        )
+def _choose(
+    files: list[str], suffix: str, listing: set[str], context: WriteContext, photographs: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Name of each file's sidecar in one folder, and the files that get a second one."""
+    by_key: dict[str, list[str]] = {}
+    for name in listing:
+        by_key.setdefault(_key(name), []).append(name)
+
+    def there(wanted: str, file: str) -> str | None:
+        """The sidecar of that name, else the one whose name differs by case or composition alone; nobody else's."""
+        near = [wanted] if wanted in listing else by_key.get(_key(wanted), [])
+        near = [name for name in near if not _is_of_another(photographs, name.removesuffix(name[-len(suffix) :]), file)]
+        return near[0] if len(near) == 1 else None
+
+    whole = {file: there(file + suffix, file) for file in files}
+    stems = {file: there(_stem(file) + suffix, file) for file in files}
+    style = context.sidecar_name
+    follow = "stem" if any(stems.values()) and not any(whole.values()) else "ext"
+    shared: dict[str, int] = {}
+    for file in files:
+        shared[_stem(file)] = shared.get(_stem(file), 0) + 1
+    chosen, second = {}, []
+    for file in files:
+        new = (style or follow) == "stem" and (style or shared[_stem(file)] == 1)
+        names = {"ext": whole[file] or file + suffix, "stem": stems[file] or _stem(file) + suffix}
+        if style is None and (found := whole[file] or stems[file]):
+            chosen[file] = found
+        else:
+            chosen[file] = names["stem" if new else "ext"]
+            other = whole[file] if new else stems[file]
+            if other and chosen[file] not in listing:
+                second.append(file)
+    return chosen, second
+
+
+def _is_of_another(photographs: Path, owner: str, file: str) -> bool:
+    """Whether the sidecar that is named after all of ``owner`` is that of another photograph, which is there."""
+    if owner == file or not (photographs / owner).exists():
+        return False
+    return not (photographs / file).exists() or not (photographs / owner).samefile(photographs / file)
+
+
+def _stem(file: str) -> str:
+    stem, dot, _ = file.rpartition(".")
+    return stem if dot and stem else file
+
+
+def _key(name: str) -> str:
+    """What names have in common that some file systems take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _are_one(folder: Path, names: list[str]) -> bool:
+    """Whether the file system takes names for one that differ by case or composition, found by trying."""
+    first, *others = ((folder / name) for name in names)
+    mark = f".{secrets.token_hex(4)}{TEMPORARY}"
+    probe = first.with_name(first.name + mark)
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+    except OSError:
+        return False  # then nothing can be written there anyway, and each says so
+    try:
+        return any(other.with_name(other.name + mark).exists() for other in others)
+    finally:
+        probe.unlink(missing_ok=True)
