@@ -23,7 +23,8 @@ NAMES = tuple(sorted((*WHOLE, "open-images-400")))
 def asked(name: str, out: Path) -> BuildOptions:
     """What graphs/README.md builds it with."""
     (labels,) = FOLDER.glob(f"labels/{name}.*")
-    some: dict[str, Any] = {} if name in WHOLE else {"targets": UNSEEN, "all_candidates": True}
+    targets = FOLDER / f"labels/{name}-targets.txt"
+    some: dict[str, Any] = {} if name in WHOLE else {"targets": targets, "all_candidates": True}
     return BuildOptions(labels, out, neighbours=12, replay=FOLDER / f"replies/{name}.jsonl", **some)
 
 
@@ -68,13 +69,14 @@ def test_they_hold_the_strongest_of_the_replies(name: str) -> None:
     assert (source["source"], source["model"], source["failed"]) == ("llm", "claude (answered offline)", {})
 
 
-def test_open_images_unseen_labels_hear_of_seen_ones_only() -> None:
-    """A graph for a published division: 400 targets by MID, each with five sources or more, all with annotations."""
+def test_open_images_labels_hear_of_seen_ones_only() -> None:
+    """A graph for a published division: the 400 unseen labels by MID, each with five sources or more, all annotated."""
     graph = read_graph("open-images-400")
     unseen = set(UNSEEN.read_text().split())
     sources = Counter(graph.labels.labels[edge.target].id for edge in graph.edges)
-    assert sources.keys() == unseen
+    assert unseen < sources.keys()
+    assert len(sources) == 460  # 60 seen ones, for the gain to be fitted on
     assert min(sources.values()) >= 5
     assert not {graph.labels.labels[edge.source].id for edge in graph.edges} & unseen
     assert len(graph.labels) == 7586
-    assert graph.provenance["coverage"] == round(400 / 7586, 4)
+    assert graph.provenance["coverage"] == round(460 / 7586, 4)
