@@ -141,7 +141,7 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
             hint="make it again with this version, or use the version that wrote it",
         )
     if faults := _faults(value):
-        raise InputError("holds what it cannot hold", where=str(path), problems=faults, hint="make it again")
+        raise InputError("cannot be used", where=str(path), problems=faults, hint="make it again")
     return value
 
 

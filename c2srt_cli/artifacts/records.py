@@ -24,8 +24,6 @@ from c2srt_cli.errors import InputError, UsageError
 
 #: Largest JSON file that is read.
 MAX_BYTES = 256 << 20
-#: Faults of one file that are shown.
-SHOWN = 20
 #: What a field must be, by the type of pydantic's error, where its own words are those of Python.
 WORDS = {
     "bool_type": "must be true or false",
@@ -103,7 +101,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def parse(kind: type[T], data: bytes | str, where: Path | str, hint: str | None = None, prefix: str = "") -> T:
+def parse(
+    kind: type[T],
+    data: bytes | str,
+    where: Path | str,
+    hint: str | None = None,
+    *,
+    prefix: str = "",
+    what: str = "cannot be used",
+) -> T:
     """A record from its JSON.
 
     Args:
@@ -112,6 +118,7 @@ def parse(kind: type[T], data: bytes | str, where: Path | str, hint: str | None 
         where: Where it stands, for the error.
         hint: What to do if it cannot be used.
         prefix: Put before the names of fields in the error.
+        what: What the error says of it.
 
     Raises:
         InputError: it is no JSON, or not of that kind: every fault is named.
@@ -123,15 +130,14 @@ def parse(kind: type[T], data: bytes | str, where: Path | str, hint: str | None 
         if faults[0]["type"] == "json_invalid":
             reason = faults[0]["msg"].removeprefix("Invalid JSON: ")
             raise InputError(f"cannot be read as JSON ({reason})", where=str(where), hint=hint) from None
-        problems = [_said(fault, prefix) for fault in faults[:SHOWN]]
-        problems += [f"… and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []
-        raise InputError("holds what it cannot hold", where=str(where), problems=problems, hint=hint) from None
+        problems = [_said(fault, prefix) for fault in faults]
+        raise InputError(what, where=str(where), problems=problems, hint=hint) from None
     return found
 
 
-def checked(kind: type[T], value: object, where: Path | str, hint: str | None = None, prefix: str = "") -> T:
+def checked(kind: type[T], value: object, where: Path | str, hint: str | None = None, *, prefix: str = "") -> T:
     """A record from JSON that has been parsed, as `parse` does it."""
-    return parse(kind, json.dumps(value), where, hint, prefix)
+    return parse(kind, json.dumps(value), where, hint, prefix=prefix)
 
 
 def read_bytes(path: Path, hint: str | None = None) -> bytes:

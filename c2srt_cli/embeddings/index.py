@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict
 
 from c2srt_cli.artifacts import atomic_write
-from c2srt_cli.artifacts.records import SHOWN, Text, relative_path
+from c2srt_cli.artifacts.records import Text, relative_path
 from c2srt_cli.errors import InputError
 
 INDEX = "index.parquet"
@@ -65,8 +65,6 @@ def row_problems(rows: Sequence[Row]) -> list[str]:
             fault = f"stands in row {seen[row.path]} too"
         if fault is not None:
             problems.append(f"row {number}, {row.path!r}: {fault}")
-            if len(problems) == SHOWN:
-                break
         seen[row.path] = number
     return problems
 
@@ -112,7 +110,7 @@ def read_index(folder: Path) -> list[Row]:
         if table is not None:
             problems = [f"column {name!r} has empty cells" for name in names if table[name].null_count]
             strange = set(table["status"].unique().to_pylist()) - {"ok", "failed", None}
-            problems += [f"column 'status' holds {one!r}" for one in sorted(strange)[:SHOWN]]
+            problems += [f"column 'status' holds {one!r}" for one in sorted(strange)]
     except FileNotFoundError:
         raise InputError("no such file", where=str(path), hint=AGAIN) from None
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:

@@ -92,7 +92,7 @@ class EmbeddingOptions(TowerOptions):
         Raises:
             InputError: naming every field that cannot be.
         """
-        return checked(cls, made["options"], folder / MANIFEST, hint, "options")
+        return checked(cls, made["options"], folder / MANIFEST, hint, prefix="options")
 
     @property
     def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.artifacts import fingerprint, read_manifest
-from c2srt_cli.artifacts.records import SHOWN
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
@@ -80,7 +79,7 @@ class Store:
             raise InputError(
                 "index and shards contradict each other",
                 where=str(folder / INDEX),
-                problems=problems[:SHOWN],
+                problems=problems,
                 hint=AGAIN,
             )
         return cls(folder, manifest, rows, options, shards)

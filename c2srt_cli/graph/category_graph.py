@@ -2,14 +2,18 @@
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from c2srt_cli.artifacts import atomic_write, canonical_json, disk_errors, fingerprint, read_json
+from pydantic import AfterValidator, ConfigDict, Field
+
+from c2srt_cli.artifacts import atomic_write, canonical_json, disk_errors, fingerprint
+from c2srt_cli.artifacts.records import Record, Text, parse, read_bytes
 from c2srt_cli.errors import InputError
 from c2srt_cli.labels import Label, LabelSet, normalise
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:  # `show-graph` starts without torch
 RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence", "similar", "self")
 ORIGINS = ("llm", "embedding", "cooccurrence", "random", "attached")
 KIND, SCHEMA = "graph", 1
+UNUSABLE, AGAIN = "this graph cannot be used", "build it again"
 
 
 class Edge(NamedTuple):
@@ -217,81 +222,64 @@ def read_graph(path_or_name: str | Path) -> CategoryGraph:
                 hint=(f"did you mean {close[0]}? " if close else "") + f"Shipped are {', '.join(names) or 'none'}",
             )
         path = names[str(path_or_name)]
-    value = read_json(path)
-    if not isinstance(value, dict) or value.get("kind") != KIND:
-        raise InputError("is not a graph", where=str(path), hint="c2srt build-graph makes one")
-    if value.get("schema") != SCHEMA:
+    data = read_bytes(path)
+    head = parse(_Head, data, path, "c2srt build-graph makes one", what="is not a graph")
+    if head.layout != SCHEMA:
         raise InputError(
-            f"has layout {value.get('schema')}, this version of c2srt reads layout {SCHEMA}",
+            f"has layout {head.layout}, this version of c2srt reads layout {SCHEMA}",
             where=str(path),
             hint="make it again with this version, or use the version that wrote it",
         )
-    problems: list[str] = []
-    labels, evidence = _labels(value.get("labels"), problems)
-    edges = _edges(value.get("edges"), problems)
-    if not isinstance(value.get("provenance"), dict):
-        problems.append("provenance is not an object")
-    elif not isinstance(value["provenance"].get("sources", []), list):
-        problems.append("the sources of the provenance are not a list")
+    found = parse(_Content, data, path, AGAIN, what=UNUSABLE)
+    labels = LabelSet(tuple(Label(one.label, one.synonyms, one.threshold, one.id) for one in found.labels))
+    evidence = frozenset(number for number, one in enumerate(found.labels) if one.evidence)
+    edges = tuple(Edge(*edge) for edge in found.edges)
+    counts = Counter(label.key for label in labels)
+    problems = [f"label {key!r} stands twice" for key, count in counts.items() if count > 1]
+    problems += [] if counts else ["there is no label in it"]
     problems += _faults(edges, len(labels), evidence)
-    if problems:
-        raise InputError("this graph cannot be used", where=str(path), problems=problems, hint="build it again")
-    return CategoryGraph(labels, edges, value["provenance"], evidence)
-
-
-def _labels(value: object, problems: list[str]) -> tuple[LabelSet, frozenset[int]]:
-    """The labels, and which of them are evidence."""
-    labels: dict[str, Label] = {}
-    evidence = set()
-    for i, record in enumerate(value if isinstance(value, list) else ()):
-        label = _label(record)
-        if label is None:
-            problems.append(f"label {i}: is no label")
-        elif label.key in labels:
-            problems.append(f"label {i}: {label.id or label.name!r} stands twice")
-        else:
-            if record.get("evidence"):
-                evidence.add(len(labels))
-            labels[label.key] = label
-    if not labels:
-        problems.append("there is no label in it")
-    return LabelSet(tuple(labels.values())), frozenset(evidence)
-
-
-def _label(record: object) -> Label | None:
-    match record:
-        case {"label": str(name), **rest} if normalise(name):
-            threshold: Any = rest.get("threshold")
-            synonyms, key = rest.get("synonyms", []), rest.get("id", "")
-            if not isinstance(synonyms, list) or not all(isinstance(synonym, str) for synonym in synonyms):
-                return None
-            if not isinstance(rest.get("evidence", False), bool):
-                return None
-            probable = threshold is None or ((value := _number(threshold)) is not None and 0 <= value <= 1)
-            if probable and isinstance(key, str):
-                return Label(name, tuple(synonyms), threshold, key)
-    return None
-
-
-def _edges(value: object, problems: list[str]) -> tuple[Edge, ...]:
-    edges = []
-    if not isinstance(value, list):
-        problems.append("edges are not a list")
-        return ()
-    for i, record in enumerate(value):
-        match record:
-            case [source, target, str(relation), number, str(origin)] if (
-                type(source) is type(target) is int and (strength := _number(number)) is not None
-            ):
-                edges.append(Edge(source, target, relation, strength, origin))
-            case _:
-                problems.append(f"edge {i}: is not [source, target, relation, strength, origin]")
-    return tuple(edges)
-
-
-def _number(value: object) -> float | None:
-    """A number of JSON; None where it is no number, or one that no float holds."""
+    provenance = found.provenance.model_dump(exclude_unset=True)
     try:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    except OverflowError:
-        return None
+        canonical_json(provenance)
+    except ValueError as error:
+        problems.append(f"provenance: {error}")
+    if problems:
+        raise InputError(UNUSABLE, where=str(path), problems=problems, hint=AGAIN)
+    return CategoryGraph(labels, edges, provenance, evidence)
+
+
+def _named(name: str) -> str:
+    if not normalise(name):
+        raise ValueError("names nothing")
+    return name
+
+
+class _Head(Record):
+    kind: Literal["graph"]
+    layout: int = Field(alias="schema")
+
+
+class _Label(Record):
+    label: Annotated[Text, AfterValidator(_named)]
+    synonyms: tuple[Text, ...] = ()
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    id: Text = ""
+    evidence: bool = False
+
+
+class _Source(Record):
+    model_config = ConfigDict(extra="allow")
+
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
+class _Provenance(Record):
+    model_config = ConfigDict(extra="allow")
+
+    sources: list[_Source] = Field(default_factory=list)
+
+
+class _Content(Record):
+    provenance: _Provenance
+    labels: tuple[_Label, ...]
+    edges: tuple[tuple[int, int, str, float, str], ...]
