@@ -1,7 +1,7 @@
 """A language model behind any server that speaks OpenAI's chat completions, asked with patience."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,12 +107,12 @@ class Client:
             Stopped: the run ends first.
             Unanswered: the server did not answer this one.
         """
-        broken = 0  # how often the server broke down over it, for which the form may be the reason
+        failures: list[Failure] = []
         most = self.price.of(count_tokens(messages), reply_tokens) if self.price else 0.0
         async with self.budget.reserve(most):
             async for attempt in tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception_type(Unanswered),
-                stop=self._enough,
+                stop=lambda state: self._enough(state, failures),
                 wait=self._seconds,
                 before_sleep=self._before_sleep,
                 sleep=asyncio.sleep,
@@ -120,9 +120,11 @@ class Client:
             ):
                 with attempt:
                     try:
+                        # where a server breaks down over the same request twice, the form may be the reason
+                        broken = sum(failure.status == 500 for failure in failures)
                         return await self._try(messages, reply_tokens, weaker=max(broken - 1, 0))
                     except Unanswered as error:
-                        broken += error.failure.status == 500
+                        failures.append(error.failure)
                         raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -216,11 +218,11 @@ class Client:
             return said
         return f"{said} (it wants to be asked again in {failure.wait:,.0f} s, which is too long to wait)"
 
-    def _enough(self, state: tenacity.RetryCallState) -> bool:
-        failure, tries = _unanswered(state).failure, self.service.tries
-        if NO_COMPLETION in failure.said:  # another form may help, time will not
-            tries = min(tries, 1 + len(FORMS))
-        return state.attempt_number >= tries or (failure.wait or 0.0) > LONGEST_WAIT
+    def _enough(self, state: tenacity.RetryCallState, failures: Sequence[Failure]) -> bool:
+        # against what is no chat completion another form may help, time will not
+        strange = sum(NO_COMPLETION in failure.said for failure in failures)
+        tries = self.service.tries if strange <= len(FORMS) else 0
+        return state.attempt_number >= tries or (failures[-1].wait or 0.0) > LONGEST_WAIT
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:
         return _unanswered(state).failure.wait or self.service.backoff * 2.0 ** (state.attempt_number - 1)
