@@ -23,7 +23,8 @@ from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.images import load_pixels
 from c2srt_cli.labels import DEFAULT_TEMPLATE, Label, LabelSet
-from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
+from c2srt_cli.methods.pooling import ISR, Best, Global, Mean, Pooling, TopK
+from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.average_precision import average_precision
 
@@ -93,6 +94,9 @@ class TestSet:
     truth: np.ndarray
 
 
+POOLS: dict[str, Pooling] = {"isr": ISR(), "topk": TopK(k=32), "max": Best(), "mean": Mean(), "global": Global()}
+
+
 def corel5k(folder: Path, *, validation: bool = False) -> TestSet:
     """The test split over the 260 words that occur in both splits; or each ninth training photograph."""
     with (folder / "annotations.csv").open(encoding="utf-8", newline="") as file:
@@ -158,14 +162,14 @@ def report(backbone: Backbone, name: str, test: TestSet, parts: dict[str, np.nda
     chosen = [i for i, label in enumerate(test.labels) if label in SYNONYMS]
     for fit in FITS:
         image = embed(backbone, test.paths, fit)
-        scores = {pool: scores_of(backbone, image, test.labels, Pooling(pool)) for pool in POOLS}
+        scores = {pool: scores_of(backbone, image, test.labels, pooling) for pool, pooling in POOLS.items()}
         for part, columns in parts.items():
             cells = (mean_ap(scores[pool][:, columns], test.truth[:, columns]) for pool in POOLS)
             mark = " (default)" if fit == backbone.default_fit else ""
             print(f"{part:12}{fit + mark:18}" + "".join(f"{cell:9.3f}" for cell in cells), flush=True)
         if fit == backbone.default_fit:
             other = [SYNONYMS[test.labels[i]] for i in chosen]
-            renamed = scores_of(backbone, image, other, Pooling())
+            renamed = scores_of(backbone, image, other, ISR())
             before, after = (
                 mean_ap(scores["isr"][:, chosen], test.truth[:, chosen]),
                 mean_ap(renamed, test.truth[:, chosen]),

@@ -72,7 +72,7 @@ def main() -> None:
     copied_attr = rows.attr[rows.mask].repeat(images, 1)
 
     image, text = torch.randn(images, labels, dim, requires_grad=True), torch.randn(labels, dim)
-    model = IST(dim, heads=options.heads, dropout=0.0, plain_start=True)
+    model = IST(dim, heads=options.heads, dropout=0.0, random_init=True)
     peer = Disjoint(model, dim, options.heads)
     print(
         f"{labels} labels, {options.sources} sources, width {dim}, {images} images, {torch.get_num_threads()} threads"

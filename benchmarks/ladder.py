@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,10 @@ from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.methods.prompt import Prompts
+from c2srt_cli.methods.vocabulary import Vocabulary
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.learner import Learner, State, Vocabulary
+from c2srt_cli.training.fit import build, losses
+from c2srt_cli.training.state import TrainState
 
 STAGES = 3
 #: Stages that learn, None for all of them, and rungs of the ladder.
@@ -58,40 +59,40 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
     config = resolve(
         "ram",
         {
-            "trained": backbone.tower.depth if trained is None else trained,
-            "ladder": ladder,
-            "vision_tokens": options.vision_tokens if ladder else 0,
-            "text_tokens": options.text_tokens,
-            "text_layers": options.text_layers,
+            "trained_stages": backbone.tower.depth if trained is None else trained,
+            "adapters.stages": ladder,
+            "adapters.vision_tokens": options.vision_tokens if ladder else 0,
+            "text_tokens.count": options.text_tokens,
+            "text_tokens.layers": options.text_layers,
         },
     )
     reduced = native_precision("cpu") == "bfloat16"
-    frozen = deepcopy(backbone)
-    cut = backbone.tower.depth - config.touched
-    state = State(learner := Learner(backbone, config, cut, reduced=reduced).train(), 1000)
-    for one in (backbone, frozen):
-        one.model.eval()
-    frozen.model.requires_grad_(False)
-    learner.beside(frozen)
+    state = TrainState(method := build(config, backbone).train(), 1000)
+    cut, attention = method.need.cut, method.need.patch_attention
+    precision = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
 
     random = np.random.default_rng(0)
     torch.manual_seed(0)
     names = LabelSet(tuple(Label(f"label {i}") for i in range(options.labels)))
     prompts = Prompts.of(backbone, names, ["A photo of a {}."]) if options.text_tokens else None
     text = normalize(torch.randn(options.labels, backbone.dim), dim=-1)
-    vocabulary = Vocabulary(text, None, config.parts, np.ones(options.labels, bool), prompts)
+    vocabulary = Vocabulary(text, None, np.ones(options.labels, bool), prompts=prompts)
     truth = torch.from_numpy(np.where(random.random((options.batch, options.labels)) < 0.05, 1, -1).astype(np.int8))
     pixels = torch.from_numpy(random.integers(0, 256, (options.batch, *2 * (backbone.image_size,), 3), dtype=np.uint8))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-        found = frozen.trunk(pixels, cut, dense=learner.dense, streams="both" if learner.dense else "global")
+    with torch.no_grad(), precision:
+        found = backbone.trunk(pixels, cut, dense=attention, streams="both" if attention else "global")
     assert found.x is not None
     tokens = Tokens(found.x.to(torch.bfloat16), None if found.local is None else found.local.to(torch.bfloat16))
     teacher = torch.randn(options.batch, backbone.dim)
 
     def step() -> float:
         began = time.perf_counter()
-        labels = learner.labels(vocabulary, np.arange(options.labels))
-        state.update(torch.stack(list(learner.losses(tokens, teacher, truth, labels).values())).sum())
+        labels = vocabulary.of(np.arange(options.labels))
+        if prompts is not None:
+            with precision:
+                labels = labels._replace(text=prompts.embed(method.text_tower, labels.nodes))
+        found = losses(method, tokens, labels, truth, teacher, cut=cut, precision=precision)
+        state.update(torch.stack(list(found.values())).sum())
         return time.perf_counter() - began
 
     del found, pixels

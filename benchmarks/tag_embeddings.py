@@ -40,7 +40,7 @@ def plain_isr(job: TagJob, images: int = 32) -> float:
     batches = list(job.source.batches(items))
     started = time.perf_counter()
     for batch in batches:
-        for patches in normalize(batch.patches[: len(batch.items)].float(), dim=-1):
+        for patches in normalize(batch.embedding.patches[: len(batch.items)].float(), dim=-1):
             similarity = text @ patches.T
             mass, order = (similarity * scale).softmax(-1).sort(-1, descending=True)
             count = ((mass.cumsum(-1) < 0.5).sum(-1) + 1).clamp(max=patch_cap(len(patches)))

@@ -16,7 +16,9 @@ from PIL import Image
 from workload import chunks, write_labels, write_model, write_photographs
 
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.embeddings.encoder import Machine, make_encoder, resolve_cut
+from c2srt_cli.embeddings.cut import Cut, resolve_cut
+from c2srt_cli.embeddings.encoder import Machine, make_encoder
+from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.outputs import tag_to_files
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
@@ -52,7 +54,7 @@ def tag(paths: list[Path], labels: Path, backbone: str, out: Path, dense: str) -
 def forward(backbone: str, dense: str, seconds: float = 8.0) -> float:
     """Images a second of the encoder alone, its passes side by side as the tagger runs them."""
     loaded = load_backbone(backbone)
-    cut = resolve_cut(loaded, method="zero-shot", cut=None, streams=None, dense=dense)
+    cut = resolve_cut(loaded, Cut(*METHODS["zero-shot"].needs(None, loaded.tower)), dense=dense)
     encoder = make_encoder(loaded, cut, Machine())
     arrays = list(torch.randint(0, 256, (encoder.runtime.batch, 224, 224, 3), dtype=torch.uint8).numpy())
     encoder.forward(arrays)

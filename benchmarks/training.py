@@ -28,14 +28,16 @@ from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.images import load_pixels
 from c2srt_cli.labels import Label, LabelSet
-from c2srt_cli.methods.options import Parts
+from c2srt_cli.methods.vocabulary import Vocabulary
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.learner import Learner, State, Vocabulary
+from c2srt_cli.training.fit import build, losses
+from c2srt_cli.training.run import vocabulary_of
+from c2srt_cli.training.state import TrainState
 
 LABELS, SOURCES = 312, 8
 
 
-def vocabulary(dim: int, parts: Parts) -> Vocabulary:
+def vocabulary(dim: int, method: str) -> Vocabulary:
     """Random labels, each with sources drawn at random."""
     torch.manual_seed(0)
     target = torch.arange(LABELS).repeat_interleave(SOURCES)
@@ -43,8 +45,8 @@ def vocabulary(dim: int, parts: Parts) -> Vocabulary:
     pairs = torch.unique(torch.stack([source, target]), dim=1).T.tolist()
     edges = tuple(Edge(s, t, "similar", 0.5, "llm") for s, t in pairs)
     labels = LabelSet(tuple(Label(f"label {i}") for i in range(LABELS)))
-    graph = CategoryGraph(labels, edges) if parts.hops else None
-    return Vocabulary(normalize(torch.randn(LABELS, dim), dim=-1), graph, parts, np.ones(LABELS, bool))
+    text = normalize(torch.randn(LABELS, dim), dim=-1)
+    return vocabulary_of(resolve(method, {}), text, CategoryGraph(labels, edges), np.ones(LABELS, bool))
 
 
 def main() -> None:
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("--arch", default="ViT-B-16-quickgelu")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--transfer", choices=["scores", "ist", "none"], default="scores")
+    parser.add_argument("--method", choices=["label-propagation", "c2srt", "clip-ft"], default="label-propagation")
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "c2srt-bench", help="where inputs are made"
     )
@@ -64,27 +66,29 @@ def main() -> None:
     random = np.random.default_rng(0)
     truth = torch.from_numpy(np.where(random.random((options.batch, LABELS)) < 0.02, 1, -1).astype(np.int8))
 
-    def state(trained: int) -> State:
+    def state(trained: int) -> TrainState:
         backbone = load_backbone(name)
         backbone.to("cpu", torch.float32)
-        config = resolve("c2srt", {"transfer": options.transfer, "trained": trained})
-        learner = Learner(backbone, config, backbone.tower.depth - trained, reduced=reduced)
-        return State(learner.train(), 1000)
+        return TrainState(build(resolve(options.method, {"trained_stages": trained}), backbone).train(), 1000)
 
     frozen = state(2)
-    backbone, depth = frozen.learner.backbone, frozen.learner.backbone.tower.depth
+    backbone, depth = frozen.method.backbone, frozen.method.backbone.tower.depth
     whole = state(depth)
-    labels = vocabulary(backbone.dim, frozen.learner.config.parts).of(np.arange(LABELS))
+    labels = vocabulary(backbone.dim, options.method).of(np.arange(LABELS))
     pixels = torch.from_numpy(random.integers(0, 256, (options.batch, *2 * (backbone.image_size,), 3), dtype=np.uint8))
     teacher = torch.randn(options.batch, backbone.dim)
     spec = pixel_spec(backbone, fit=None, draft=True)
 
-    def trunk(of: State, shown: Tensor) -> Tokens:
-        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-            return of.learner.backbone.trunk(shown, of.learner.cut, dense=None, streams="global")
+    precision = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
 
-    def step(of: State, tokens: Tokens) -> None:
-        of.update(torch.stack(list(of.learner.losses(tokens, teacher, truth, labels).values())).sum())
+    def trunk(of: TrainState, shown: Tensor) -> Tokens:
+        with precision:
+            return of.method.backbone.trunk(shown, of.method.need.cut, dense=None, streams="global")
+
+    def step(of: TrainState, tokens: Tokens) -> None:
+        cut = of.method.need.cut
+        found = losses(of.method, tokens, labels, truth, teacher, cut=cut, precision=precision)
+        of.update(torch.stack(list(found.values())).sum())
 
     def decoded() -> Tensor:
         return torch.from_numpy(np.stack([load_pixels(path, spec).array for path in photographs]))

@@ -125,10 +125,10 @@ def _run(part: str, folder: Path) -> Finding:
     from c2srt_cli.training.run import Run
 
     run = Run.open(folder)
-    run.learner()  # the weights in their backbone
+    run.method()  # the weights in their backbone
     seen = int(run.seen.sum())
     kind = "calibrated" if run.calibration else "not calibrated"
-    detail = f"run of {run.config.method} on {run.manifest['options']['backbone']}, {len(run.labels):,} labels"
+    detail = f"run of {run.options.method} on {run.manifest['options']['backbone']}, {len(run.labels):,} labels"
     return Finding(part, "ok", f"{detail}, {seen:,} of them seen, {kind}")
 
 

@@ -1,6 +1,7 @@
 """Everything a user can meet: what happened, where, what to do next, and the exit code."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 #: Faults of one input that are shown; the rest is counted.
 SHOWN = 20
@@ -87,3 +88,9 @@ class ImageError(Exception):
 
 #: Exit code of a run that finished although some of its items failed.
 SOME_ITEMS_FAILED = 5
+
+
+def meant(word: str, words: Iterable[str]) -> str:
+    """A guess at what was meant, to end a message with; empty where nothing is near."""
+    close = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

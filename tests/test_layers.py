@@ -16,6 +16,7 @@ LAYERS = (
     ("ablation",),
     ("tagging",),
     ("evaluation",),
+    ("predict",),
     ("training",),
     ("methods",),
     ("scoring",),

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from safetensors.torch import save_file
+
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.training.config import resolve
 
 
 def tiny_config(**overrides: Any) -> dict[str, Any]:
@@ -19,6 +23,29 @@ def tiny_config(**overrides: Any) -> dict[str, Any]:
     for key, value in overrides.items():
         config[key] = {**config[key], **value} if isinstance(config.get(key), dict) else value
     return config
+
+
+class BareBackbone:
+    """A backbone without a tower, for methods that are given embeddings.
+
+    Args:
+        dim: D.
+        logit_scale: As a factor.
+    """
+
+    def __init__(self, dim: int, logit_scale: float) -> None:
+        self.dim, self.logit_scale, self.dtype = dim, logit_scale, torch.float32
+        self.model, self.text = torch.nn.Linear(1, 1), SimpleNamespace(layers=12)
+        self.tower = SimpleNamespace(depth=12, supports_local=False)
+
+
+def bare(method: str, dim: int, logit_scale: float, **given: Any) -> Any:
+    """A method on a `BareBackbone`, of which nothing but the scoring works; options by name."""
+    own = {"trained_stages": 0} if method != "zero-shot" else {}
+    if method == "ram":
+        own |= {"adapters.stages": 0, "text_tokens.count": 0}
+    options = resolve(method, {**own, **given})
+    return METHODS[method](options, BareBackbone(dim, logit_scale)).eval()  # type: ignore[arg-type]
 
 
 def write_tiny_model(folder: Path, *, seed: int = 0, preprocess: dict[str, Any] | None = None, **overrides: Any) -> str:

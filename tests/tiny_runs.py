@@ -8,16 +8,21 @@ import numpy as np
 from photos import write_photos
 from tiny import write_tiny_model
 
+from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import Annotations, Incidence, write_annotations
+from c2srt_cli.embeddings.cut import Cut
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.errors import Interrupted
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.options import Options
+from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainOptions, prepare_training, train
+from c2srt_cli.training.train import train
 
 PHOTOS, LABELS, SEEN = 24, 8, 5
 #: Labels of the whole graph that no training knows; the first stands in front of all others.
@@ -54,7 +59,7 @@ def write_embedded(
     seen: int,
     share: float = 0.4,
     precision: str = "float32",
-    method: str = "c2srt",
+    method: str = "label-propagation",
 ) -> Annotations:
     """Photographs in ``photos``, annotations ``a``, tokens ``e`` and the backbone in ``model``.
 
@@ -84,7 +89,9 @@ def write_embedded(
     write_annotations(folder / "a", content, {})
     backbone = write_tiny_model(folder / "model")
     machine = Machine(precision=precision, batch=BATCH, workers=1)
-    wanted = EmbedOptions((), folder / "e", annotations=folder / "a", backbone=backbone, method=method, machine=machine)
+    wanted = EmbedOptions(
+        (), folder / "e", annotations=folder / "a", backbone=backbone, needed=cut_for(method), machine=machine
+    )
     embed(prepare_embedding(wanted, Progress()), Progress())
     return content
 
@@ -116,11 +123,30 @@ def stops_before_the_end(go: Callable[[], object]) -> int:
             return stops
 
 
-def train_run(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> Run:
+def needs_graph(options: Options) -> bool:
+    """Whether a method of these options moves anything over a graph."""
+    return METHODS[options.method].hops(options) > 0
+
+
+def cut_for(name: str) -> Callable[[ImageTower], Cut]:
+    """What a method's tokens are, as `EmbedOptions` takes it."""
+    kind = METHODS[name]
+    return lambda tower: Cut(*kind.needs(kind.defaults(), tower))
+
+
+def train_run(inputs: Path, out: Path, method: str = "label-propagation", **given: Any) -> Run:
     """A run that has moved far enough from its start for every part of it to matter."""
-    own = {"epochs": 2, "batch": 8, "validation": 0.0, "lr": 1e-3, "lr_new": 3e-2, "neighbours": 3, "calibrate": False}
+    own: dict[str, Any] = {
+        "epochs": 2,
+        "batch_size": 8,
+        "validation": 0.0,
+        "lr": 1e-3,
+        "lr_new": 3e-2,
+        "calibrate": False,
+    }
+    own |= {"neighbours": 3} if hasattr(METHODS[method].defaults(), "neighbours") else {}
     config = resolve(method, {**own, **given})
-    graph = str(inputs / "graph.json") if config.parts.hops else None
+    graph = str(inputs / "graph.json") if needs_graph(config) else None
     wanted = TrainOptions(inputs / "e", inputs / "a", out, config, graph)
     train(prepare_training(wanted, Progress()), Progress())
     return Run.open(out)

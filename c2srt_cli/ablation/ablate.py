@@ -5,7 +5,7 @@ import io
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,17 @@ from c2srt_cli.errors import C2srtError, InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import Comparison, compare
 from c2srt_cli.evaluation.protocol import Protocol, protocol
 from c2srt_cli.evaluation.report import evaluate
-from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
 from c2srt_cli.evaluation.table import Table, write_csv, write_markdown
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
-from c2srt_cli.training.loop import Diverged
-from c2srt_cli.training.train import FITTED, TrainOptions, prepare_training, train, what_decides
+from c2srt_cli.training.fit import Diverged
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
+from c2srt_cli.training.rundir import what_decides
+from c2srt_cli.training.train import train
 
 KIND, SCHEMA = "ablation", 1
 RUNS, SCORES, TIMES = "runs", "scores", "times.csv"
@@ -63,8 +65,8 @@ class AblationOptions:
         annotations: Folder with the annotations.
         out: Folder to write.
         protocol: How the test set is used; None for the dataset's first.
-        templates: Prompts around the labels.
-        device: Where to train; None for the embeddings' own.
+        templates: Prompts around the labels; None for those of the embeddings.
+        device: Where to train and score; None for the fastest there is.
         overwrite: Start again instead of resuming.
     """
 
@@ -73,7 +75,7 @@ class AblationOptions:
     annotations: Path
     out: Path
     protocol: str | None = None
-    templates: str = "default"
+    templates: str | None = None
     device: str | None = None
     overwrite: bool = False
 
@@ -101,13 +103,13 @@ class AblationJob:
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest of the ablation."""
-        rows = {row.name: {"config": as_toml(row.config), "graph": row.graph} for row in self.grid.rows}
+        rows = {row.name: {"options": as_toml(row.options), "graph": row.graph} for row in self.grid.rows}
         return manifest(
             KIND,
             SCHEMA,
             {
                 "protocol": self.protocol.name,
-                "templates": self.options.templates,
+                "templates": self.made_from[BASE]["templates"],
                 "seeds": list(self.grid.seeds),
                 "rows": rows,
             },
@@ -139,20 +141,12 @@ def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJo
     annotations, store = read_annotations(options.annotations), Store.open(options.embeddings)
     chosen = protocol(annotations.dataset, options.protocol)
     made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
-    known: dict[tuple[object, ...], Mapping[str, Any]] = {}
     for row in grid.rows:
-        o, p = row.config.optimisation, row.config.parts
-        # what the inputs depend on, and whether they fit
-        own = p.transfer, p.heads, p.hidden, p.prompt, p.dense, p.ladder, p.vision_tokens, p.text_tokens, p.text_layers
-        key = o.trained, o.validation, row.graph, o.neighbours if row.graph else None, *own
-        if key not in known:
-            known[key] = {}
-            try:
-                job = prepare_training(_train_options(options, row, grid.seeds[0]), Progress())
-                known[key] = {**job.options, **job.inputs}
-            except C2srtError as error:
-                problems.setdefault(str(error).replace("\n", " "), row.name)
-        made_from[row.name] = known[key]
+        try:
+            job = prepare_training(_train_options(options, row, grid.seeds[0]), Progress())
+            made_from[row.name] = {**job.facts, **job.inputs}
+        except C2srtError as error:
+            problems.setdefault(str(error).replace("\n", " "), row.name)
     if problems:
         raise InputError(
             "some rows cannot be trained",
@@ -238,9 +232,9 @@ def _claim(job: AblationJob) -> None:
 
 def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
     """What the manifest of a run says that it was made from."""
-    made, own = job.made_from[row.name], asdict(row.with_seed(seed))
-    own["parts"] |= {name: made["parts"][name] for name in FITTED}
-    return what_decides({"options": made, "inputs": own})
+    made = dict(job.made_from[row.name])
+    training = {**made["method"]["training"], "seed": seed}
+    return what_decides({"options": made, "inputs": {"method": {**made["method"], "training": training}}})
 
 
 def _name(row: GridRow, seed: int) -> str:
@@ -252,7 +246,7 @@ def _train_options(options: AblationOptions, row: GridRow, seed: int) -> TrainOp
         embeddings=options.embeddings,
         annotations=options.annotations,
         out=options.out / RUNS / _name(row, seed),
-        config=row.with_seed(seed),
+        options=row.with_seed(seed),
         graph=row.graph,
         templates=options.templates,
         device=options.device,
@@ -260,7 +254,7 @@ def _train_options(options: AblationOptions, row: GridRow, seed: int) -> TrainOp
 
 
 def _zero_shot(job: AblationJob, progress: Progress) -> Outcome:
-    made = fingerprint([job.store.manifest["options"]["weights_sha256"], job.options.templates])
+    made = fingerprint([job.store.manifest["options"]["weights_sha256"], job.manifest["options"]["templates"]])
     files = _scores(job, ZERO_SHOT, ZERO_SHOT, made, progress)
     return Outcome(None, evaluate(job.annotations, job.protocol, files), files)
 
@@ -308,7 +302,7 @@ def _scores(job: AblationJob, name: str, method: str, made: str, progress: Progr
             (folder / MANIFEST).unlink()  # others or damaged: scored again
     if folder.is_dir():
         remove_leftovers(folder)
-    one = scorer(method, job.store, job.annotations, job.options.templates, progress)
+    one = predictor(method, job.store, job.annotations, job.options.templates, progress, job.options.device)
     files = score_split(one, job.store, job.annotations, job.protocol, folder=folder, progress=progress)
     write_json(folder / MANIFEST, {**wanted, "files": {setting: file.path.name for setting, file in files.items()}})
     return files

@@ -4,28 +4,30 @@
     [base]                       # options of `c2srt train` by name, `method` and `graph`; the row to compare with
     graph = "corel5k-374"
     [rows."without ISR"]         # what is different in this row
-    local = "none"
+    patches = "none"
     [grid]                       # the product of these lists gives rows too
-    alpha = [0.25, 0.5, 0.75]
+    "patches.alpha" = [0.25, 0.5, 0.75]
 
-A row with another method starts from that method's own choices, and takes over nothing of the base but its graph and
-what belongs to optimisation. A product that equals the base is the base, and no further row.
+Options are named as by `config.resolve`. A row with another method starts from that method's own choices, and takes
+over nothing of the base but its graph and how it is trained. A product that equals the base is the base, and no further
+row.
 """
 
-import difflib
 import itertools
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from c2srt_cli.artifacts import fingerprint
-from c2srt_cli.errors import C2srtError, InputError, UsageError
+from c2srt_cli.errors import C2srtError, InputError, UsageError, meant
 from c2srt_cli.graph.category_graph import read_graph
-from c2srt_cli.training.config import Config, options, resolve
+from c2srt_cli.methods.options import Options, Training
+from c2srt_cli.methods.registry import DEFAULT, METHODS
+from c2srt_cli.training.config import as_toml, resolve
 
 ZERO_SHOT, BASE = "zero-shot", "base"
 SEEDS = (0, 1, 2)
@@ -40,18 +42,19 @@ class GridRow:
     Attributes:
         name: For people.
         changes: What is different from the base, as the file says it; of the base, everything that it says.
-        config: The options of its runs, but for their seed.
-        graph: File or name of its category graph; None where nothing is transferred.
+        options: Of its runs, but for their seed.
+        graph: File or name of its category graph; None where nothing moves over one.
     """
 
     name: str
     changes: str
-    config: Config
+    options: Options
     graph: str | None
 
-    def with_seed(self, seed: int) -> Config:
+    def with_seed(self, seed: int) -> Options:
         """The options of one run."""
-        return replace(self.config, optimisation=replace(self.config.optimisation, seed=seed))
+        own: Any = self.options
+        return own.model_copy(update={"training": own.training.model_copy(update={"seed": seed})})  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,9 @@ def read_grid(path: Path) -> Grid:
             tables[key] = entry
         elif key in tables:
             problems.append(f"{key} must be a table: [{key}]")
-        elif key in options():
-            problems.append(f"{key!r} stands in [base] or in a row")
         elif key != "seeds":
-            problems.append(f"there is no {key!r}{_meant(key, ['seeds', *tables])}")
+            guess = meant(key, ["seeds", *tables])
+            problems.append(f"there is no {key!r}{guess or '; options stand in [base] or in a row'}")
     seeds = value.get("seeds", list(SEEDS))
     if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
         problems.append("seeds must be a list of whole numbers of at least 0")
@@ -115,7 +117,7 @@ def _rows(tables: Mapping[str, Mapping[str, Any]], folder: Path, problems: list[
     base = _known("[base]", tables["base"], problems)
     said = set[str]()  # what is wrong with the base is wrong with every row, and said once
     found: list[GridRow] = []
-    slugs, same = {slug(ZERO_SHOT): ZERO_SHOT}, dict[tuple[Config, str | None], str]()
+    slugs, same = {slug(ZERO_SHOT): ZERO_SHOT}, dict[tuple[str, str | None], str]()
     for where, name, changes in itertools.chain([("[base]", BASE, base)], _changes(tables, problems)):
         own = slug(name)
         if not own:
@@ -132,7 +134,7 @@ def _rows(tables: Mapping[str, Mapping[str, Any]], folder: Path, problems: list[
             problems += [f"{where}: {fault}" for fault in faults if fault not in said]
             said |= set(faults) if where == "[base]" else set()
             continue
-        twin = same.setdefault((row.config, row.graph), name)
+        twin = same.setdefault((as_toml(row.options), row.graph), name)
         if twin == BASE and where == "[grid]":
             continue
         if twin != name:
@@ -151,7 +153,9 @@ def _changes(
             yield where, name, _known(where, entry, problems)
         else:
             problems.append(f"{where} must be a table")
-    lists = _known("[grid]", tables["grid"], problems)
+    lists = dict(_known("[grid]", tables["grid"], problems))
+    for group in [key for key, entry in lists.items() if isinstance(entry, dict)]:
+        lists |= {f"{group}.{key}": entry for key, entry in lists.pop(group).items()}
     for key, entry in lists.items():
         if not isinstance(entry, list) or not entry:
             problems.append(f"[grid]: {key} must be a list of values")
@@ -162,14 +166,10 @@ def _changes(
 
 
 def _known(where: str, entry: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The options that exist."""
-    names = {"method", "graph", *options()} - {"seed"}
-    for key in entry:
-        if key == "seed":
-            problems.append(f"{where}: seed goes into the list seeds, for all rows")
-        elif key not in names:
-            problems.append(f"{where} has no {key!r}{_meant(key, names)}")
-    return {key: value for key, value in entry.items() if key in names}
+    """The options but for the seed."""
+    seeds = [key for key in entry if key in ("seed", "training.seed")]
+    problems += [f"{where}: seed goes into the list seeds, for all rows" for _ in seeds]
+    return {key: value for key, value in entry.items() if key not in seeds}
 
 
 def _row(name: str, base: Mapping[str, Any], changes: Mapping[str, Any], folder: Path) -> GridRow:
@@ -178,38 +178,32 @@ def _row(name: str, base: Mapping[str, Any], changes: Mapping[str, Any], folder:
     Raises:
         C2srtError: it has faults.
     """
-    known = options()
-    own = base.get("method", "c2srt")
+    own = base.get("method", DEFAULT)
     method, graph = changes.get("method", own), changes.get("graph", base.get("graph"))
     for key, value in (("method", method), ("graph", graph)):
         if not isinstance(value, str | None):
-            raise UsageError(f"{key} = {value!r}: must be str")
-    given = {
-        key: value
-        for key, value in {**base, **changes}.items()
-        if key in known and (method == own or key in changes or known[key][0] == "optimisation")
-    }
-    if "calibrate" in known:  # nothing here reads it
-        given.setdefault("calibrate", False)
-    config = resolve(method, given)
-    if not config.parts.hops:
-        return GridRow(name, _text(changes), config, None)
+            raise UsageError(f"{key} = {value!r}: must be the name of one")
+    inherited = dict(base)
+    if method != own:  # nothing but how it is trained
+        inherited = {k: v for k, v in base.items() if k.removeprefix("training.") in Training.model_fields}
+    inherited, own_changes = (
+        {k: v for k, v in some.items() if k not in ("method", "graph")} for some in (inherited, changes)
+    )
+    # nothing here reads a calibration
+    options = resolve(method, {"training.calibrate": False, **inherited}, over=own_changes)
+    if not METHODS[method].hops(options):
+        return GridRow(name, _text(changes), options, None)
     if graph is None:
-        raise UsageError('needs a category graph: graph = "FILE or NAME", or transfer = "none"')
+        raise UsageError('needs a category graph: graph = "FILE or NAME"')
     if (folder / graph).is_file():
         graph = str(folder / graph)
     try:
         read_graph(graph)
     except InputError as error:
         raise UsageError(f"graph = {graph!r} {error.what}" + (f": {error.hint}" if error.hint else "")) from None
-    return GridRow(name, _text(changes), config, graph)
+    return GridRow(name, _text(changes), options, graph)
 
 
 def _text(changes: Mapping[str, Any]) -> str:
-    """Options as people read them: ``alpha = 0.25, local = isr``."""
+    """Options as people read them: ``patches.alpha = 0.25, patches = isr``."""
     return ", ".join(f"{k} = {v if isinstance(v, str) else json.dumps(v, default=str)}" for k, v in changes.items())
-
-
-def _meant(word: str, words: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, sorted(words), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

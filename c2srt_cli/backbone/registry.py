@@ -16,7 +16,7 @@ from c2srt_cli.backbone.linear import use_packed_linears
 from c2srt_cli.backbone.names import CALIBRATION, locate, record, resolve, weights_file
 from c2srt_cli.backbone.quickgelu import fold_quickgelu
 from c2srt_cli.backbone.text import TextTower
-from c2srt_cli.backbone.tower import ImageTower, Streams, Tokens, local_start
+from c2srt_cli.backbone.tower import ImageTower, Streams, Tokens, local_start, run_tail
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import InputError, UsageError
 
@@ -70,11 +70,6 @@ class Backbone:
         self._folder = folder
 
     @property
-    def plain(self) -> "Backbone":
-        """Without what training has put on it or beside it."""
-        return self
-
-    @property
     def default_dense(self) -> str | None:
         """The local stream that zero-shot scoring takes."""
         return "vv" if self.tower.supports_local else None
@@ -120,22 +115,7 @@ class Backbone:
         Raises:
             UsageError: a stream that is needed to go on is missing.
         """
-        tower = self.tower
-        start = local_start(tower, dense)
-        if tokens.x is None and (tokens.local is None or cut < tower.depth):
-            raise UsageError("only the global stream can be continued from a cut", hint="store both streams")
-        if start is not None and tokens.local is None and cut > start:
-            raise UsageError(
-                f"a value-value stream that starts at stage {start} cannot be restarted at cut {cut}",
-                hint="store both streams, or use none",
-            )
-        if start is not None and cut <= start:
-            tokens = Tokens(tokens.x)  # still equal to the global one
-        if tokens.x is not None:
-            tokens = tower.run(tokens, cut, tower.depth, start)
-        local = tokens.x if tokens.local is None else tokens.local
-        assert local is not None
-        return None if tokens.x is None else tower.pool(tokens.x), tower.project(local)
+        return run_tail(self.tower, tokens, cut, dense)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """``(B, S, S, 3)`` uint8 to ``(B, 3, S, S)``: ToTensor and Normalize in float32, then the towers' dtype."""

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 from open_clip.model import CLIP
@@ -21,7 +22,7 @@ STEP = 8
 CHUNK = 4096
 
 
-class TextTower(nn.Module):
+class TextTower:
     """open_clip's text transformer, with the context cut off behind the longest text where that changes nothing.
 
     Under a causal mask no token sees a later one, so what follows the pooled token (EOT) cannot matter. Towers without
@@ -32,7 +33,6 @@ class TextTower(nn.Module):
     """
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
         text = model if isinstance(model, CLIP) else model.text
         if not isinstance(text, (CLIP, TextTransformer)):
             raise UsageError(
@@ -50,17 +50,26 @@ class TextTower(nn.Module):
         self.can_truncate = self.is_own and causal and pool_type in ("argmax", "eos", "first")
         #: Whether prompts can learn: words stand behind a start token, and the end token hears all of them.
         self.can_learn = self.can_truncate and pool_type != "first"
-        #: What `methods.prompt` puts between the table of token embeddings and the transformer.
         self.prompt: nn.Module | None = None
-        #: `methods.prompt.TextTokens` beside the words, or None.
         self.tokens: Any = None
+
+    def reading(self, prompt: nn.Module | None, tokens: Any) -> Self:
+        """The same tower through what learns.
+
+        Args:
+            prompt: Stands between the table of token embeddings and the transformer (`methods.prompt.PromptLearner`).
+            tokens: Beside the words (`methods.prompt.TextTokens`).
+        """
+        other = copy(self)
+        other.prompt, other.tokens = prompt, tokens
+        return other
 
     @property
     def layers(self) -> int:
         """How many there are."""
         return len(self.text.transformer.resblocks)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def __call__(self, tokens: Tensor) -> Tensor:
         """Token ids ``(B, n)``, n up to the context (all of it unless ``can_truncate``), to ``(B, D)``."""
         text = self.text
         if not self.is_own:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from c2srt_cli.errors import UsageError
@@ -30,6 +31,10 @@ class Tokens:
 
     x: Tensor | None
     local: Tensor | None = None
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Tokens":
+        """The same elsewhere."""
+        return Tokens(*(None if part is None else part.to(device, dtype) for part in (self.x, self.local)))
 
 
 class ImageTower(Protocol):
@@ -105,3 +110,22 @@ def local_start(tower: ImageTower, dense: str | None) -> int | None:
             f"this backbone has no value-value stream, so {dense!r} cannot be computed", hint="use it without one"
         )
     return 0 if dense == "vv-all" else max(0, tower.depth - VV_BLOCKS)
+
+
+def run_tail(tower: ImageTower, tokens: Tokens, cut: int, dense: str | None = None) -> tuple[Tensor | None, Tensor]:
+    """Run everything of a tower from the cut on, differentiably; see `Backbone.tail`."""
+    start = local_start(tower, dense)
+    if tokens.x is None and (tokens.local is None or cut < tower.depth):
+        raise UsageError("only the global stream can be continued from a cut", hint="store both streams")
+    if start is not None and tokens.local is None and cut > start:
+        raise UsageError(
+            f"a value-value stream that starts at stage {start} cannot be restarted at cut {cut}",
+            hint="store both streams, or use none",
+        )
+    if start is not None and cut <= start:
+        tokens = Tokens(tokens.x)  # still equal to the global one
+    if tokens.x is not None:
+        tokens = tower.run(tokens, cut, tower.depth, start)
+    local = tokens.x if tokens.local is None else tokens.local
+    assert local is not None
+    return None if tokens.x is None else tower.pool(tokens.x), tower.project(local)

@@ -33,7 +33,7 @@ def ablate(
             show_default="the dataset's first",
         ),
     ] = None,
-    templates: o.Templates = "default",
+    templates: o.InheritedTemplates = None,
     device: o.Device = None,
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -41,8 +41,9 @@ def ablate(
 
     [bold]c2srt ablate recipes/ablate-corel5k.toml -e E -a A --out DIR[/]
 
-    The file's \[base] holds options of train by name, method and graph; \[rows."NAME"] what differs in a row; the
-    product of the lists in \[grid] gives rows too; seeds is a list. Zero-shot is the first row, base the second.
+    The file's \[base] holds options of train by name (c2srt train --print-options), method and graph; \[rows."NAME"]
+    what differs in a row; the product of the lists in \[grid] gives rows too; seeds is a list. Zero-shot is the first
+    row, base the second.
 
     ablation.csv, .md, .svg and .png are written after every run. Finished runs are kept, a stopped one goes on.
     """

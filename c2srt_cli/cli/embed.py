@@ -8,21 +8,9 @@ import typer
 
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.methods.registry import METHODS
 
 CUT = "Cut"
-
-
-class Method(StrEnum):
-    """Methods by what they read."""
-
-    zero_shot = "zero-shot"
-    c2srt = "c2srt"
-    mkt = "mkt"
-    ram = "ram"
-
-
-#: Methods that can be trained, with what `train` has to be told.
-TRAINED = {Method.c2srt: "--graph GRAPH", Method.mkt: "--method mkt"}
 
 
 class Streams(StrEnum):
@@ -65,13 +53,14 @@ def embed(
         ),
     ] = None,
     method: Annotated[
-        Method,
+        str,
         typer.Option(
             "--for",
-            help="Method that will read them: zero-shot tags from the end of the tower, the others train before it.",
+            help=f"Method that will read them: {', '.join(METHODS)}. zero-shot reads the end of the tower, the others "
+            "train stages before it.",
             rich_help_panel=CUT,
         ),
-    ] = Method.zero_shot,
+    ] = "zero-shot",
     cut: Annotated[
         int | None,
         typer.Option(min=0, help="Stage before which the tower is cut.", show_default="by --for", rich_help_panel=CUT),
@@ -100,6 +89,9 @@ def embed(
 
     A rerun encodes only what is new or changed, and forgets what has gone.
     """
+    kind = METHODS.find(method)
+
+    from c2srt_cli.embeddings.cut import Cut
     from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
     from c2srt_cli.embeddings.embed import embed as run
     from c2srt_cli.embeddings.encoder import Machine
@@ -113,7 +105,7 @@ def embed(
         labels=labels,
         backbone=backbone,
         templates=templates,
-        method=method.value,
+        needed=lambda tower: Cut(*kind.needs(kind.defaults(), tower)),
         cut=cut,
         streams=streams.value if streams else None,
         dense=dense.value if dense else None,
@@ -132,8 +124,9 @@ def embed(
         note(f"  not embedded: {row.path}: {row.reason}: {row.detail}", "yellow")
     if len(result.failures) > 20:
         note(f"  … and {len(result.failures) - 20:,} more in {out}/index.parquet", "yellow")
-    if annotations is not None and method in TRAINED:
-        note(f"next: c2srt train -e {out} -a {annotations} {TRAINED[method]} --out run")
+    if annotations is not None and kind.trainable:
+        more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
+        note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")
     else:
         note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)

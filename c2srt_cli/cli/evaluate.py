@@ -57,7 +57,8 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on without images that have no tokens; the tables say so.")
     ] = False,
-    templates: o.Templates = "default",
+    templates: o.InheritedTemplates = None,
+    device: o.Device = None,
     form: Annotated[
         Format, typer.Option("--format", "-f", help="What stdout gets.", rich_help_panel=o.OUTPUT)
     ] = Format.table,
@@ -74,7 +75,7 @@ def evaluate(
 
     With --against, runs before it count as seeds of one method, and so do those after it.
     """
-    if templates != "default" and ZERO_SHOT not in [*methods, *(against or ())]:
+    if templates is not None and ZERO_SHOT not in [*methods, *(against or ())]:
         raise UsageError(
             "a run keeps the templates that it was trained with",
             where=f"--templates {templates}",
@@ -86,23 +87,23 @@ def evaluate(
     from c2srt_cli.evaluation import protocol as protocols
     from c2srt_cli.evaluation.comparison import compare
     from c2srt_cli.evaluation.report import evaluate as report
-    from c2srt_cli.evaluation.score import check_tokens, score_split, scorer
+    from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
     from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
 
     known, store = read_annotations(annotations), Store.open(embeddings)
     chosen = protocols.protocol(known.dataset, protocol)
-    check_tokens(store, known, chosen, allow_missing=allow_missing)
+    check_test_set(store, known, chosen, allow_missing=allow_missing)
     reports, names = [], []
     with tempfile.TemporaryDirectory() as temporary:
         files = []
         for number, method in enumerate([*methods, *(against or ())]):
             with running(f"scoring {method}") as progress:
-                one = scorer(method, store, known, templates, progress)
-                folder = (scores or Path(temporary)) / f"{number}-{one.name}"
+                one = predictor(method, store, known, templates, progress, device)
+                folder = (scores or Path(temporary)) / f"{number}-{one.method}"
                 files.append(score_split(one, store, known, chosen, folder=folder, progress=progress))
-            names.append(one.name)
+            names.append(one.method)
             reports.append(report(known, chosen, files[-1], allow_missing=allow_missing, replicates=replicates))
         distinct = _distinct(names, [*methods, *(against or ())])
         reports = [replace(one, method=name) for one, name in zip(reports, distinct, strict=True)]

@@ -76,6 +76,15 @@ Templates = Annotated[
         help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.", rich_help_panel=MODEL
     ),
 ]
+InheritedTemplates = Annotated[
+    str | None,
+    typer.Option(
+        "--templates",
+        help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.",
+        show_default="those of the embeddings",
+        rich_help_panel=MODEL,
+    ),
+]
 DenseOption = Annotated[
     Dense | None,
     typer.Option(

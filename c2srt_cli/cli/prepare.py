@@ -76,7 +76,7 @@ def prepare(
     """Turn a dataset's own files into annotations, and say what is missing or not as published.
 
     [bold]c2srt prepare table photos.csv --out annotations[/], then
-    [bold]c2srt embed --annotations annotations --for c2srt --out embeddings[/]
+    [bold]c2srt embed --annotations annotations --for label-propagation --out embeddings[/]
     """
     from c2srt_cli.datasets.prepare import PrepareOptions
     from c2srt_cli.datasets.prepare import prepare as run
@@ -115,4 +115,4 @@ def prepare(
         )
     seen = int(annotations.seen.sum())
     note(f"{len(annotations.labels):,} labels, {seen:,} of them seen, in {out}")
-    note(f"next: c2srt embed --annotations {out} --for c2srt --out embeddings")
+    note(f"next: c2srt embed --annotations {out} --for label-propagation --out embeddings")

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from c2srt_cli.tagging.update import TagResult
 
 Format = StrEnum("Format", list(WRITERS))  # type: ignore[misc] # the registry is the one list of formats
-
-
-class Pool(StrEnum):
-    """How patches become the local score."""
-
-    isr = "isr"
-    topk = "topk"
-    max = "max"
-    mean = "mean"
-    global_ = "global"
 
 
 def tag(
@@ -93,27 +83,14 @@ def tag(
             rich_help_panel="Decision",
         ),
     ] = None,
-    pool: Annotated[
-        Pool | None,
+    settings: Annotated[
+        list[str] | None,
         typer.Option(
-            help="Patches of the local score: isr takes the fewest that hold the mass alpha, topk a fixed number.",
-            show_default="isr",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01, max=1.0, help="Softmax mass that isr gathers.", show_default="0.5", rich_help_panel=o.MODEL
-        ),
-    ] = None,
-    cap: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=196,
-            help="Most patches of 196 that isr takes (topk: the number).",
-            show_default="32",
+            "--set",
+            metavar="NAME=VALUE",
+            help="One option of zero-shot scoring, as in --set patches=topk (repeat it for more). c2srt train "
+            "zero-shot --print-options lists them.",
+            show_default=False,
             rich_help_panel=o.MODEL,
         ),
     ] = None,
@@ -196,13 +173,11 @@ def tag(
         if given and writer.kind != "sidecar":
             raise UsageError(f"{writer.name} is written anew as a whole", where=name, hint="it goes with --format xmp")
     from c2srt_cli.embeddings.encoder import Machine
-    from c2srt_cli.methods.zero_shot import Pooling
     from c2srt_cli.tagging.decision import Rule
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
+    from c2srt_cli.training.config import parse_set, resolve
 
-    pooling: dict[str, Any] = {"pool": pool and pool.value, "alpha": alpha, "cap": cap}
-    pooling = {name: value for name, value in pooling.items() if value is not None}
     options = TagOptions(
         inputs=tuple(photos),
         stdin=o.stdin_list(photos, null=null),
@@ -212,7 +187,7 @@ def tag(
         graph=graph,
         backbone=backbone,
         templates=templates,
-        pooling=Pooling(**pooling) if pooling else None,
+        method=resolve("zero-shot", parse_set(settings or []), where="--set"),
         dense=dense.value if dense else None,
         fit=fit.value if fit else None,
         draft=draft,

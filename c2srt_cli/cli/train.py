@@ -1,28 +1,26 @@
 """``c2srt train``: tokens, annotations and a graph → a run."""
 
-import inspect
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note, running
-from c2srt_cli.methods.catalogue import METHODS
-from c2srt_cli.training.config import SECTIONS, as_toml, options, read_toml, resolve
-
-PANELS = {"parts": "Parts", "losses": "Losses", "optimisation": "Optimisation"}
+from c2srt_cli.errors import UsageError
+from c2srt_cli.methods.registry import DEFAULT, METHODS
 
 
 def train(
+    method: Annotated[
+        str | None,
+        typer.Argument(metavar="[METHOD]", help=f"Method to train: {', '.join(METHODS)}.", show_default=f"{DEFAULT}"),
+    ] = None,
+    option: Annotated[str | None, typer.Option("--method", help="The same as METHOD.", show_default=False)] = None,
     annotations: Annotated[
-        Path, typer.Option("--annotations", "-a", help="Folder of annotations.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Run to write.", show_default=False, rich_help_panel=o.OUTPUT)
-    ],
+        Path | None, typer.Option("--annotations", "-a", help="Folder of annotations.", show_default=False)
+    ] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option("--embeddings", "-e", help="Folder of embeddings made for the method.", show_default=False),
@@ -31,48 +29,84 @@ def train(
         bool,
         typer.Option(
             "--images",
-            help="Encode the photographs in every epoch instead, cropped and flipped at random: slower, but "
-            "nothing is kept on the disk.",
+            help="Encode the images in every epoch instead, cropped and flipped at random: slower, but nothing is kept "
+            "on the disk.",
         ),
     ] = False,
-    backbone: o.Backbone = None,
-    method: Annotated[str | None, typer.Option(help=f"{', '.join(METHODS)}.", show_default="c2srt")] = None,
     graph: Annotated[
         str | None,
-        typer.Option("--graph", "-g", help="File of a category graph, or name of a shipped one.", show_default=False),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="TOML with options; flags go before it.", show_default=False)
+        typer.Option(
+            "--graph", "-g", help="File of a category graph, or name of one that comes with c2srt.", show_default=False
+        ),
     ] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Finished run that mkt-prompt learns a prompt for.", show_default=False),
+        Path | None, typer.Option(help="Finished run that mkt-prompt learns a prompt for.", show_default=False)
     ] = None,
-    templates: o.Templates = "default",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="TOML file with options of the method.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="One option of the method, as in --set ist.heads=8. May be repeated, and goes before the file.",
+            show_default=False,
+        ),
+    ] = None,
+    print_options: Annotated[
+        bool, typer.Option("--print-options", help="Print the options of the method with their help.")
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training images.", show_default="by the method")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random number.", show_default="0")] = None,
+    backbone: o.Backbone = None,
+    templates: o.InheritedTemplates = None,
     device: o.Device = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the options, train nothing.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run to write.", show_default=False, rich_help_panel=o.OUTPUT)
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again instead of resuming.", rich_help_panel=o.OUTPUT)
     ] = False,
-    **flags: Any,
 ) -> None:
     """Train a method on cached tokens.
 
-    [bold]c2srt prepare corel5k FOLDER --out A[/], [bold]c2srt embed --annotations A --for c2srt --out E[/], then
-    [bold]c2srt train -e E -a A --graph corel5k-374 --out run[/]
+    [bold]c2srt prepare corel5k FOLDER --out A[/], [bold]c2srt embed --annotations A --for label-propagation --out E[/],
+    then [bold]c2srt train -e E -a A --graph corel5k-374 --out run[/]
 
-    What a paper leaves open is an option, with the reason for its default. Stopped runs go on where they were.
+    What a paper leaves open is an option of its method: [bold]c2srt train c2srt --print-options[/] lists them, each
+    with the reason for its default. Stopped runs go on where they were.
     """
+    from c2srt_cli.training.config import as_toml, describe, parse_set, read_toml, resolve
+
     given = {} if config is None else read_toml(config)
-    name = method or given.pop("method", "c2srt")
-    given.pop("method", None)
-    resolved = resolve(name, given | {key: value for key, value in flags.items() if value is not None})
+    if method and option and method != option:
+        raise UsageError(f"two methods are named, {method} and {option}", hint="name one")
+    method = method or option
+    name = str(method or given.get("method", DEFAULT))
+    own = parse_set(settings or [])
+    own |= {f"training.{key}": value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    resolved = resolve(name, given, None if config is None else str(config), over=own)
+    if print_options:
+        for known, value, text in describe(resolved):
+            typer.echo(f"{known} = {value}\n    {text}")
+        return
+    lacking = [flag for flag, value in (("--annotations", annotations), ("--out", out)) if value is None]
+    if annotations is None or out is None:
+        raise UsageError(f"{' and '.join(lacking)} must be given", hint="c2srt train -e E -a A --graph G --out run")
+    if method is None and "method" not in given:
+        note(f"method {DEFAULT}, which scores unseen labels best of all here; c2srt train c2srt is the paper's")
 
     from c2srt_cli.progress import Progress
     from c2srt_cli.training import processes
-    from c2srt_cli.training.train import TrainOptions, check_out, prepare_training
+    from c2srt_cli.training.prepare import TrainOptions, prepare_training
+    from c2srt_cli.training.rundir import check_out
     from c2srt_cli.training.train import train as run
 
     processes.join()
@@ -82,7 +116,7 @@ def train(
                 embeddings=embeddings,
                 annotations=annotations,
                 out=out,
-                config=resolved,
+                options=resolved,
                 graph=graph,
                 templates=templates,
                 device=device,
@@ -100,7 +134,7 @@ def train(
         result = run(job, progress)
     if processes.rank() > 0:
         return
-    rate = "" if result.images_per_second is None else f", {result.images_per_second:,.0f} photographs a second"
+    rate = "" if result.images_per_second is None else f", {result.images_per_second:,.0f} images a second"
     seen = "" if result.seen_map is None else f", best mean AP of seen labels {result.seen_map:.3f}"
     note(f"{result.epochs} epochs{rate}{seen}")
     note(f"next: c2srt evaluate {out} -e {embeddings or 'E'} -a {annotations}")
@@ -108,34 +142,3 @@ def train(
         from c2srt_cli.errors import SOME_ITEMS_FAILED
 
         raise typer.Exit(SOME_ITEMS_FAILED)
-
-
-def _shown(value: Any) -> str:
-    return str(value) if value != "" else "none"
-
-
-def _with_flags(command: Any) -> Any:
-    """The command with a flag for each option of a config: their names, types and reasons stand in one place."""
-    own, plain = inspect.signature(command), resolve("c2srt", {})
-    added = []
-    for section, kind in SECTIONS.items():
-        for field in fields(kind):
-            _, _, hint = options()[field.name]
-            text = typer.Option(
-                help=field.metadata["help"],
-                show_default=f"c2srt: {_shown(getattr(getattr(plain, section), field.name))}",
-                rich_help_panel=PANELS[section],
-            )
-            added.append(
-                inspect.Parameter(
-                    field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hint | None, text]
-                )
-            )
-    there = [parameter for name, parameter in own.parameters.items() if name != "flags"]
-    ordered = sorted([*there, *added], key=lambda parameter: parameter.kind)
-    command.__signature__ = own.replace(parameters=ordered)
-    command.__annotations__ = {p.name: p.annotation for p in ordered} | {"return": None}
-    return command
-
-
-_with_flags(train)

@@ -1,6 +1,7 @@
 """The stage behind ``c2srt embed``: photographs → ``embeddings/``, resumable and incremental."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from c2srt_cli.artifacts import (
     write_json,
 )
 from c2srt_cli.backbone.registry import load_backbone, resolve
+from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec, resolve_cut
+from c2srt_cli.embeddings.cut import Cut, resolve_cut
+from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec
 from c2srt_cli.embeddings.index import write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
@@ -50,7 +53,7 @@ class EmbedOptions:
         labels: A file of labels, or the words, whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file.
-        method: The method whose cut and streams to store.
+        needed: The cut and streams that the method which will read them asks for; from the end of the tower where None.
         cut: Stage before which to cut, or None for the method's.
         streams: ``global``, ``local``, ``both``, or None for the method's.
         dense: ``vv``, ``vv-all``, ``none``, or None for the method's.
@@ -68,7 +71,7 @@ class EmbedOptions:
     labels: Path | str | None = None
     backbone: str | None = None
     templates: str = "default"
-    method: str = "zero-shot"
+    needed: Callable[[ImageTower], Cut] | None = None
     cut: int | None = None
     streams: str | None = None
     dense: str | None = None
@@ -99,7 +102,10 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)
-    cut = resolve_cut(backbone, method=options.method, cut=options.cut, streams=options.streams, dense=options.dense)
+    dense = backbone.default_dense  # what zero-shot reads
+    needed = Cut(backbone.tower.depth, dense, "local" if dense else "global")
+    needed = needed if options.needed is None else options.needed(backbone.tower)
+    cut = resolve_cut(backbone, needed, cut=options.cut, streams=options.streams, dense=options.dense)
     previous = previous_options(options.out, overwrite=options.overwrite)
     encoder = make_encoder(backbone, cut, options.machine, previous.runtime if previous else None)
     labels = None if annotations is None else annotations.labels
@@ -263,6 +269,7 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
         "std": list(backbone.std),
         "runtime": asdict(encoder.runtime),
         "stored_dtype": "bfloat16",
+        "templates": list(job.templates),
         "torch": torch.__version__,
     }
 

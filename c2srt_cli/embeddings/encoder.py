@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.artifacts import Stamp, file_stamp
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.precision import Runtime, probe
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Streams, Tokens
-from c2srt_cli.errors import ImageError, UsageError
+from c2srt_cli.embeddings.cut import Cut
+from c2srt_cli.errors import ImageError
 from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_pixels
 from c2srt_cli.threads import torch_threads
 
@@ -25,66 +27,6 @@ from c2srt_cli.threads import torch_threads
 LOOK_AHEAD = 2
 #: Cores that torch may use.
 CORES = torch.get_num_threads()
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Where the tower is cut and what is kept there.
-
-    Attributes:
-        stage: The cut lies before this stage, 0 to depth.
-        dense: Which blocks feed the local stream (``vv``, ``vv-all``), or None for none.
-        streams: ``global``, ``local`` or ``both``.
-    """
-
-    stage: int
-    dense: str | None
-    streams: str
-
-
-def resolve_cut(backbone: Backbone, *, method: str, cut: int | None, streams: str | None, dense: str | None) -> Cut:
-    """The cut and streams that ``method`` reads, unless set by hand (DESIGN, section 2).
-
-    Args:
-        backbone: Its tower's depth decides where the cut lies.
-        method: ``zero-shot``, ``c2srt``, ``mkt`` or ``ram``.
-        cut: Stage before which to cut, or None.
-        streams: ``global``, ``local``, ``both``, or None.
-        dense: ``vv``, ``vv-all``, ``none``, or None.
-
-    Raises:
-        UsageError: the tower has no such stage or no local stream, or what is asked for contradicts itself.
-    """
-    depth, has_local = backbone.tower.depth, backbone.tower.supports_local
-    behind, method_dense = {"zero-shot": (0, "vv"), "c2srt": (2, None), "mkt": (2, None), "ram": (3, "vv-all")}[method]
-    stage = max(0, depth - behind) if cut is None else cut
-    if not 0 <= stage <= depth:
-        raise UsageError(f"this tower has {depth} stages; a cut lies from 0 to {depth}", where=f"--cut {cut}")
-    chosen = dense or (method_dense if has_local else None)
-    chosen = None if chosen == "none" else chosen
-    if streams is None:  # the local stream alone is enough where nothing is left to run
-        streams = "global" if chosen is None else "local" if method == "zero-shot" and stage == depth else "both"
-    if streams == "global":
-        if dense not in (None, "none"):
-            raise UsageError("the global stream alone has no dense mode", where=f"--dense {dense}", hint="leave it out")
-        return Cut(stage, None, streams)
-    if not has_local:
-        raise UsageError(
-            f"{backbone.id} has no local stream to store",
-            where=f"--dense {dense}" if dense else f"--for {method} --streams {streams}",
-            hint="RAM trains from both streams" if method == "ram" else "use --streams global",
-        )
-    if chosen is None:
-        raise UsageError(
-            "without a dense mode there is no local stream", where=f"--streams {streams}", hint="give --dense vv"
-        )
-    if streams == "local" and stage < depth:
-        raise UsageError(
-            "the local stream alone cannot be continued behind a cut, its later blocks read the global one",
-            where="--streams local",
-            hint="use --streams both, or no --cut",
-        )
-    return Cut(stage, chosen, streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +56,18 @@ class EncodedBatch:
         outcomes: One per photograph, failures included.
         count: Photographs without an error; their rows come first, padding up to the batch shape follows.
         tokens: Streams at the cut, ``(B, T, W)``.
-        global_embedding: ``(B, D)``, un-normalised.
-        patches: ``(B, P, D)``, un-normalised, from the local stream where there is one.
+        embedding: Un-normalised; patches from the local stream where there is one.
     """
 
     outcomes: list[Outcome]
     count: int
     tokens: Tokens
-    global_embedding: Tensor
-    patches: Tensor
+    embedding: ImageEmbedding
+
+    @property
+    def global_embedding(self) -> Tensor:
+        """``(B, D)``."""
+        return self.embedding.global_
 
 
 @dataclass(frozen=True)
@@ -131,11 +76,19 @@ class Encoder:
 
     Every forward has ``runtime.batch`` rows, the last ones padded with black, so that a photograph's values do not
     depend on which others it came with.
+
+    Attributes:
+        backbone: On its device, in its precision.
+        runtime: Device, precision, batch shape.
+        cut: Where the tower is cut.
+        head: From tokens at the cut, and stored global embeddings or None, to embeddings; the backbone's own tail
+            where None.
     """
 
     backbone: Backbone
     runtime: Runtime
     cut: Cut
+    head: Callable[[Tokens, Tensor | None], ImageEmbedding] | None = None
 
     @property
     def lanes(self) -> int:
@@ -155,17 +108,26 @@ class Encoder:
         return f"{self.backbone.id} on {run.device}, {run.dtype}, batches of {run.batch}, {self.lanes} at a time"
 
     @torch.inference_mode()
-    def tail(self, tokens: Tokens) -> tuple[Tensor | None, Tensor]:
-        """Run the stages behind the cut: the global embedding (None without its stream) and the patches."""
-        global_embedding, patches = self.backbone.tail(tokens, self.cut.stage, dense=self.cut.dense)
-        return global_embedding, patches
+    def embed(self, tokens: Tokens, stored: Tensor | None = None) -> ImageEmbedding:
+        """Run the stages behind the cut.
+
+        Args:
+            tokens: Entering it.
+            stored: Global embeddings ``(B, D)``, for tokens of the local stream alone.
+        """
+        if self.head is not None:
+            return self.head(tokens, stored)
+        global_, patches = self.backbone.tail(tokens, self.cut.stage, dense=self.cut.dense)
+        global_ = stored if global_ is None else global_
+        assert global_ is not None
+        return ImageEmbedding(global_, patches)
 
     @torch.inference_mode()
-    def forward(self, arrays: Sequence[np.ndarray]) -> tuple[Tokens, Tensor, Tensor]:
+    def forward(self, arrays: Sequence[np.ndarray]) -> tuple[Tokens, ImageEmbedding]:
         """Encode up to ``runtime.batch`` pictures ``(S, S, 3)`` uint8.
 
         Returns:
-            Tokens at the cut, the global embedding and the patches of the whole padded batch, as in `EncodedBatch`.
+            Tokens at the cut and embeddings of the whole padded batch, as in `EncodedBatch`.
         """
         size = self.backbone.image_size
         pixels = np.zeros((self.runtime.batch, size, size, 3), np.uint8)
@@ -176,12 +138,11 @@ class Encoder:
         tokens = backbone.trunk(
             torch.from_numpy(pixels).to(self.runtime.device), cut.stage, dense=cut.dense, streams=wanted
         )
-        global_embedding, patches = self.tail(tokens)
-        assert global_embedding is not None
+        embedding = self.embed(tokens)
         kept = Tokens(
             x=None if cut.streams == "local" else tokens.x, local=None if cut.streams == "global" else tokens.local
         )
-        return kept, global_embedding, patches
+        return kept, embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +186,7 @@ def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Runtime
         runtime = stored
     else:
         runtime = probe(
-            backbone.plain,
+            backbone,
             device=machine.device or "auto",
             precision=machine.precision or "auto",
             batch=machine.batch,
@@ -347,6 +308,6 @@ def encode(
 def _run(encoder: Encoder, outcomes: list[Outcome], good: list[np.ndarray]) -> EncodedBatch:
     if not good:
         empty = torch.empty(0, device=encoder.runtime.device)
-        return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), empty, empty)
-    tokens, global_embedding, patches = encoder.forward(good)
-    return EncodedBatch(outcomes, len(good), tokens, global_embedding, patches)
+        return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), ImageEmbedding(empty, empty))
+    tokens, embedding = encoder.forward(good)
+    return EncodedBatch(outcomes, len(good), tokens, embedding)

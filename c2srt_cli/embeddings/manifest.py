@@ -15,7 +15,7 @@ Finite3 = tuple[float, float, float]
 #: Stages of a tower, sides of a grid, tokens and widths: no tower has more.
 Small = Annotated[int, Field(ge=1, le=1 << 16)]
 #: Recorded for people; the same values come from another folder, torch, or name of the same weights.
-RECORDED = ("root", "torch", "backbone")
+RECORDED = ("root", "torch", "backbone", "templates")
 
 
 class Origin(Record):
@@ -75,6 +75,8 @@ class EmbeddingOptions(TowerOptions):
         runtime: How the forward passes ran.
         stored_dtype: Of the tokens on the disk.
         torch: Its version.
+        templates: Prompts around the labels whose embeddings lie beside, and of those that read these; none in older
+            ones.
     """
 
     root: Text
@@ -84,6 +86,7 @@ class EmbeddingOptions(TowerOptions):
     runtime: Annotated[Runtime, all_of(Runtime)]
     stored_dtype: Literal["bfloat16"]
     torch: Text
+    templates: tuple[Text, ...] = ()
 
     @classmethod
     def of(cls, folder: Path, made: Mapping[str, Any], hint: str | None = None) -> Self:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +19,15 @@ from c2srt_cli.progress import Progress
 PROMPTS = 2048
 
 
-def embed_labels(backbone: Backbone, labels: LabelSet, templates: Sequence[str], progress: Progress) -> Tensor:
+class TextEncoder(Protocol):
+    """What embeds texts: a backbone, or a method whose prompt has learned."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """``(N, D)`` float32 on the CPU, not normalised."""
+        ...
+
+
+def embed_labels(encoder: TextEncoder, labels: LabelSet, templates: Sequence[str], progress: Progress) -> Tensor:
     """Embed each label as the mean of its prompts' unit embeddings, normalised again (CLIP, section 3.1.4).
 
     Every wording of a label (itself and its synonyms) is put into every template.
@@ -35,7 +44,7 @@ def embed_labels(backbone: Backbone, labels: LabelSet, templates: Sequence[str],
 
     def flush() -> None:
         if prompts:
-            embedded = normalize(backbone.embed_texts(prompts), dim=-1)  # (N, D)
+            embedded = normalize(encoder.embed_texts(prompts), dim=-1)  # (N, D)
             rows.extend(part.mean(0) for part in torch.split(embedded, pending))
             prompts.clear()
             pending.clear()

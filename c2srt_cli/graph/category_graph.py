@@ -129,14 +129,13 @@ class CategoryGraph:
         return CategoryGraph(first.labels, tuple(best.values()), {"sources": sources}, first.evidence)
 
     def over(self, labels: LabelSet) -> "CategoryGraph":
-        """The same graph over other labels, matched by their keys; edges of labels that are not there are left out.
+        """The same graph over other labels (`LabelSet.match`); edges of labels that are not there are left out.
 
         Who asks for a label wants it given: none of these is evidence.
         """
-        index = {label.key: i for i, label in enumerate(labels)}
-        there = [index.get(label.key) for label in self.labels]
+        there = labels.match(self.labels)
         moved = ((there[edge.source], there[edge.target], edge) for edge in self.edges)
-        edges = (edge._replace(source=s, target=t) for s, t, edge in moved if s is not None and t is not None)
+        edges = (edge._replace(source=s, target=t) for s, t, edge in moved if s >= 0 and t >= 0)
         return CategoryGraph(labels, tuple(edges), self.provenance)
 
 

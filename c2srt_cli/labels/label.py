@@ -53,6 +53,25 @@ class LabelSet:
         counts = Counter(label.name for label in self.labels)
         return tuple(label.name if counts[label.name] == 1 else f"{label.name} ({label.id})" for label in self.labels)
 
+    def match(self, others: "LabelSet") -> list[int]:
+        """Where each of other labels stands among these, -1 where it does not: the one rule for "the same label".
+
+        It is found by its key. Unless both have ids, it is also found by its name, regardless of case, where just one
+        label on either side has that name: who writes ``cat`` means the ``Cat`` that Open Images calls ``/m/01yrx``.
+        """
+        keys = {label.key: place for place, label in enumerate(self)}
+        found = [keys.get(label.key, -1) for label in others]
+        ours, theirs = (Counter(label.name.casefold() for label in some) for some in (self, others))
+        names = {label.name.casefold(): place for place, label in enumerate(self)}
+        for i, label in enumerate(others):
+            name = label.name.casefold()
+            if found[i] >= 0 or ours[name] != 1:
+                continue
+            place = names[name]
+            if place not in found and not (label.id and (self.labels[place].id or theirs[name] > 1)):
+                found[i] = place
+        return found
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over everything that decides the labels' embeddings and decisions."""

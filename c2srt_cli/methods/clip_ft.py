@@ -1,5 +1,30 @@
 """CLIP-FT, the baseline of MKT (arXiv 2207.01887): the tail under the ranking loss on the global score alone."""
 
-from c2srt_cli.methods.options import Losses, Method, Parts
+from typing import ClassVar, Literal
 
-CLIP_FT = Method(Parts(local="none", transfer="none"), Losses(distillation_weight=0.0))
+from torch import Tensor
+
+from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.methods.losses import LossOption, Ranking
+from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions
+from c2srt_cli.methods.pooling import cosines
+from c2srt_cli.methods.vocabulary import Labels
+
+
+class ClipFT(Method):
+    """Cosines of the global embedding."""
+
+    name: ClassVar[str] = "clip-ft"
+
+    class Options(TailOptions, ScaledOptions):
+        """Of `ClipFT`."""
+
+        method: Literal["clip-ft"] = "clip-ft"
+        loss: LossOption = Ranking()
+        distillation: Distillation = Distillation(weight=0.0)
+
+    def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
+        """``cos(f_G, t)``."""
+        found = cosines(image.global_.float()[:, None], labels.text)
+        return Scores(found, found)

@@ -163,7 +163,7 @@ class IST(nn.Module):
         hidden: Width of the FFN and of all heads together; ``dim`` unless given.
         dropout: Of what a layer adds.
         edge_dim: ``A``.
-        plain_start: Start the last linear maps like any other instead of at zero.
+        random_init: Start the last linear maps like any other instead of at zero.
 
     Raises:
         ValueError: ``hidden`` cannot be divided by ``heads``.
@@ -178,7 +178,7 @@ class IST(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.1,
         edge_dim: int = len(RELATIONS) + 1,
-        plain_start: bool = False,
+        random_init: bool = False,
     ) -> None:
         super().__init__()
         hidden = hidden or dim
@@ -188,7 +188,7 @@ class IST(nn.Module):
         self.out = nn.Linear(hidden, dim)
         stack = [_Layer(dim, hidden, heads, dropout, edge_dim) for _ in range(layers)]
         self.layers = nn.ModuleList(stack)
-        if not plain_start:
+        if not random_init:
             for last in (self.out, *(layer.out for layer in stack)):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)

@@ -1,12 +1,11 @@
 """Ladder local adapter (LLA, RAM, arXiv 2503.15337): what text and the last stages add to the local stream."""
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, gelu, scaled_dot_product_attention
 
-from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import ImageTower, Tokens, local_start
 from c2srt_cli.backbone.vit import VitTower
 from c2srt_cli.errors import UsageError
@@ -14,7 +13,7 @@ from c2srt_cli.errors import UsageError
 Norm = Literal["batch", "group"]
 
 
-class Rung(nn.Module):
+class LocalAdapter(nn.Module):
     """An adapter of one stage: two streams of convolutions that listen to the labels, each gated place by place.
 
     With ``s_k = GELU(norm(conv_k(x)))`` for kernels k of 1 and 3, ``s_k += softmax(LN(s_k) LN(t)' / sqrt(D)) LN(t)``,
@@ -27,10 +26,10 @@ class Rung(nn.Module):
         out: Of the result.
         norm: BatchNorm as published (``batch``; its statistics are state that does not learn, so save buffers too), or
             ``group``: GroupNorm of one group, which has none and does not look at other images.
-        plain_start: Start the last convolution as torch does, as published, instead of at zero.
+        random_init: Start the last convolution as torch does, as published, instead of at zero.
     """
 
-    def __init__(self, width: int, dim: int, out: int, *, norm: Norm = "batch", plain_start: bool = False) -> None:
+    def __init__(self, width: int, dim: int, out: int, *, norm: Norm = "batch", random_init: bool = False) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv2d(width, dim, k, padding=k // 2, bias=False) for k in (1, 3))
         self.norms = nn.ModuleList(nn.BatchNorm2d(dim) if norm == "batch" else nn.GroupNorm(1, dim) for _ in range(2))
@@ -38,7 +37,7 @@ class Rung(nn.Module):
         self.keys = nn.LayerNorm(dim)
         self.gates = nn.Conv2d(2, 2, 3, padding=1, bias=False)
         self.out = nn.Conv2d(dim, out, 1, bias=False)
-        if not plain_start:
+        if not random_init:
             nn.init.zeros_(self.out.weight)
 
     def forward(self, patches: Tensor, text: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -61,12 +60,12 @@ class Rung(nn.Module):
 
 
 class Ladder(nn.Module):
-    """The last stages of a tower with a `Rung` at the output of each; the sum of these is added to the local stream.
+    """The last stages of a tower with a `LocalAdapter` each; the sum of their outputs is added to the local stream.
 
     Nothing reads the local stream before the tower's head, so adding at the end is adding stage by stage, as published.
-    Rungs read the global stream and write beside it: where the tower is frozen and there are no vision tokens, nothing
-    is back-propagated through it. Where stages differ in width or grid (CNNs), rungs write in the last one's, through
-    the mean of the places that fall together; the local stream of a CNN is its last map.
+    Adapters read the global stream and write beside it: where the tower is frozen and there are no vision tokens,
+    nothing is back-propagated through it. Where stages differ in width or grid (CNNs), adapters write in the last
+    one's, through the mean of the places that fall together; the local stream of a CNN is its last map.
 
     Learnable vision tokens go through each of these stages behind the others, and end there. They take part in the
     attention of the global stream only. They have the dtype of the tokens; the published ones are cut to float16.
@@ -74,10 +73,10 @@ class Ladder(nn.Module):
     Args:
         tower: Whose last stages are adapted; not kept.
         dim: D, of the joint space.
-        rungs: Stages.
+        stages: Last stages that have one.
         tokens: Vision tokens at each, 0 for none; 8 as published.
-        norm: See `Rung`.
-        plain_start: See `Rung`. Vision tokens start at random in any case.
+        norm: See `LocalAdapter`.
+        random_init: See `LocalAdapter`. Vision tokens start at random in any case.
 
     Raises:
         UsageError: vision tokens are asked for in a tower that is not open_clip's own ViT, or there are too few stages.
@@ -88,20 +87,22 @@ class Ladder(nn.Module):
         tower: ImageTower,
         dim: int,
         *,
-        rungs: int = 3,
+        stages: int = 3,
         tokens: int = 8,
         norm: Norm = "batch",
-        plain_start: bool = False,
+        random_init: bool = False,
     ) -> None:
         super().__init__()
-        if not 1 <= rungs <= tower.depth:
-            raise UsageError(f"{rungs} stages cannot be adapted in a tower of {tower.depth}")
+        if not 1 <= stages <= tower.depth:
+            raise UsageError(f"{stages} stages cannot be adapted in a tower of {tower.depth}")
         if tokens and not isinstance(tower, VitTower):
             raise UsageError("this backbone has no place for vision tokens", hint="use 0 of them")
-        self.first = tower.depth - rungs
+        self.first = tower.depth - stages
         self.grids = [tower.grid(stage + 1) for stage in range(self.first, tower.depth)]
         widths = [tower.width(stage + 1) for stage in range(self.first, tower.depth)]
-        self.rungs = nn.ModuleList(Rung(w, dim, widths[-1], norm=norm, plain_start=plain_start) for w in widths)
+        self.stages = nn.ModuleList(
+            LocalAdapter(w, dim, widths[-1], norm=norm, random_init=random_init) for w in widths
+        )
         self.tokens = nn.ParameterList(nn.Parameter(0.02 * torch.randn(tokens, w)) for w in widths if tokens)
 
     def forward(
@@ -128,15 +129,25 @@ class Ladder(nn.Module):
             raise UsageError("the local stream cannot be continued from here", hint="store both streams")
         tokens = tower.run(tokens, cut, self.first, local_from)
         gains = []
-        for place, (rung, grid) in enumerate(zip(self.rungs, self.grids, strict=True)):
+        for place, (adapter, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
             tokens = self._stage(tower, tokens, place, local_from)
             assert tokens.x is not None
-            gains.append(adaptive_avg_pool2d(rung(tokens.x[:, tower.num_prefix :], text, grid), self.grids[-1]))
+            gains.append(adaptive_avg_pool2d(adapter(tokens.x[:, tower.num_prefix :], text, grid), self.grids[-1]))
         gain = torch.stack(gains).sum(0).flatten(2).transpose(1, 2)  # (B, P, W)
         local = tokens.x if tokens.local is None else tokens.local
         assert local is not None
         prefix, patches = local[:, : tower.num_prefix], local[:, tower.num_prefix :]
         return Tokens(tokens.x, torch.cat([prefix, patches + gain], 1))
+
+    def tail(
+        self, tower: ImageTower, tokens: Tokens, text: Tensor, cut: int, dense: str | None
+    ) -> tuple[Tensor, Tensor]:
+        """`run_tail` with adapters: so patches depend on the labels ``(C, D)`` that are to be found."""
+        start = local_start(tower, dense)
+        if start is not None and cut <= start:
+            tokens = Tokens(tokens.x)  # still equal to the global one
+        both = self(tower, tokens, text.to(next(self.parameters())), cut, start)
+        return tower.pool(both.x), tower.project(both.local)
 
     def _stage(self, tower: ImageTower, tokens: Tokens, place: int, local_from: int | None) -> Tokens:
         stage = self.first + place
@@ -150,40 +161,3 @@ class Ladder(nn.Module):
         # values are those of each token alone, so the value-value stream is the one that a run without them gives
         local = tokens.local if local_from is None else tower.run(tokens, stage, stage + 1, local_from).local
         return Tokens(seen[:, : x.shape[1]], local)
-
-
-class LadderBackbone(Backbone):
-    """A backbone whose patches pass a ladder. So they depend on the labels that it reads.
-
-    Args:
-        plain: The backbone as it is.
-        ladder: Made for its tower.
-
-    Attributes:
-        labels: Embeddings ``(C, D)`` of what is to be found; set before `tail` is called.
-    """
-
-    def __init__(self, plain: Backbone, ladder: Ladder) -> None:
-        self.__dict__.update(vars(plain))
-        self._plain, self._ladder = plain, ladder
-        self.labels: Tensor | None = None
-
-    @property
-    def plain(self) -> Backbone:
-        """See `Backbone.plain`."""
-        return self._plain
-
-    def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
-        """Move both."""
-        self._ladder.to(device=device, dtype=dtype)
-        return super().to(device, dtype)
-
-    def tail(self, tokens: Tokens, cut: int, *, dense: str | None = None) -> tuple[Tensor | None, Tensor]:
-        """See `Backbone.tail`."""
-        assert self.labels is not None
-        start = local_start(self.tower, dense)
-        if start is not None and cut <= start:
-            tokens = Tokens(tokens.x)  # still equal to the global one
-        weight = next(self._ladder.parameters())
-        both = self._ladder(self.tower, tokens, self.labels.to(weight), cut, start)
-        return self.tower.pool(both.x), self.tower.project(both.local)

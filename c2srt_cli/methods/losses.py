@@ -1,13 +1,16 @@
 """Losses on scores and known truth, and the distance to the frozen backbone; float32 whatever the autocast."""
 
-from typing import Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import torch
+from pydantic import Field, SerializeAsAny
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, l1_loss, logsigmoid
 
-Distillation = Literal["l1", "l2", "cosine"]
-DISTILLATIONS: tuple[Distillation, ...] = get_args(Distillation)
+from c2srt_cli.methods.options import Choice, one_of
+
+Norm = Literal["l1", "l2", "cosine"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
 
 #: Least base of a power or a logarithm: at 0 their gradients are infinite. As in the code published with the paper.
 TINY = 1e-8
@@ -61,6 +64,12 @@ def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
     return (loss * known).sum() / known.sum().clamp_min(1)
 
 
+def siglip_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy of logits, summed over the known labels of an image, mean over images (SigLIP)."""
+    loss = binary_cross_entropy_with_logits(scores.float(), (truth > 0).float(), reduction="none")
+    return (loss * (truth != 0)).sum(-1).mean()
+
+
 def asymmetric_loss(
     scores: Tensor, truth: Tensor, *, gamma_pos: float = 1.0, gamma_neg: float = 4.0, clip: float = 0.05
 ) -> Tensor:
@@ -101,19 +110,101 @@ def mmc_loss(scores: Tensor, truth: Tensor) -> Tensor:
     return log_all - scores.float()[present].mean()
 
 
-def distillation(student: Tensor, teacher: Tensor, form: Distillation = "l1") -> Tensor:
+def distillation(student: Tensor, teacher: Tensor, norm: Norm = "l1") -> Tensor:
     """Distance of trained embeddings to those of the frozen backbone, zero where they are equal.
 
     Args:
         student: ``(B, D)``, not normalised.
         teacher: ``(B, D)``; no gradient flows to it.
-        form: ``l1``, the mean absolute difference (MKT); ``l2``, the Euclidean distance, or ``cosine``, one minus the
+        norm: ``l1``, the mean absolute difference (MKT); ``l2``, the Euclidean distance, or ``cosine``, one minus the
             cosine, each averaged over images.
     """
     student, teacher = student.float(), teacher.detach().float()
-    if form == "l1":
+    if norm == "l1":
         return l1_loss(student, teacher)
-    if form == "l2":
+    if norm == "l2":
         distance: Tensor = torch.linalg.vector_norm(student - teacher, dim=-1)
         return distance.mean()
     return (1 - cosine_similarity(student, teacher, dim=-1)).mean()
+
+
+class Loss(Choice):
+    """What training minimises between present and absent labels."""
+
+    #: Whether it looks at probabilities, which cosines alone are not: a bias is added to the scores, and learns.
+    has_bias: ClassVar[bool] = False
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Terms of the loss by name, of scores ``(B, C)`` and truth ``(B, C)`` as in `ranking_loss`."""
+        raise NotImplementedError
+
+
+class Ranking(Loss):
+    """C2SRT's ranking loss."""
+
+    kind: Literal["ranking"] = "ranking"
+    margin: float = Field(1.0, ge=0, description="Margin of the ranking loss (C2SRT).")
+    rank: Literal["labels", "images", "both"] = Field(
+        "labels", description="What is compared: labels of an image (C2SRT), images under a label (ours), both."
+    )
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        ways = {"labels": ranking_loss, "images": ranking_loss_over_images}
+        return {
+            f"rank_{way}": loss(scores, truth, self.margin) for way, loss in ways.items() if self.rank in (way, "both")
+        }
+
+
+class WithBias(Loss):
+    """Losses on probabilities."""
+
+    has_bias: ClassVar[bool] = True
+    bias: float = Field(-6.0, description="Added to scores at the start, and learns: cosines alone are above 0.")
+
+
+class Sigmoid(WithBias):
+    """Binary cross-entropy, mean over the known entries."""
+
+    kind: Literal["sigmoid"] = "sigmoid"
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"sigmoid": sigmoid_loss(scores, truth)}
+
+
+class SigLIP(WithBias):
+    """Binary cross-entropy, summed over labels, mean over images (SigLIP, arXiv 2303.15343)."""
+
+    kind: Literal["siglip"] = "siglip"
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"siglip": siglip_loss(scores, truth)}
+
+
+class Asymmetric(WithBias):
+    """ASL (arXiv 2009.14119)."""
+
+    kind: Literal["asymmetric"] = "asymmetric"
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"asymmetric": asymmetric_loss(scores, truth)}
+
+
+class MMC(Loss):
+    """RAM's contrastive loss over all pairs of an image and a label."""
+
+    kind: Literal["mmc"] = "mmc"
+
+    def terms(self, scores: Tensor, truth: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"mmc": mmc_loss(scores, truth)}
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "ranking": Ranking,
+    "sigmoid": Sigmoid,
+    "siglip": SigLIP,
+    "asymmetric": Asymmetric,
+    "mmc": MMC,
+}
+
+#: A field of a method's options.
+LossOption = Annotated[SerializeAsAny[Loss], one_of(LOSSES)]

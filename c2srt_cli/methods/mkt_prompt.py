@@ -4,13 +4,40 @@ As in its code: 4 epochs of the ranking loss alone; AdamW's learning rate is 1e-
 defaults of all methods.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
+from pydantic import Field
+
+from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.methods.mkt import MKT
-from c2srt_cli.methods.options import Method
+from c2srt_cli.methods.options import Distillation, Training
+from c2srt_cli.methods.prompt import PromptLearner
 
-MKT_PROMPT = Method(
-    replace(MKT.parts, prompt="There is a {} in the scene"),
-    replace(MKT.losses, distillation_weight=0.0),
-    {"epochs": 4},
-)
+
+class MKTPrompt(MKT):
+    """`MKT` under a prompt that learns; the tower is that of a finished run, and stays as it is."""
+
+    name: ClassVar[str] = "mkt-prompt"
+    needs_init: ClassVar[bool] = True
+
+    class Options(MKT.Options):
+        """Of `MKTPrompt`."""
+
+        method: Literal["mkt-prompt"] = "mkt-prompt"  # type: ignore[assignment]
+        prompt: str = Field("There is a {} in the scene", description="Prompt whose words around {} learn.")
+        distillation: Distillation = Distillation(weight=0.0)
+        training: Training = Training(sampled_negatives=0, epochs=4)
+
+        def problems(self) -> Iterator[str]:
+            """The prompt must be one."""
+            yield from super().problems()
+            rest = self.prompt.replace("{}", "", 1)
+            is_one = "{}" in self.prompt and rest.strip() and not set(rest) & set("{}") and self.prompt.isprintable()
+            if not is_one:
+                yield f"prompt = {self.prompt!r}: must be printable and hold {{}} once, and words, but no other braces"
+
+    def __init__(self, options: Options, backbone: Backbone) -> None:
+        super().__init__(options, backbone)
+        self.prompt = PromptLearner.of(backbone, options.prompt)
+        self.text_tower = backbone.text.reading(self.prompt, None)

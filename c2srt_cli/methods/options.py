@@ -1,149 +1,183 @@
-"""What can be chosen about a method, each with its reason. No torch here: the command line reads these at start."""
+"""The options of methods: groups that a method composes, checked by pydantic, each with the reason for its default."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-def choice(default: Any, help: str) -> Any:  # noqa: A002
-    """A field with the reason for its default."""
-    return field(default=default, metadata={"help": help})
+from c2srt_cli.errors import meant
 
-
-@dataclass(frozen=True)
-class Parts:
-    """What a recogniser is made of."""
-
-    local: Literal["isr", "kcot", "topk", "max", "mean", "none"] = choice(
-        "isr",
-        "How patches become a label's local feature: an adaptive number of them (C2SRT, eq. 4-5), the share of each "
-        "that optimal transport moves to the label (RAM), a fixed number, one, all, none.",
-    )
-    alpha: float = choice(0.5, "Mass of a softmax over patches that ISR gathers (C2SRT).")
-    cap: int = choice(32, "Most patches of a 14x14 grid, and the number of topk; scaled to other grids (C2SRT).")
-    transfer: Literal["ist", "scores", "none"] = choice(
-        "ist",
-        "What flows over the graph: features between all labels by IST (C2SRT, eq. 7-9), scores from seen labels to "
-        "unseen ones (ours), nothing.",
-    )
-    gain: float = choice(0.4, "Of what score transfer adds to an unseen label; fitted unless it is given.")
-    layers: int = choice(2, "GATv2 layers of IST (C2SRT).")
-    heads: int = choice(4, "Heads of a GATv2 layer; inferred: the paper says several.")
-    hidden: int = choice(0, "Width of IST's FFN; 0 for the joint space's; inferred.")
-    dropout: float = choice(0.1, "In IST while training; inferred, from another use of IST.")
-    plain_start: bool = choice(
-        False,
-        "Start the last linears of IST and of adapters as torch does, and text tokens at random (RAM); ours start at "
-        "zero, and as words, so that step 0 is zero-shot, or nearly.",
-    )
-    frozen: float = choice(
-        0.0,
-        "Share of the frozen backbone's score in an unseen label's own; what was not trained has not forgotten.",
-    )
-    score: Literal["cosine", "softmax", "mkt"] = choice(
-        "cosine",
-        "Cosine with the label's text (C2SRT, eq. 10), the mean of a global and a local softmax over labels (RAM), or "
-        "MKT's dot products scaled over the labels of an image.",
-    )
-    dense: Literal["none", "vv", "vv-all"] = choice(
-        "none",
-        "Blocks of a ViT whose value-value attention gives the patches: none, the last six, all (RAM); a CNN's last "
-        "map is local as it is.",
-    )
-    local_scale: float = choice(
-        10.0,
-        "Factor of a local mean cosine before its softmax, at the start; it learns. RAM's temperatures times the "
-        "number of labels come to 10.4 on COCO and 5.4 on NUS-WIDE.",
-    )
-    reg: float = choice(0.1, "Weight of the entropy in KCOT (RAM).")
-    teacher: float = choice(0.05, "Weight of the frozen backbone's word on where a label is, in KCOT (RAM's TKT).")
-    focus: float = choice(
-        0.1, "Temperature of a softmax that gives patches their mass in KCOT (RAM's LPD); 0 for equal masses."
-    )
-    ladder: int = choice(0, "Last stages with a ladder local adapter (RAM: three).")
-    rung_norm: Literal["group", "batch"] = choice(
-        "group", "Norm in an adapter: batch is RAM's, group does not look at other photographs."
-    )
-    vision_tokens: int = choice(0, "Tokens that learn beside the patches at each adapted stage of a ViT (RAM: eight).")
-    text_tokens: int = choice(0, "Tokens that learn beside the words in the last layers of the text tower (RAM: four).")
-    text_layers: int = choice(3, "How many layers of the text tower these are (RAM: 3 on COCO, 6 on NUS-WIDE).")
-    prompt: str = choice(
-        "",
-        "Prompt whose words around {} learn, on the image side of --init (MKT's second stage); none if empty.",
-    )
-
-    @property
-    def hops(self) -> int:
-        """Edges that knowledge crosses."""
-        return {"ist": self.layers, "scores": 1, "none": 0}[self.transfer]
-
-    def dense_of(self, tower: Any) -> str | None:
-        """The value-value stream that patches come from; None where there is none, as in a CNN."""
-        return self.dense if self.dense != "none" and tower.supports_local else None
-
-    @property
-    def teaches(self) -> bool:
-        """Whether the frozen backbone says in training where labels are."""
-        return self.local == "kcot" and self.teacher > 0 and self.score != "mkt" and not self.prompt
-
-    @property
-    def by_vocabulary(self) -> bool:
-        """Whether a label's score depends on which others are asked for."""
-        return self.score != "cosine" or self.local == "kcot" or self.ladder > 0
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether scores, or what they are made from, say the same with any vocabulary, or nearly so."""
-        return self.score != "mkt"
+PatchAttention = Literal["none", "vv", "vv-all"]
 
 
-@dataclass(frozen=True)
-class Losses:
-    """What training minimises."""
+class Group(BaseModel):
+    """Options that belong together: unknown ones are refused, values are of the right kind."""
 
-    loss: Literal["ranking", "sigmoid", "asymmetric", "mmc"] = choice(
-        "ranking",
-        "Between present and absent labels: C2SRT's ranking loss, BCE, ASL (arXiv 2009.14119), or RAM's contrastive "
-        "loss over all pairs of a photograph and a label.",
-    )
-    margin: float = choice(1.0, "Of the ranking loss (C2SRT).")
-    over: Literal["labels", "images", "both"] = choice(
-        "labels",
-        "What the ranking loss compares: labels of a photograph (C2SRT), photographs under a label (ours), both.",
-    )
-    bias: float = choice(
-        -6.0, "Added to scores in sigmoid and asymmetric losses, and learns: cosines alone are all above 0 (SigLIP)."
-    )
-    tau: float = choice(
-        10.0,
-        "Scores are multiplied by it before the loss, and it learns; 1 is the literal paper, whose margin is inert. "
-        "RAM's softmaxes have temperatures of their own.",
-    )
-    learn_tau: bool = choice(True, "Whether tau learns.")
-    distillation: Literal["l1", "l2", "cosine"] = choice(
-        "l1", "Distance of the global embedding to the frozen one; the norm is inferred from MKT's code."
-    )
-    distillation_weight: float = choice(1.0, "Of that distance, 0 to leave it out; inferred from MKT's code.")
-    negatives: int = choice(
-        64, "Absent labels drawn for a batch beside those present in it, 0 for all: bounds memory with many labels."
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
 
-@dataclass(frozen=True)
-class Method:
-    """A published method: its parts, its losses, and how it is trained.
+class Choice(Group):
+    """One of several ways to do something, with the options of that way alone.
 
-    Attributes:
-        parts: What it is made of.
-        losses: What it minimises.
-        optimisation: Options of the optimisation that differ from their defaults, by name.
+    An entry is a subclass whose ``kind`` names it, put into the registry of its family.
     """
 
-    parts: Parts
-    losses: Losses
-    optimisation: Mapping[str, Any] = field(default_factory=dict)
+    kind: str
 
-    @property
-    def graph(self) -> bool:
-        """Whether it needs a category graph."""
-        return self.parts.hops > 0
+
+def one_of(registry: Mapping[str, type[Choice]]) -> Any:
+    """What a field of a family of choices takes: an entry's name, or its options as a mapping with ``kind``."""
+
+    def entry(value: Any) -> Any:
+        given = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping):
+            return given
+        kind = str(given.get("kind"))
+        if kind not in registry:
+            raise ValueError(f"must be one of {', '.join(registry)}{meant(kind, registry)}")
+        return registry[kind].model_validate(dict(given))
+
+    return BeforeValidator(entry)
+
+
+class Training(Group):
+    """How the weights are found."""
+
+    epochs: int = Field(4, ge=1, description="Passes over the training images; a few thousand are overfitted by more.")
+    batch_size: int = Field(64, ge=1, description="Images of a step (MKT).")
+    lr: float = Field(
+        3e-4, gt=0, description="Peak learning rate of the tower's norm and projection; earlier stages learn slower."
+    )
+    lr_new: float = Field(
+        1e-3, gt=0, description="Peak learning rate of all that is new: IST, adapters, prompts and tokens, scales."
+    )
+    layer_decay: float = Field(
+        0.65, gt=0, le=1, description="Factor of the learning rate from one stage to the one before it (MKT)."
+    )
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of AdamW, on matrices alone (MKT).")
+    warmup: float = Field(
+        0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises; a cosine follows (MKT)."
+    )
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="Decay of an average of the weights that is kept instead of the last ones."
+    )
+    validation: float = Field(
+        0.1,
+        ge=0,
+        le=0.9,
+        description="Share of the training images that make the validation set, where the dataset has none of its own "
+        "(at most 20,000 images; 0 for none).",
+    )
+    patience: int = Field(
+        0, ge=0, description="Epochs without a better seen mAP on the validation set after which to stop; 0 to go on."
+    )
+    sampled_negatives: int = Field(
+        64, ge=0, description="Absent labels drawn for a batch beside those present in it; 0 takes all labels."
+    )
+    calibrate: bool = Field(
+        True, description="Train a second time without 15 % of the seen labels, to calibrate scores of unseen ones."
+    )
+    augment: bool = Field(True, description="Flip and crop images at random while training from --images.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of every random number.")
+
+
+class Distillation(Group):
+    """The distance to the frozen backbone that training keeps small."""
+
+    norm: Literal["l1", "l2", "cosine"] = Field(
+        "l1", description="Distance of the global embedding to the frozen one; inferred from MKT's code."
+    )
+    weight: float = Field(1.0, ge=0, description="Weight of the distance, 0 for none; inferred from MKT's code.")
+
+
+class Adapters(Group):
+    """Ladder local adapters (LLA, RAM)."""
+
+    stages: int = Field(0, ge=0, description="Last stages of the tower that have an adapter (RAM: 3).")
+    norm: Literal["group", "batch"] = Field(
+        "group", description="Norm in an adapter: batch is RAM's, group does not look at other images."
+    )
+    vision_tokens: int = Field(0, ge=0, description="Tokens that learn beside the patches at these stages (RAM: 8).")
+    random_init: bool = Field(
+        False, description="Start the last convolution at random, as published, instead of at zero."
+    )
+
+
+class TextTokens(Group):
+    """Tokens that learn beside the words in the text tower (RAM)."""
+
+    count: int = Field(4, ge=0, description="How many (RAM: 4).")
+    layers: int = Field(3, ge=1, description="Last layers of the text tower that have them (RAM: 3 or 6).")
+    random_init: bool = Field(False, description="Start them at random, as published, instead of as words.")
+
+
+class IST(Group):
+    """Inter-category semantic transfer (C2SRT, eq. 7-9)."""
+
+    layers: int = Field(2, ge=1, description="GATv2 layers (C2SRT).")
+    heads: int = Field(4, ge=1, description="Heads of a layer; inferred, the paper says several.")
+    hidden: int = Field(0, ge=0, description="Width of the FFN; 0 for that of the joint space; inferred.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout; inferred from another use of IST.")
+    random_init: bool = Field(
+        False, description="Start the last linear maps at random instead of at zero, where step 0 is zero-shot."
+    )
+
+
+class Propagation(Group):
+    """Label propagation: scores of seen labels flow to unseen ones over the category graph."""
+
+    gain: Literal["fit"] | Annotated[float, Field(ge=0)] = Field(
+        "fit",
+        description="Factor of what is added to an unseen label. fit takes, on the validation set, the smallest one "
+        "within a standard error of the best, each seen label standing in as the frozen backbone scores it.",
+    )
+
+
+class Options(Group):
+    """What all methods have: the base of a method's own ``Options``."""
+
+    method: str
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with options that are each in their range."""
+        yield from ()
+
+
+class TrainedOptions(Options):
+    """What all methods have that learn."""
+
+    training: Training = Training()
+
+    def problems(self) -> Iterator[str]:
+        """Stopping early needs images to look at."""
+        if self.training.patience and not self.training.validation:
+            yield "training.patience must be 0 where training.validation is 0"
+
+
+class GraphOptions(Group):
+    """What methods with a category graph have."""
+
+    neighbours: int = Field(
+        10, ge=1, description="Most sources of a label in the graph; the paper's number is unknown."
+    )
+
+
+class ScaledOptions(Group):
+    """What methods have that score by cosines, or the like."""
+
+    logit_scale: float = Field(
+        10.0, gt=0, description="Factor of the scores before the loss; at 1, the literal paper, the margin is inert."
+    )
+    learn_logit_scale: bool = Field(True, description="Whether that factor learns.")
+
+
+class TailOptions(TrainedOptions):
+    """What methods have that train the last stages of the image tower."""
+
+    trained_stages: int = Field(2, ge=0, description="Last stages of the tower that learn (MKT: 2).")
+    patch_attention: PatchAttention = Field(
+        "none",
+        description="Blocks of a ViT whose value-value attention gives the patches: none, vv (the last six), vv-all "
+        "(RAM). The last map of a CNN is local as it is.",
+    )

@@ -114,11 +114,11 @@ class TextTokens(nn.Module):
         self.vectors = nn.ParameterList(nn.Parameter(vector.detach().float().clone()) for vector in vectors)
 
     @classmethod
-    def of(cls, backbone: Backbone, layers: int, count: int, *, plain_start: bool = False) -> "TextTokens":
+    def of(cls, backbone: Backbone, layers: int, count: int, *, random_init: bool = False) -> "TextTokens":
         """In the last layers of a backbone's text tower.
 
         They set out from the states of `WORDS` there, so that a prompt says at first nearly what it said without them.
-        The published ones are random (``plain_start``): a layer's norm makes them as long as words, and where prompts
+        The published ones are random (``random_init``): a layer's norm makes them as long as words, and where prompts
         are short and layers few, all labels become one. A little of that is left, as equal ones would stay equal.
 
         Raises:
@@ -131,7 +131,7 @@ class TextTokens(nn.Module):
             raise UsageError(f"the text tower of {backbone.id} has {tower.layers} layers, not {layers}")
         table, first = tower.text.token_embedding.weight, tower.layers - layers
         vectors = [0.02 * torch.randn(count, table.shape[1]) for _ in range(layers)]
-        if plain_start:
+        if random_init:
             return cls(first, vectors)
         with torch.no_grad():
             states = list(tower.states(backbone.tokenizer([WORDS]).to(table.device)))[first:-1]  # (1, context, W)

@@ -1,34 +1,50 @@
 """Zero-shot scoring: labels against the mean of the global embedding and of selected patches."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.backbone.tower import ImageTower
+from c2srt_cli.methods import options as groups
+from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.isr import bfloat16_matmul, patch_cap, pooled_cosines, select_patches, select_top
-
-Pool = Literal["isr", "topk", "max", "mean", "global"]
-POOLS: tuple[Pool, ...] = get_args(Pool)
+from c2srt_cli.methods.method import Method, Scores, TokenNeed
+from c2srt_cli.methods.pooling import ISR, Best, Global, Mean, Pooling, PoolingOption, TopK, cosines
+from c2srt_cli.methods.vocabulary import Labels
 
 #: Entries of one (images, labels, patches) block; a block costs about five float32 tensors of this size.
 BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """How patches become the local score.
+class ZeroShot(Method):
+    """The backbone as it is; ISR, but nothing learns."""
 
-    Attributes:
-        pool: ``isr``, ``topk`` (a fixed number), ``max``, ``mean``, or ``global`` (no local score at all).
-        alpha: Mass of the softmax over patches that ISR gathers.
-        cap: Most patches of a 14x14 grid that ISR takes, and the number that ``topk`` takes; scaled to other grids.
-    """
+    name: ClassVar[str] = "zero-shot"
+    trainable: ClassVar[bool] = False
 
-    pool: Pool = "isr"
-    alpha: float = 0.5
-    cap: int = 32
+    class Options(groups.Options):
+        """Of `ZeroShot`."""
+
+        method: Literal["zero-shot"] = "zero-shot"
+        patches: PoolingOption = ISR()
+
+    @classmethod
+    def needs(cls, options: groups.Options, tower: ImageTower) -> TokenNeed:  # noqa: ARG003
+        """From the end of the tower; of a ViT the patches of CLIP-Surgery's value-value stream are enough."""
+        return TokenNeed(tower.depth, *(("vv", "local") if tower.supports_local else (None, "global")))
+
+    def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
+        """See `score`."""
+        pooling, scale = self.options.patches, self.backbone.logit_scale
+        if isinstance(pooling, (ISR, TopK, Best, Mean, Global)):
+            found, share = score(image.global_, image.patches, labels.text, logit_scale=scale, pooling=pooling)
+        else:
+            features, share = fused_features(image, labels.text, pooling, self.weigh)
+            found = cosines(features, labels.text)
+        return Scores(found, found, share)
 
 
 def score(
@@ -50,16 +66,16 @@ def score(
 
     Returns:
         Scores ``(B, L)`` in [-1, 1], float32, and the share of patches behind each, ``(B, L)`` in (0, 1]; None for
-        ``mean`` and ``global``, where the whole image speaks.
+        ``mean`` and ``none``, where the whole image speaks.
     """
     # products in bfloat16 lose nothing that bfloat16 embeddings had
     with bfloat16_matmul(patches.dtype == torch.bfloat16 and patches.device.type == "cpu"):
         text = normalize(text.float(), dim=-1)
         scores = _cosines(global_embedding, text)
-        if pooling.pool == "global":
+        if isinstance(pooling, Global):
             return scores, None
         patches, whole = normalize(patches.float(), dim=-1), normalize(global_embedding.float(), dim=-1)
-        if pooling.pool == "mean":
+        if isinstance(pooling, Mean):
             mean = normalize(patches.mean(1), dim=-1)
             return _fused(scores, _cosines(mean, text), (mean * whole).sum(-1, keepdim=True)), None
         share = torch.empty_like(scores)
@@ -96,12 +112,13 @@ def _local(
     images, count, dim = patches.shape
     # one product for all images; each row of P entries stays contiguous
     similarity = (text @ patches.reshape(-1, dim).T).view(-1, images, count).transpose(0, 1)  # (B, L, P)
-    if pooling.pool == "max":
+    if isinstance(pooling, Best):
         best, index = similarity.max(-1)
         return best, products[..., -1].gather(1, index), torch.full_like(best, 1 / count)
-    cap = patch_cap(count, pooling.cap)
-    if pooling.pool == "topk":
-        selection = select_top(similarity, cap)
+    if isinstance(pooling, TopK):
+        selection = select_top(similarity, patch_cap(count, pooling.k))
     else:
+        assert isinstance(pooling, ISR)
+        cap = patch_cap(count, pooling.max_patches)
         selection = select_patches(similarity, logit_scale=logit_scale, alpha=pooling.alpha, cap=cap)
     return *pooled_cosines(selection, products), selection.sizes / count

@@ -55,15 +55,21 @@ class Rule:
             raise UsageError(why, where="column 'threshold' of the labels", hint="use --top-k, or remove the column")
 
     def choose(
-        self, scores: np.ndarray, probabilities: np.ndarray | None, thresholds: np.ndarray, logit_scale: float
+        self,
+        scores: np.ndarray,
+        probabilities: np.ndarray | None,
+        thresholds: np.ndarray,
+        logit_scale: float,
+        logits: np.ndarray | None = None,
     ) -> np.ndarray:
         """Indices of the labels of one image, best first.
 
         Args:
-            scores: ``(L,)``.
+            scores: By which labels are ranked, ``(L,)``.
             probabilities: ``(L,)``, or None.
             thresholds: ``(L,)`` the labels' own, NaN where there is none.
             logit_scale: The model's, as a factor.
+            logits: At which the relative rule looks, ``(L,)``, where scores are softmaxes; the scores where None.
         """
         if self.threshold is not None:
             assert probabilities is not None
@@ -71,7 +77,8 @@ class Rule:
         elif self.top_k is not None:
             keep = np.ones(len(scores), bool)
         else:
-            close = np.flatnonzero(scores >= scores.max() + math.log(RELATIVE_ODDS) / logit_scale)
+            logits = scores if logits is None else logits
+            close = np.flatnonzero(logits >= logits.max() + math.log(RELATIVE_ODDS) / logit_scale)
             keep = np.zeros(len(scores), bool)
             keep[_best(close, scores, RELATIVE_MOST)] = True
         if probabilities is not None:

@@ -5,49 +5,55 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from c2srt_cli.methods.recogniser import Explained
+from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.methods.method import Scores
+from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.record import KeptImage, TaggedImage
-from c2srt_cli.tagging.scoring import Scoring
 from c2srt_cli.tagging.writers import KeptRows
 
 
 def explain(
-    scoring: Scoring, found: Explained, image: int, patches: Tensor, *, kept: np.ndarray, grid: tuple[int, int]
+    predictor: Predictor,
+    found: Scores,
+    embedding: ImageEmbedding,
+    image: int,
+    *,
+    kept: np.ndarray,
+    grid: tuple[int, int],
 ) -> list[dict[str, Any]]:
     """An entry for each of the labels that an image is given, in their order.
 
     Args:
-        scoring: What scored it.
+        predictor: What scored it.
         found: The scores of its batch.
+        embedding: The embeddings of the batch.
         image: Its place there.
-        patches: Its own, ``(P, D)``, row by row.
         kept: Ids of the labels, ``(n,)``.
         grid: Height and width of the map of patches.
 
     Returns:
-        ``patches``: row and column, from 0 at the top left, and similarity of each that was chosen, best first; none
-        where the whole image speaks; with KCOT, which weighs every patch, their effective number, one over
-        the sum of the squared weights. ``sources``: see `Trained.sources`. ``own_score``: before others' scores were
-        added, where that was done.
+        ``patches``: row and column, from 0 at the top left, and similarity of each that spoke for the label, the
+        weightiest first; none where the whole image speaks; with KCOT, which weighs every patch, their effective
+        number, one over the sum of the squared weights. ``sources``: see `Predictor.sources`. ``base_score``: before
+        others' scores were added, where that was done.
     """
-    similarity = scoring.similarity(patches, torch.from_numpy(kept).to(patches.device)).cpu().numpy()  # (n, P)
+    weights, likeness = predictor.patches(embedding, image, kept)
     entries = []
-    for row, label in zip(similarity, kept.tolist(), strict=True):
-        # patches are always chosen best first, so their number says which they are
-        count = 0 if found.share is None else round(float(found.share[image, label]) * len(row))
-        chosen = np.argsort(-row, kind="stable")[:count]
+    for place, label in enumerate(kept.tolist()):
+        chosen: list[int] = []
+        if found.share is not None:
+            count = round(float(found.share[image, label]) * weights.shape[1])
+            chosen = np.lexsort((-likeness[place], -weights[place]))[:count].tolist()
         entry: dict[str, Any] = {
             "patches": [
-                {"row": place // grid[1], "col": place % grid[1], "similarity": round(float(row[place]), 6)}
-                for place in chosen.tolist()
+                {"row": patch // grid[1], "col": patch % grid[1], "similarity": round(float(likeness[place][patch]), 6)}
+                for patch in chosen
             ],
-            "sources": scoring.sources(found, image, label),
+            "sources": predictor.sources(found, image, label),
         }
-        if found.own is not None:
-            entry["own_score"] = round(float(found.own[image, label]), 6)
+        if found.base is not None:
+            entry["base_score"] = round(float(found.base[image, label]), 6)
         entries.append(entry)
     return entries
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from c2srt_cli.artifacts import fingerprint
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.labels import LabelSet
+from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.decision import Rule
-from c2srt_cli.tagging.scoring import Scoring
 from c2srt_cli.tagging.sources import Source
 
 #: Options that are recorded beside those that decide the tags: where, on what and with which library they were made.
@@ -31,7 +31,7 @@ class TagJob:
         encoder: Backbone, runtime and cut.
         labels: What to look for.
         templates: Prompts around the labels.
-        scoring: How images are scored.
+        predictor: How images are scored.
         rule: How labels are chosen.
         all_scores: Keep every label's score.
         pixels: How pictures were prepared, for the record.
@@ -46,7 +46,7 @@ class TagJob:
     encoder: Encoder
     labels: LabelSet
     templates: tuple[str, ...]
-    scoring: Scoring
+    predictor: Predictor
     rule: Rule
     all_scores: bool
     pixels: dict[str, Any]
@@ -59,7 +59,7 @@ class TagJob:
     @property
     def text(self) -> Tensor:
         """Label embeddings, ``(L, D)``."""
-        return self.scoring.text
+        return self.predictor.text
 
     @property
     def files(self) -> Iterator[Path]:
@@ -78,7 +78,7 @@ class TagJob:
         encoder = self.encoder
         return {
             "root": str(self.source.root),
-            "method": self.scoring.method,
+            "method": self.predictor.method,
             "backbone": encoder.backbone.id,
             "weights_sha256": encoder.backbone.weights_sha256,
             "cut": asdict(encoder.cut),
@@ -87,7 +87,7 @@ class TagJob:
             "vocabulary": self.vocabulary,
             "labels": self.labels.fingerprint,
             "templates": list(self.templates),
-            **self.scoring.options,
+            **self.predictor.options,
             "rule": asdict(self.rule),
             "all_scores": self.all_scores,
             "torch": torch.__version__,
@@ -101,7 +101,7 @@ class TagJob:
     @cached_property
     def provenance(self) -> dict[str, str]:
         """What sidecars record: free of dates, machines and folders, so that a rerun writes the same bytes."""
-        made = {"method": self.scoring.method, "backbone": self.encoder.backbone.id}
+        made = {"method": self.predictor.method, "backbone": self.encoder.backbone.id}
         run = {"run": self.options["run"][:16]} if "run" in self.options else {}
         return made | run | {"labels": self.labels.fingerprint[:16]}
 
@@ -118,7 +118,7 @@ class TagJob:
         These are the user's own for single labels, and, unless a rule is asked for, those of a run.
         """
         own = np.array([np.nan if label.threshold is None else label.threshold for label in self.labels])
-        learned = self.scoring.thresholds
+        learned = self.predictor.thresholds
         return own if learned is None or not self.rule.relative else np.where(np.isnan(own), learned, own)
 
 

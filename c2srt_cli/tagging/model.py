@@ -4,106 +4,80 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2srt_cli.artifacts import artifact_kind
-from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
-from c2srt_cli.embeddings.encoder import Cut, pixel_spec, resolve_cut
+from c2srt_cli.backbone.registry import load_backbone, resolve
+from c2srt_cli.embeddings.cut import Cut, resolve_cut
+from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.embeddings.index import INDEX
 from c2srt_cli.embeddings.store import KIND as EMBEDDINGS
 from c2srt_cli.embeddings.store import Store
-from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.errors import UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.images import PixelSpec
 from c2srt_cli.labels import read_templates
+from c2srt_cli.methods.method import Method
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.predict import predictor as predictors
+from c2srt_cli.predict.predictor import cut_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.options import TagOptions
-from c2srt_cli.training.run import KIND as RUN
-from c2srt_cli.training.run import Run
+from c2srt_cli.training.run import Run, check_backbone
 
 
 @dataclass(frozen=True)
 class Model:
-    """What turns photographs into embeddings, and labels into text.
+    """What turns images into embeddings, and labels into text.
 
     Attributes:
-        backbone: In float32.
-        cut: Where tokens enter; for photographs, from where the tail runs.
-        pixels: How photographs are prepared.
+        method: On its backbone, in float32.
+        cut: Where tokens enter; for images, from where the tail runs.
+        pixels: How images are prepared.
         templates: Prompts around the labels.
     """
 
-    backbone: Backbone
+    method: Method
     cut: Cut
     pixels: PixelSpec
     templates: tuple[str, ...]
 
 
-def plain_model(options: TagOptions, store: Store | None, progress: Progress) -> Model:
+def untrained_model(options: TagOptions, store: Store | None, progress: Progress) -> Model:
     """The backbone that is asked for, or that the embeddings were made with.
 
     Raises:
         InputError: its weights are missing, damaged, or not those of the embeddings.
         UsageError: there is no such backbone.
     """
-    templates = read_templates(options.templates or "default")
+    kind = METHODS[options.method.method]
     if store is None:
         spec, note = resolve(options.backbone or "auto")
         progress.note(note)
         backbone = load_backbone(spec)
-        cut = resolve_cut(backbone, method="zero-shot", cut=None, streams=None, dense=options.dense)
-        return Model(backbone, cut, pixel_spec(backbone, fit=options.fit, draft=options.draft), templates)
+        cut = resolve_cut(backbone, Cut(*kind.needs(options.method, backbone.tower)), dense=options.dense)
+        pixels = pixel_spec(backbone, fit=options.fit, draft=options.draft)
+        return Model(kind(options.method, backbone), cut, pixels, read_templates(options.templates or "default"))
     made = store.manifest["options"]
     backbone = load_backbone(made["backbone"])
-    if backbone.weights_sha256 != made["weights_sha256"]:
-        raise InputError(
-            f"were made with other weights of {backbone.id} than those on disk",
-            where=str(store.folder),
-            hint="embed the photographs again with --overwrite",
-        )
-    cut = Cut(made["cut"], made["dense"], made["streams"])
+    check_backbone(backbone, made, store.folder)
+    method = kind(options.method, backbone)
+    cut = cut_in(store, method)
     if cut.dense is None and backbone.tower.supports_local:
         progress.note("these embeddings hold no value-value stream: patches come from the global one")
-    return Model(backbone, cut, PixelSpec(**made["pixels"]), templates)
+    inherited = tuple(made.get("templates") or ()) if options.templates is None else ()
+    templates = inherited or read_templates(options.templates or "default")
+    return Model(method, cut, PixelSpec(**made["pixels"]), templates)
 
 
-def trained_model(options: TagOptions, run: Run, backbone: Backbone, store: Store | None) -> Model:
-    """The run's own backbone, whose last stages it has trained on the global stream.
+def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
+    """A run, for images or for tokens that it can go on from.
 
     Raises:
-        InputError: the embeddings are not such that the run can go on from them.
+        InputError: the embeddings are not such tokens.
     """
-    made, depth = run.manifest["options"], backbone.tower.depth
+    made, method = run.manifest["options"], run.method()
     pixels, templates = PixelSpec(**made["pixels"]), tuple(made["templates"])
-    latest = depth - run.config.touched  # from here on the frozen tail goes another way
-    dense = run.config.parts.dense_of(backbone.tower)
-    streams = "both" if dense else "global"
     if store is None:
-        return Model(
-            backbone,
-            Cut(latest, dense, streams),
-            replace(pixels, draft=pixels.draft and options.draft),
-            templates,
-        )
-    own = store.manifest["options"]
-    problems = []
-    if own["weights_sha256"] != made["weights_sha256"]:
-        there, here = (f"{some['backbone']} ({some['weights_sha256'][:12]})" for some in (own, made))
-        problems.append(f"backbone: {there} there, {here} in the run")
-    if own["pixels"] != made["pixels"]:
-        problems.append(f"pixels: {own['pixels']} there, {made['pixels']} in the run")
-    if own["streams"] == "local":
-        problems.append("streams: the local one alone, the run goes on from the global one")
-    if own["cut"] > latest:
-        problems.append(f"cut: {own['cut']} of {depth} stages, the run trained those from {latest} on")
-    if dense is not None and own["dense"] != dense:
-        problems.append(f"dense: {own['dense'] or 'none'} there, {dense} in the run")
-    if problems:
-        raise InputError(
-            "the run cannot go on from these embeddings",
-            where=str(store.folder),
-            problems=problems,
-            hint=f"tag the photographs themselves, or embed them with --backbone {made['backbone']} --cut {latest} "
-            f"{f'--streams both --dense {dense}' if dense else '--streams global'} --fit {made['pixels']['fit']}",
-        )
-    return Model(backbone, Cut(own["cut"], dense, streams), pixels, templates)
+        return Model(method, Cut(*method.need), replace(pixels, draft=pixels.draft and options.draft), templates)
+    return Model(method, cut_in(store, method, run), pixels, templates)
 
 
 def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
@@ -122,7 +96,7 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
     decided = {
         "--backbone": options.backbone,
         "--templates": options.templates,
-        "--pool, --alpha and --cap": options.pooling,
+        "--set": options.method if options.method != METHODS["zero-shot"].defaults() else None,
         "--dense": options.dense,
         "--fit": options.fit,
     }
@@ -130,12 +104,11 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
         raise UsageError(
             "these are decided by the run", where=f"--run {options.run}", problems=given, hint="leave them out"
         )
-    if artifact_kind(options.run) != RUN:
-        raise InputError("is not a run", where=str(options.run), hint="make one: c2srt train")
-    run = Run.open(options.run)
-    if not run.config.parts.calibrates and options.rule.top_k is None:
+    run = predictors.open_run(options.run)
+    if not METHODS[run.options.method].can_calibrate and options.rule.top_k is None:
         raise UsageError(
-            "MKT scales its scores over the vocabulary, so that neither a threshold nor the relative rule fits them",
+            f"{run.options.method} scales its scores over the vocabulary, so that neither a threshold nor the relative "
+            "rule fits them",
             where=f"--run {options.run}",
             hint="give --top-k",
         )

@@ -1,10 +1,11 @@
 """What ``c2srt tag`` is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from c2srt_cli.embeddings.encoder import Machine
-from c2srt_cli.methods.zero_shot import Pooling
+from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.writers import Writer
 
@@ -18,11 +19,11 @@ class TagOptions:
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
         labels: The file of labels, or the words with commas between them.
-        run: A trained run to tag with, or None. It decides backbone, templates, pooling, dense mode and fit.
+        run: A trained run to tag with, or None. It decides backbone, templates, method, dense mode and fit.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file; ``default`` where None.
-        pooling: How patches become the local score; None for ISR.
+        method: Options of the method that scores without a run.
         dense: ``vv``, ``vv-all``, ``none`` or None.
         fit: ``crop``, ``squash``, ``pad`` or None.
         draft: Decode JPEGs at a reduced size where that is enough.
@@ -45,7 +46,7 @@ class TagOptions:
     graph: str | None = None
     backbone: str | None = None
     templates: str | None = None
-    pooling: Pooling | None = None
+    method: Any = field(default_factory=lambda: METHODS["zero-shot"].defaults())  # noqa: PLW0108 - it reads torch
     dense: str | None = None
     fit: str | None = None
     draft: bool = True

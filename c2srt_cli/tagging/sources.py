@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.artifacts import MANIFEST, Stamp, file_stamp, fingerprint
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder, encode
 from c2srt_cli.embeddings.store import Row, Store, payload
@@ -40,14 +41,12 @@ class SourceBatch:
     Attributes:
         items: In the order asked for, stamped as they were read.
         failures: By name.
-        global_embedding: ``(B, D)``: first the items that did not fail, then padding up to the batch shape.
-        patches: ``(B, P, D)``.
+        embedding: First the items that did not fail, then padding up to the batch shape.
     """
 
     items: list[Item]
     failures: dict[str, FailedImage]
-    global_embedding: Tensor
-    patches: Tensor
+    embedding: ImageEmbedding
 
 
 class Source(Protocol):
@@ -104,7 +103,7 @@ class PhotoSource:
                     Item(o.file.name, o.stamp._replace(sha256=o.pixels.sha256 if o.pixels else ""))
                     for o in batch.outcomes
                 ]
-                yield SourceBatch(read, failures, batch.global_embedding, batch.patches)
+                yield SourceBatch(read, failures, batch.embedding)
 
 
 class EmbeddingSource:
@@ -114,13 +113,12 @@ class EmbeddingSource:
         store: Finished embeddings.
         encoder: The backbone they were made with, under its runtime; without a dense mode, patches come from the
             global stream.
-        trained: Whether its tail has been trained since: the global embedding is then not the stored one.
     """
 
-    def __init__(self, store: Store, encoder: Encoder, *, trained: bool = False) -> None:
+    def __init__(self, store: Store, encoder: Encoder) -> None:
         self.root = Path(store.manifest["options"]["root"])
         self.inputs = {"embeddings": fingerprint(store.manifest)}
-        self._store, self._encoder, self._trained = store, encoder, trained
+        self._store, self._encoder = store, encoder
         self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
         self.items = [Item(row.path, Stamp(row.size, row.mtime_ns, -1, row.sha256)) for row in self._rows.values()]
@@ -137,12 +135,9 @@ class EmbeddingSource:
         rows = [self._rows[item.name] for item in items]
         start = 0
         for batch, stored, global_embedding in self._store.batches(rows, size):
-            local = None if encoder.cut.dense is None else stored.local
-            whole, patches = encoder.tail(Tokens(self._filled(stored.x, size), self._filled(local, size)))
-            if not self._trained:
-                whole = self._filled(global_embedding, size)
-            assert whole is not None
-            yield SourceBatch(list(items[start : start + len(batch)]), {}, whole, patches)
+            tokens = Tokens(self._filled(stored.x, size), self._filled(stored.local, size))
+            embedding = encoder.embed(tokens, self._filled(global_embedding, size))
+            yield SourceBatch(list(items[start : start + len(batch)]), {}, embedding)
             start += len(batch)
 
     def _filled(self, stream: Tensor | None, size: int) -> Tensor | None:

@@ -1,28 +1,25 @@
 """What ``c2srt tag`` is asked for, resolved into a job for the tagger."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
-from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.embeddings.encoder import make_encoder
 from c2srt_cli.embeddings.store import TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.images import find_images
 from c2srt_cli.labels import LabelSet, check_labels, read_labels, vocabulary_name
-from c2srt_cli.methods.zero_shot import Pooling
+from c2srt_cli.predict.attach import Attached
+from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.calibration import Calibration
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import read_header
-from c2srt_cli.tagging.model import open_embeddings, open_run, plain_model, trained_model
+from c2srt_cli.tagging.model import open_embeddings, open_run, trained_model, untrained_model
 from c2srt_cli.tagging.options import TagOptions
-from c2srt_cli.tagging.scoring import Scoring, Trained, ZeroShot, calibration_of
 from c2srt_cli.tagging.sources import EmbeddingSource, PhotoSource, Source
 from c2srt_cli.tagging.targets import finished_options, journal_of
-from c2srt_cli.training.attach import Attached, attach
 from c2srt_cli.training.run import Run
 
 __all__ = ["TagOptions", "prepare_tagging"]
@@ -39,41 +36,34 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     run, graph = open_run(options)
     store = open_embeddings(options)
     found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive) if store is None else None
-    learner = None if run is None else run.learner()
-    if run is None or learner is None:
-        model = plain_model(options, store, progress)
-    else:
-        model = trained_model(options, run, learner.backbone, store)
-    backbone = model.backbone
-    source: Source
-    if found is not None:
-        encoder = make_encoder(backbone, model.cut, options.machine, _begun_runtime(options, found.root))
-        source = PhotoSource(found, encoder, model.pixels, options.machine.decode_threads)
-    else:
-        assert store is not None
-        encoder = make_encoder(backbone, model.cut, options.machine, store.options.runtime)
-        source = EmbeddingSource(store, encoder, trained=run is not None)
+    model = untrained_model(options, store, progress) if run is None else trained_model(options, run, store)
+    method, backbone = model.method, model.method.backbone
+    begun = store.options.runtime if store else _begun_runtime(options, found.root if found else Path())
+    encoder = make_encoder(backbone, model.cut, options.machine, begun)
+    method.move(encoder.runtime.device)
     labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
-    progress.note(f"{len(source.items):,} images, {len(labels):,} labels, {encoder.describe()}")
 
     def embed(some: LabelSet) -> Tensor:
         text = None
         if run is None and store is not None and encoder.runtime == store.options.runtime:
             text = read_text(store.folder / TEXT, some, model.templates, backbone.dim)
-        return embed_labels(backbone, some, model.templates, progress) if text is None else text
+        return embed_labels(method, some, model.templates, progress) if text is None else text
 
-    device = encoder.runtime.device
-    scoring: Scoring
-    if run is None or learner is None:
-        pooling = options.pooling or Pooling()
-        calibration = _calibration(backbone, pooling)
-        options.rule.check(labels, calibrated=calibration is not None)
-        scoring = ZeroShot(embed(labels).to(device), backbone.logit_scale, pooling, calibration)
+    if run is None:
+        predictor = Predictor.untrained(options.method, backbone, labels, embed(labels), model.cut)
     else:
-        options.rule.check(labels, calibrated=calibration_of(run) is not None)
-        attached = attach(run, labels, embed, graph)
-        _note_attached(attached, run, progress)
-        scoring = Trained.of(run, learner, attached, device)
+        predictor = Predictor.of_run(run, method, labels, embed, model.cut, graph)
+    options.rule.check(labels, calibrated=predictor.calibration is not None)
+    encoder = replace(encoder, head=predictor.embed)
+    source: Source
+    if found is not None:
+        source = PhotoSource(found, encoder, model.pixels, options.machine.decode_threads)
+    else:
+        assert store is not None
+        source = EmbeddingSource(store, encoder)
+    progress.note(f"{len(source.items):,} images, {len(labels):,} labels, {encoder.describe()}")
+    if predictor.attached is not None and run is not None:
+        _note_attached(predictor.attached, run, progress)
     named = [] if labels_file is None else [labels_file]
     named += [] if options.graph is None else [Path(options.graph)]
     return TagJob(
@@ -81,7 +71,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         encoder=encoder,
         labels=labels,
         templates=model.templates,
-        scoring=scoring,
+        predictor=predictor,
         rule=options.rule,
         all_scores=options.all_scores,
         vocabulary=options.vocabulary or vocabulary_name(options.labels),
@@ -108,6 +98,11 @@ def _note_attached(attached: Attached, run: Run, progress: Progress) -> None:
         ways += [f"{attached.by_text:,} by their texts"] if attached.by_text else []
         parts.append(f"{attached.new:,} are new to it" + (f", attached {' and '.join(ways)}" if ways else ""))
     progress.note("; ".join(parts))
+    if attached.other_wordings:
+        progress.note(
+            f"synonyms of {attached.other_wordings:,} labels that the run was trained on are not used: it has learned "
+            "their own words"
+        )
 
 
 def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:
@@ -119,12 +114,3 @@ def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:
     begun = read_header(journal_of(writer, out))
     made = begun.options if begun is not None else None if writer.kind == "sidecar" else finished_options(out)
     return None if made is None else recorded_runtime(made.get("runtime"))
-
-
-def _calibration(backbone: Backbone, pooling: Pooling) -> Calibration | None:
-    """The backbone's calibration, if it holds for this scoring."""
-    if backbone.calibration_path is None:
-        return None
-    calibration = Calibration.read(backbone.calibration_path)
-    scoring = asdict(pooling)
-    return calibration if all(scoring.get(key) == value for key, value in calibration.scoring.items()) else None

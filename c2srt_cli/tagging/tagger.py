@@ -30,7 +30,7 @@ def tag_images(
             progress.advance(done, len(items))
             if progress.stopped() and done < len(items):
                 raise Interrupted(f"{done:,} of {len(items):,} images of this run are tagged")
-    if said := job.scoring.doubt():
+    if said := job.predictor.model.pop_warnings():
         progress.note(said)
 
 
@@ -40,12 +40,13 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
     results: dict[str, TaggedImage | FailedImage] = dict(batch.failures)
     if good:
         # the padded rows are scored too: one shape for every batch, as in the forward pass
-        found = job.scoring.score(batch.global_embedding, batch.patches)
-        scores = found.scores[: len(good)].cpu().numpy()  # (n, L)
+        found = job.predictor.scores(batch.embedding)
+        scores = found.ranking[: len(good)].cpu().numpy()  # (n, L)
+        logits = found.logit[: len(good)].cpu().numpy()
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
-        probabilities = job.scoring.probability(scores)
+        probabilities = job.predictor.probability(logits)
         names = job.labels.names
-        finite = np.isfinite(scores).all(1)
+        finite = np.isfinite(scores).all(1) & np.isfinite(logits).all(1)
         for i, item in enumerate(good):
             if not finite[i]:
                 results[item.name] = FailedImage(
@@ -53,7 +54,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
                 )
                 continue
             mine = None if probabilities is None else probabilities[i]
-            kept = job.rule.choose(scores[i], mine, job.thresholds, job.encoder.backbone.logit_scale)
+            kept = job.rule.choose(scores[i], mine, job.thresholds, job.encoder.backbone.logit_scale, logits[i])
             tags = tuple(
                 Tag(
                     names[j],
@@ -69,6 +70,6 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
                 tuple(scores[i].tolist()) if job.all_scores else None,
                 None
                 if job.explain is None
-                else explain(job.scoring, found, i, batch.patches[i], kept=kept, grid=job.grid),
+                else explain(job.predictor, found, batch.embedding, i, kept=kept, grid=job.grid),
             )
     return [results[item.name] for item in batch.items]

@@ -1,10 +1,9 @@
-"""Scores of a run → probabilities: fitted on photographs that are watched, for unseen labels on a second training.
+"""Scores of a run → probabilities: fitted on the validation set, for unseen labels on a second training.
 
 What a run says of labels it never saw cannot be calibrated on labels it did see: their scores are higher and better
 separated. So a second training leaves out a seeded share of the seen labels, and its scores of those stand in for them.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,12 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.methods.method import Method
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
-from c2srt_cli.training.config import Config
-from c2srt_cli.training.learner import Learner
-from c2srt_cli.training.loop import Diverged, Lesson, learn, watch
+from c2srt_cli.training.data import TrainingData
+from c2srt_cli.training.fit import Diverged, fit
+from c2srt_cli.training.validation import predict
 
 #: Share of the seen labels that the second training is not shown.
 PSEUDO_UNSEEN = 0.15
@@ -27,12 +26,12 @@ SHRINKAGE = 10.0
 LEAST = 3
 
 
-def pseudo_unseen(lesson: Lesson, seed: int) -> np.ndarray:
-    """Ids of the labels to leave out: drawn among those that the watched photographs have; none if they are too few."""
-    truth = lesson.annotations.truth(lesson.watched.readable, lesson.labels)
-    there = lesson.labels[(truth > 0).any(0)]
-    count = round(PSEUDO_UNSEEN * len(lesson.labels))
-    if len(lesson.labels) >= 3 * LEAST:
+def pseudo_unseen(data: TrainingData, seed: int) -> np.ndarray:
+    """Ids of the labels to leave out: drawn among those that the validation set has; none if they are too few."""
+    truth = data.annotations.truth(data.validation.readable, data.labels)
+    there = data.labels[(truth > 0).any(0)]
+    count = round(PSEUDO_UNSEEN * len(data.labels))
+    if len(data.labels) >= 3 * LEAST:
         count = max(count, LEAST)
     if count < LEAST or len(there) < count:
         return there[:0]
@@ -40,31 +39,27 @@ def pseudo_unseen(lesson: Lesson, seed: int) -> np.ndarray:
     return drawn
 
 
-def calibrate(  # noqa: PLR0917
-    learner: Learner,
-    lesson: Lesson,
+def calibrate(
+    method: Method,
+    data: TrainingData,
     hidden: np.ndarray,
-    fresh: Callable[[], Backbone],
-    config: Config,
     progress: Progress,
 ) -> RunCalibration:
     """Fit a run's calibration.
 
     Args:
-        learner: The run's, trained on `lesson`.
-        lesson: With watched photographs.
+        method: The run's, trained on ``data``.
+        data: With a validation set.
         hidden: What `pseudo_unseen` gives.
-        fresh: Gives the backbone as it was, in float32 on its device.
-        config: The run's options.
         progress: Called after every step of the second training.
 
     Raises:
         Diverged: the loss of the second training is no number.
         Interrupted: the user stopped the second training; a rerun goes on with it.
     """
-    every = [label.key for label in lesson.annotations.labels]
-    keys = [every[label] for label in lesson.labels]
-    scores, truth = watch(learner, lesson, lesson.labels, fixed=True)
+    every = [label.key for label in data.annotations.labels]
+    keys = [every[label] for label in data.labels]
+    scores, truth = predict(method, data, data.labels, logit=True)
     seen = logistic(scores, truth)
     probabilities = seen.probability(scores)
     common = best_threshold(probabilities.ravel(), truth.ravel())
@@ -74,17 +69,17 @@ def calibrate(  # noqa: PLR0917
         if (truth[:, i] > 0).any()
     }
     progress.note(f"a second training, without {len(hidden)} of {len(keys)} seen labels, for the calibration of others")
-    less = replace(lesson.without(hidden), checkpoint=lesson.checkpoint / "calibration")
-    again = learn(less, fresh(), config, progress)
+    less = replace(data.without(hidden), checkpoint=data.checkpoint / "calibration")
+    again = fit(less, method.backbone, method.options, progress)
     if again.diverged:
         raise Diverged("the loss is no number any more")
-    other = again.learner.beside(fresh()) if config.parts.frozen else again.learner
-    for mine, its in zip(other.recogniser.fitted, learner.recogniser.fitted, strict=True):
+    # gain and center were fitted with the hidden labels seen: the map is a little optimistic, by one scalar each
+    for mine, its in zip(again.method.fitted, method.fitted, strict=True):
         mine.copy_(its)
-    scores, truth = watch(other, less, hidden, fixed=True)
+    scores, truth = predict(again.method, less, hidden, logit=True)
     unseen = logistic(scores, truth)
     threshold = best_threshold(unseen.probability(scores).ravel(), truth.ravel())
-    return RunCalibration(seen, unseen, round(common, 6), round(threshold, 6), own)
+    return RunCalibration(seen, unseen, rounded(common), rounded(threshold), own)
 
 
 def logistic(scores: np.ndarray, truth: np.ndarray) -> Calibration:
@@ -134,4 +129,9 @@ def shrunk_threshold(probabilities: np.ndarray, truth: np.ndarray, common: float
     """A label's best threshold, drawn towards the common one the more, the fewer positives it has."""
     positives = int((truth > 0).sum())
     own = positives / (positives + SHRINKAGE)
-    return round(own * best_threshold(probabilities, truth) + (1 - own) * common, 6)
+    return rounded(own * best_threshold(probabilities, truth) + (1 - own) * common)
+
+
+def rounded(threshold: float) -> float:
+    """To six significant digits: a tiny threshold must not become 0, which every image reaches."""
+    return float(f"{threshold:.6g}")

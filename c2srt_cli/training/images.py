@@ -116,7 +116,7 @@ class ImageSet:
         """Frozen global embeddings ``(b, D)`` of photographs as they are; those that are not known yet are made."""
         new = [number for number in arrays if number not in teacher]
         if new:
-            _, made, _ = self.job.encoder.forward([arrays[number] for number in new])
+            made = self.job.encoder.forward([arrays[number] for number in new])[1].global_
             # a copy: the padding must not stay in memory
             teacher.update(zip(new, made[: len(new)].to("cpu", torch.float32, copy=True), strict=True))
         return torch.stack([teacher[number] for number in arrays])

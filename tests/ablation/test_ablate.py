@@ -21,28 +21,28 @@ from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import compare
 from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
-from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
 from c2srt_cli.progress import Progress
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training
+from c2srt_cli.training.train import TrainJob
 
 GRID = """
 seeds = [0, 3]
 [base]
 graph = "graph.json"
-transfer = "scores"
 epochs = 1
-batch = 8
+batch_size = 8
 validation = 0.2
 [rows."without ISR"]
-local = "none"
+patches = "none"
 [rows.MKT]
 method = "mkt"
 """
 RUNS = ["base-0", "base-3", "without-isr-0", "without-isr-3", "mkt-0", "mkt-3"]
 PHOTOS, LABELS, SEEN = 30, 10, 6
-CONFIG_OF_MKT = {"local": "topk", "transfer": "none", "cap": 16, "score": "mkt"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_line_for_zero_shot_and_each_run(whole: Path) -> None:
         ("zero-shot", ""),
         *((row, seed) for row in ("base", "without ISR", "MKT") for seed in ("0", "3")),
     ]
-    assert [line["changes"] for line in lines(whole)[3:6:2]] == ["local = none", "method = mkt"]
+    assert [line["changes"] for line in lines(whole)[3:6:2]] == ["patches = none", "method = mkt"]
     with (whole / "times.csv").open(encoding="utf-8", newline="") as file:
         times = {line["run"]: float(line["minutes"]) for line in csv.DictReader(file)}
     assert list(times) == RUNS
@@ -88,17 +88,16 @@ def test_a_line_for_zero_shot_and_each_run(whole: Path) -> None:
 
 
 def test_a_row_with_another_method_takes_nothing_but_optimisation_from_the_base(whole: Path) -> None:
-    config = Run.open(whole / "runs/mkt-3").config
-    assert {name: getattr(config.parts, name) for name in CONFIG_OF_MKT} == CONFIG_OF_MKT
-    assert (config.optimisation.epochs, config.optimisation.batch, config.optimisation.seed) == (1, 8, 3)
-    assert Run.open(whole / "runs/without-isr-0").config.parts.transfer == "scores"
+    own = {"epochs": 1, "batch_size": 8, "validation": 0.2, "seed": 3, "calibrate": False}
+    assert Run.open(whole / "runs/mkt-3").options == resolve("mkt", own)
+    assert Run.open(whole / "runs/without-isr-0").options.method == "label-propagation"
 
 
 @pytest.mark.parametrize(("line", "method"), [(0, "zero-shot"), (2, "base-3"), (5, "mkt-0")])
 def test_figures_are_those_of_evaluate(line: int, method: str, inputs: Path, whole: Path, tmp_path: Path) -> None:
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     name = method if method == "zero-shot" else str(whole / "runs" / method)
-    one, chosen = scorer(name, store, known, "default", Progress()), protocol("table")
+    one, chosen = predictor(name, store, known, "default", Progress()), protocol("table")
     report = evaluate(known, chosen, score_split(one, store, known, chosen, folder=tmp_path, progress=Progress()))
     zsl, gzsl = report.settings
     got = lines(whole)[line]
@@ -203,17 +202,17 @@ def test_scores_of_another_run_are_not_reused(inputs: Path, whole: Path, tmp_pat
 def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(whole, out)
-    more = GRID.replace("seeds = [0, 3]", "seeds = [0]") + "[grid]\nalpha = [0.5, 0.25]\n"
+    more = GRID.replace("seeds = [0, 3]", "seeds = [0]") + "[grid]\npatches.alpha = [0.5, 0.25]\n"
     (inputs / "more.toml").write_text(more, encoding="utf-8")
     run(inputs, out, "more.toml")
-    assert [line["row"] for line in lines(out)] == ["zero-shot", "base", "without ISR", "MKT", "alpha = 0.25"]
+    assert [line["row"] for line in lines(out)] == ["zero-shot", "base", "without ISR", "MKT", "patches.alpha = 0.25"]
     assert lines(out)[1] == lines(whole)[1]
-    other = GRID.replace("seeds = [0, 3]", "seeds = [3]").replace('local = "none"', 'local = "max"')
+    other = GRID.replace("seeds = [0, 3]", "seeds = [3]").replace('patches = "none"', 'patches = "max"')
     (inputs / "other.toml").write_text(other, encoding="utf-8")
     with pytest.raises(InputError, match="made with other options") as caught:
         run(inputs, out, "other.toml")
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["without ISR, seed 3"]
-    assert "parts.local: 'none' there, 'max' now" in caught.value.problems[0]
+    assert "method.patches.kind: 'none' there, 'max' now" in caught.value.problems[0]
     run(inputs, out, "other.toml", overwrite=True)
     assert lines(out)[:2] == [lines(whole)[0], lines(whole)[2]]
     assert {path.name for path in (out / "runs").iterdir()} == {"base-3", "without-isr-3", "mkt-3"}
@@ -223,19 +222,20 @@ def test_rows_with_options_that_the_backbone_has_no_place_for_are_resumed(inputs
     grid = """
 [base]
 method = "ram"
-ladder = 0
-dense = "none"
-local = "isr"
-text_layers = 9
+adapters.stages = 0
+patch_attention = "none"
+trained_stages = 1
+patches = "isr"
+text_tokens.layers = 9
 epochs = 1
-batch = 8
+batch_size = 8
 validation = 0.2
 [rows."more layers"]
-text_layers = 12
+text_tokens.layers = 12
 """
     (inputs / "ram.toml").write_text(grid, encoding="utf-8")
     assert run(inputs, tmp_path / "out", "ram.toml").failed == 0
-    assert Run.open(tmp_path / "out/runs/base-0").config.parts.text_layers == 2
+    assert Run.open(tmp_path / "out/runs/base-0").options.text_tokens.layers == 2
     before = fingerprints(tmp_path / "out/runs")
     assert run(inputs, tmp_path / "out", "ram.toml").failed == 0
     assert fingerprints(tmp_path / "out/runs") == before
@@ -265,11 +265,13 @@ def test_a_run_that_diverges_is_a_row_with_a_note_and_is_not_trained_again(
 
 def test_a_row_whose_parts_do_not_fit_is_told_before_anything_is_trained(inputs: Path, tmp_path: Path) -> None:
     """The base has the same inputs, and another transfer."""
-    grid = GRID.replace('[rows.MKT]\nmethod = "mkt"', '[rows.heads]\ntransfer = "ist"\nheads = 3')
+    grid = GRID.replace('[rows.MKT]\nmethod = "mkt"', '[rows.heads]\nmethod = "c2srt"\nheads = 3')
     (inputs / "heads.toml").write_text(grid, encoding="utf-8")
     with pytest.raises(InputError, match="some rows cannot be trained") as caught:
         run(inputs, tmp_path / "out", "heads.toml")
-    assert caught.value.problems[0].startswith("heads: --heads 3: a hidden width of 32 cannot be divided by 3 heads")
+    assert caught.value.problems[0].startswith(
+        "heads: ist.heads = 3: a hidden width of 32 cannot be divided by 3 heads"
+    )
 
 
 def test_a_row_that_cannot_be_trained_is_not_called_diverged(
@@ -313,7 +315,7 @@ def test_the_command_prints_the_table(
     inputs: Path, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["-e", inputs / "e", "-a", inputs / "a", "--out", whole]
-    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "grid.toml", *command])])
+    monkeypatch.setattr("sys.argv", ["label-propagation", "ablate", *map(str, [inputs / "grid.toml", *command])])
     with pytest.raises(SystemExit) as end:
         main()
     out, err = capsys.readouterr()
@@ -324,11 +326,11 @@ def test_the_command_prints_the_table(
     ]
     assert "MKT, seed 3 (6 of 6, kept)" in err
     (inputs / "bad.toml").write_text(GRID.replace("epochs", "epoch"), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "bad.toml", *command])])
+    monkeypatch.setattr("sys.argv", ["label-propagation", "ablate", *map(str, [inputs / "bad.toml", *command])])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 3
-    assert "[base] has no 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
+    assert "[base]: label-propagation has no option 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
 
 
 def test_spread_is_that_of_a_sample() -> None:

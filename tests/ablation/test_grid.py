@@ -1,12 +1,13 @@
 """Grid files: rows, and everything wrong with them at once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from c2srt_cli.ablation.grid import Grid, read_grid, slug
 from c2srt_cli.errors import InputError
-from c2srt_cli.training.config import resolve
+from c2srt_cli.training.config import as_toml, resolve
 
 BASE = '[base]\ngraph = "corel5k-374"\n'
 
@@ -24,37 +25,41 @@ def faults(folder: Path, text: str) -> list[str]:
 
 def test_base_then_rows_then_products(tmp_path: Path) -> None:
     grid = read(
-        tmp_path, BASE + 'epochs = 3\n[rows.soft]\nlocal = "mean"\n[grid]\nalpha = [0.5, 0.75]\nlayers = [1, 2]\n'
+        tmp_path,
+        BASE
+        + 'epochs = 3\n[rows.soft]\npatches = "mean"\n[grid]\n"patches.alpha" = [0.5, 0.75]\nneighbours = [5, 10]\n',
     )
     assert grid.seeds == (0, 1, 2)
-    assert [(row.name, row.config.parts.alpha, row.config.parts.layers) for row in grid.rows] == [
-        ("base", 0.5, 2),
-        ("soft", 0.5, 2),
-        ("alpha = 0.5, layers = 1", 0.5, 1),  # and the product that is the base is no second row
-        ("alpha = 0.75, layers = 1", 0.75, 1),
-        ("alpha = 0.75, layers = 2", 0.75, 2),
-    ]
-    expected = resolve("c2srt", {"local": "mean", "epochs": 3, "calibrate": False, "seed": 7})
+    rows: list[Any] = [row.options for row in grid.rows]
+    found = [(getattr(one.patches, "alpha", None), one.neighbours) for one in rows]
+    assert dict(zip((row.name for row in grid.rows), found, strict=True)) == {
+        "base": (0.5, 10),
+        "soft": (None, 10),
+        "patches.alpha = 0.5, neighbours = 5": (0.5, 5),  # and the product that is the base is no second row
+        "patches.alpha = 0.75, neighbours = 5": (0.75, 5),
+        "patches.alpha = 0.75, neighbours = 10": (0.75, 10),
+    }
+    expected = resolve("label-propagation", {"patches": "mean", "epochs": 3, "calibrate": False, "seed": 7})
     assert grid.rows[1].with_seed(7) == expected
 
 
 def test_graphs_lie_beside_the_file(tmp_path: Path) -> None:
     shipped = Path(__file__).parents[2] / "graphs/coco-80.json"
     (tmp_path / "own.json").write_bytes(shipped.read_bytes())
-    grid = read(tmp_path, BASE + '[rows.own]\ngraph = "own.json"\n[rows.none]\ntransfer = "none"\n')
+    grid = read(tmp_path, BASE + '[rows.own]\ngraph = "own.json"\n[rows.none]\nmethod = "clip-ft"\n')
     assert [row.graph for row in grid.rows] == ["corel5k-374", str(tmp_path / "own.json"), None]
 
 
 def test_another_method_starts_from_its_own_choices(tmp_path: Path) -> None:
     grid = read(
         tmp_path,
-        BASE + 'alpha = 0.3\ntau = 4.0\nlr = 1e-4\n[rows.mkt]\nmethod = "mkt"\nmargin = 2.0\n'
-        '[rows.same]\nmethod = "c2srt"\nlocal = "max"\n',
+        BASE + 'alpha = 0.3\nlogit_scale = 4.0\nlr = 1e-4\n[rows.mkt]\nmethod = "mkt"\nmargin = 2.0\n'
+        '[rows.same]\nmethod = "label-propagation"\npatches = "topk"\n',
     )
-    assert grid.rows[1].config == resolve("mkt", {"lr": 1e-4, "margin": 2.0, "calibrate": False})
+    assert grid.rows[1].options == resolve("mkt", {"lr": 1e-4, "margin": 2.0, "calibrate": False})
     assert grid.rows[1].graph is None
-    assert grid.rows[2].config == resolve(
-        "c2srt", {"alpha": 0.3, "tau": 4.0, "lr": 1e-4, "local": "max", "calibrate": False}
+    assert grid.rows[2].options == resolve(
+        "label-propagation", {"logit_scale": 4.0, "lr": 1e-4, "patches": "topk", "calibrate": False}
     )
 
 
@@ -71,53 +76,49 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         [rows.a]
         alpa = 0.5
         alpha = "half"
-        layers = 0
+        neighbours = 0
         [rows.b]
         method = "mtk"
         [rows.c]
-        transfer = "none"
+        method = "clip-ft"
         [rows."C!"]
-        transfer = "none"
+        method = "clip-ft"
         [rows."?"]
-        transfer = "none"
         gain = 2.0
         [rows.Base]
-        transfer = "none"
         gain = 3.0
         [grid]
-        negatives = 4
+        sampled_negatives = 4
         """,
     ) == [
         "there is no 'row'; did you mean 'rows'?",
-        "'alpha' stands in [base] or in a row",
+        "there is no 'alpha'; options stand in [base] or in a row",
         "seeds has some twice: [0, 0]",
         "[base]: seed goes into the list seeds, for all rows",
         "[base]: graph = 'corel5k-347' is neither a graph file nor the name of a shipped graph: did you mean "
-        "corel5k-374? Shipped are coco-80, corel5k-374, everyday, nus-wide-1006, voc-20",
-        "[rows.\"a\"] has no 'alpa'; did you mean 'alpha'?",
-        "[rows.\"a\"]: alpha = 'half': must be float",
-        '[rows."a"]: layers must be at least 1',
-        "[rows.\"b\"]: there is no method 'mtk' to train; did you mean 'mkt'?",
+        "corel5k-374? Shipped are coco-80, corel5k-374, everyday, nus-wide-1006, open-images-400, voc-20",
+        "[rows.\"a\"]: label-propagation has no option 'alpa'; did you mean 'alpha'?",
+        '[rows."a"]: neighbours = 0: input should be greater than or equal to 1',
+        "[rows.\"a\"]: patches.alpha = 'half': input should be a valid number",
+        "[rows.\"b\"]: there is no method 'mtk'; did you mean 'mkt'?",
         "[rows.\"C!\"]: there is a row 'c' already, and names must differ in letters or digits",
         "[rows.\"C!\"]: 'C!' has the same options as 'c'",
         '[rows."?"]: the name needs a letter or a digit',
         "[rows.\"Base\"]: there is a row 'base' already, and names must differ in letters or digits",
-        "[grid]: negatives must be a list of values",
+        "[grid]: sampled_negatives must be a list of values",
     ]
 
 
 def test_a_row_twice_is_named(tmp_path: Path) -> None:
-    assert faults(tmp_path, BASE + "[rows.x]\nalpha = 0.75\n[grid]\nalpha = [0.75, 0.5]\n") == [
-        "[grid]: 'alpha = 0.75' has the same options as 'x'"
+    assert faults(tmp_path, BASE + "[rows.x]\nalpha = 0.75\n[grid]\npatches.alpha = [0.75, 0.5]\n") == [
+        "[grid]: 'patches.alpha = 0.75' has the same options as 'x'"
     ]
     with pytest.raises(InputError, match="cannot be read as TOML"):
         read(tmp_path, BASE + "[rows.x]\nalpha = 0.75\n[rows.x]\nalpha = 0.25\n")
 
 
 def test_a_transfer_needs_a_graph(tmp_path: Path) -> None:
-    assert faults(tmp_path, "[base]\n") == [
-        '[base]: needs a category graph: graph = "FILE or NAME", or transfer = "none"'
-    ]
+    assert faults(tmp_path, "[base]\n") == ['[base]: needs a category graph: graph = "FILE or NAME"']
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -131,19 +132,22 @@ def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
         graph = (recipe.parents[1] / "graphs/corel5k-374.json").read_bytes()
         (tmp_path / f"corel5k-{name}.json").write_bytes(graph)
     grid = read(tmp_path, recipe.read_text(encoding="utf-8"))
-    assert [row.name for row in grid.rows][::11] == ["base", "features by IST"]
+    assert [row.name for row in grid.rows][::11] == ["base", "features by IST (c2srt, as the paper words it)"]
     assert len(grid.rows) == 12
-    assert not any(row.config.optimisation.calibrate for row in grid.rows)
+    assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
 
 
 @pytest.mark.parametrize(
     ("name", "methods"),
-    [("ablate-ram-corel5k", {"ram", "mkt", "c2srt"}), ("ablate-combined-corel5k", {"c2srt", "ram"})],
+    [
+        ("ablate-ram-corel5k", {"ram", "mkt", "label-propagation"}),
+        ("ablate-combined-corel5k", {"label-propagation", "ram"}),
+    ],
 )
 def test_the_recipes_of_ram_are_sound(name: str, methods: set[str]) -> None:
     grid = read_grid(Path(__file__).parents[2] / f"recipes/{name}.toml")
-    assert {row.config.method for row in grid.rows} == methods
-    assert len({row.config for row in grid.rows}) == len(grid.rows) >= 4
+    assert {row.options.method for row in grid.rows} == methods
+    assert len({as_toml(row.options) for row in grid.rows}) == len(grid.rows) >= 4
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_cooccurrence_from_a_folder_of_annotations(c2srt: Run, line: tuple[objec
     (tmp_path / "unseen.txt").write_text("thing 9\n")
     done = c2srt("prepare", "table", tmp_path / "photos.csv", "-o", tmp_path / "a", "--unseen", tmp_path / "unseen.txt")
     assert done[0] == 0, done[2]
-    assert f"next: c2srt embed --annotations {tmp_path / 'a'} --for c2srt --out embeddings" in done[2]
+    assert f"next: c2srt embed --annotations {tmp_path / 'a'} --for label-propagation --out embeddings" in done[2]
     code, _, err = c2srt(*line[:5], "--source", "cooccurrence", "--annotations", tmp_path / "a")
     assert code == 0, err
     found = {(edge.source, edge.target) for edge in read_graph(tmp_path / "g.json").edges}

@@ -138,7 +138,7 @@ class TestTag:
 
     def test_all_scores_and_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
         (tmp_path / "templates.txt").write_text("a {}\n")
-        options = ("--all-scores", "--top-k", 4, "--pool", "topk", "--cap", 50, "--alpha", 0.4, "--fit", "pad")
+        options = ("--all-scores", "--top-k", 4, "--set", "patches=topk", "--set", "patches.k=50", "--fit", "pad")
         more = ("--dense", "none", "--no-draft", "--templates", tmp_path / "templates.txt", "--format", "csv")
         done = c2srt(*tag, *options, *more)
         table = list(csv.DictReader(io.StringIO(done.out)))
@@ -208,7 +208,8 @@ class TestEmbed:
         assert Store.open(tmp_path / "e").verify() == 6
 
     @pytest.mark.parametrize(
-        "expected", [("zero-shot", 3, "local", "vv"), ("c2srt", 1, "global", None), ("ram", 0, "both", "vv-all")]
+        "expected",
+        [("zero-shot", 3, "local", "vv"), ("label-propagation", 1, "global", None), ("ram", 0, "both", "vv-all")],
     )
     def test_for_a_method(
         self, c2srt: Run, tiny: str, photos: Path, expected: tuple[str, int, str, str | None]
@@ -221,8 +222,8 @@ class TestEmbed:
     @pytest.mark.parametrize(
         ("method", "following"),
         [
-            ("c2srt", "train -e {e} -a {a} --graph GRAPH --out run"),
-            ("mkt", "train -e {e} -a {a} --method mkt --out run"),
+            ("label-propagation", "train label-propagation -e {e} -a {a} --graph GRAPH --out run"),
+            ("mkt", "train mkt -e {e} -a {a} --out run"),
             ("zero-shot", "tag {e} --labels labels.txt"),
         ],
     )
@@ -230,7 +231,7 @@ class TestEmbed:
         (photos / "table.csv").write_text("path,labels\np0000.png,cat\np0001.png,cat;dog\n")
         a, e = photos.parent / "a", photos.parent / "e"
         done = c2srt("prepare", "table", photos / "table.csv", "--out", a)
-        assert f"next: c2srt embed --annotations {a} --for c2srt --out embeddings" in done.err
+        assert f"next: c2srt embed --annotations {a} --for label-propagation --out embeddings" in done.err
         done = c2srt("embed", "--annotations", a, "--for", method, "--out", e, "--backbone", tiny, *FAST)
         assert done.code == 0
         assert f"next: c2srt {following.format(a=a, e=e)}\n" in done.err

@@ -18,6 +18,7 @@ import torch
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_runs import cut_for
 
 from c2srt_cli import __version__, artifacts
 from c2srt_cli.artifacts import read_json, stamps
@@ -111,10 +112,10 @@ class TestContent:
         [
             ({}, (3, "vv", "local")),
             ({"dense": "none"}, (3, None, "global")),
-            ({"method": "c2srt"}, (1, None, "global")),
-            ({"method": "mkt"}, (1, None, "global")),
-            ({"method": "ram"}, (0, "vv-all", "both")),
-            ({"method": "c2srt", "dense": "vv"}, (1, "vv", "both")),
+            ({"needed": cut_for("label-propagation")}, (1, None, "global")),
+            ({"needed": cut_for("mkt")}, (1, None, "global")),
+            ({"needed": cut_for("ram")}, (0, "vv-all", "both")),
+            ({"needed": cut_for("label-propagation"), "dense": "vv"}, (1, "vv", "both")),
             ({"cut": 2}, (2, "vv", "both")),
             ({"cut": 2, "streams": "global"}, (2, None, "global")),
             ({"streams": "both", "dense": "vv-all"}, (3, "vv-all", "both")),
@@ -154,7 +155,7 @@ class TestContent:
             ({"cut": 2, "streams": "local"}, "--streams local"),
             ({"streams": "local", "dense": "none"}, "--streams local"),
             ({"streams": "global", "dense": "vv"}, "--dense vv"),
-            ({"method": "c2srt", "streams": "both"}, "--streams both"),
+            ({"needed": cut_for("label-propagation"), "streams": "both"}, "--streams both"),
         ],
     )
     def test_contradictions_are_refused(self, tiny: str, tmp_path: Path, options: dict[str, Any], where: str) -> None:

@@ -5,18 +5,18 @@ import pytest
 import torch
 from photos import write_photos
 from tiny import write_tiny_model
+from tiny_runs import cut_for
 
 from c2srt_cli.backbone.precision import Runtime
 from c2srt_cli.backbone.registry import load_backbone
+from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import (
     LOOK_AHEAD,
-    Cut,
     Encoder,
     Machine,
     encode,
     make_encoder,
     pixel_spec,
-    resolve_cut,
 )
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images import ImageFile, find_images, load_pixels
@@ -56,12 +56,12 @@ class TestEncode:
         for batch in encode(listed, encoder, spec, workers=2):
             good = [outcome for outcome in batch.outcomes if outcome.pixels is not None]
             for row, outcome in enumerate(good):
-                tokens, alone, patches = encoder.forward([load_pixels(outcome.file.path, spec).array])
+                tokens, alone = encoder.forward([load_pixels(outcome.file.path, spec).array])
                 assert tokens.local is not None
                 assert batch.tokens.local is not None
                 assert torch.equal(batch.tokens.local[row], tokens.local[0])
-                assert torch.equal(batch.global_embedding[row], alone[0])
-                assert torch.equal(batch.patches[row], patches[0])
+                assert torch.equal(batch.global_embedding[row], alone.global_[0])
+                assert torch.equal(batch.embedding.patches[row], alone.patches[0])
 
     @pytest.mark.parametrize(("chunk", "done"), [(4, 0), (4, 1), (4, 3), (3, 0), (1, 0), (100, 40)])
     def test_no_batch_crosses_a_chunk(self, encoder: Encoder, tmp_path: Path, chunk: int, done: int) -> None:
@@ -107,7 +107,7 @@ class TestMachine:
         stored = Runtime("cuda", "float16", 64, 16)
         encoder = make_encoder(load_backbone(tiny), Cut(3, None, "global"), Machine(), stored)
         assert encoder.runtime.device == "cpu"
-        assert encoder.forward([np.zeros((64, 64, 3), np.uint8)])[1].isfinite().all()
+        assert encoder.forward([np.zeros((64, 64, 3), np.uint8)])[1].global_.isfinite().all()
 
     def test_no_such_device(self, tiny: str) -> None:
         with pytest.raises(UsageError, match="there is no device"):
@@ -119,9 +119,9 @@ def test_towers_without_a_local_stream(tmp_path: Path) -> None:
     backbone = load_backbone(spec)
     depth = backbone.tower.depth
     plain: dict[str, None] = {"cut": None, "streams": None, "dense": None}
-    assert resolve_cut(backbone, method="zero-shot", **plain) == Cut(depth, None, "global")
+    assert resolve_cut(backbone, cut_for("zero-shot")(backbone.tower), **plain) == Cut(depth, None, "global")
     for wrong in ({"dense": "vv"}, {"streams": "both"}):
         with pytest.raises(UsageError, match="no local stream"):
-            resolve_cut(backbone, method="zero-shot", **{**plain, **wrong})  # type: ignore[arg-type]
+            resolve_cut(backbone, cut_for("zero-shot")(backbone.tower), **{**plain, **wrong})  # type: ignore[arg-type]
     # its last map is local as it is
-    assert resolve_cut(backbone, method="ram", **plain) == Cut(depth - 3, None, "global")
+    assert resolve_cut(backbone, cut_for("ram")(backbone.tower), **plain) == Cut(depth - 3, None, "global")

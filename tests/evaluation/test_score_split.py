@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import write_embedded
+from tiny_runs import needs_graph, write_embedded
 
 from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation.protocol import DEFAULT, Protocol
-from c2srt_cli.evaluation.score import check_tokens, score_split, scorer
+from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.progress import Progress
-from c2srt_cli.training import learner
+from c2srt_cli.training import data
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.train import TrainOptions, prepare_training, train
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
+from c2srt_cli.training.train import train
 
 Evaluate = Callable[..., tuple[int, str, str]]
 
@@ -38,13 +39,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edges = tuple(Edge(s, t, "similar", 0.5, "llm") for t in range(LABELS) for s in range(LABELS) if s != t)
     write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
     for seed, name in enumerate(("one", "two")):
-        run(folder, "a", folder / name / "run", "c2srt", seed=seed, transfer="ist", plain_start=True)
+        run(folder, "a", folder / name / "run", "c2srt", seed=seed, **{"ist.random_init": True})
     return folder
 
 
 def run(folder: Path, annotations: str, out: Path, method: str, **given: Any) -> None:
-    config = resolve(method, {"epochs": 1, "batch": 8, "validation": 0, "calibrate": False, **given})
-    graph = str(folder / "graph.json") if config.parts.hops else None
+    config = resolve(method, {"epochs": 1, "batch_size": 8, "validation": 0, "calibrate": False, **given})
+    graph = str(folder / "graph.json") if needs_graph(config) else None
     wanted = TrainOptions(folder / "e", folder / annotations, out, config, graph)
     train(prepare_training(wanted, Progress()), Progress())
 
@@ -52,9 +53,9 @@ def run(folder: Path, annotations: str, out: Path, method: str, **given: Any) ->
 def scores_of(inputs: Path, out: Path, progress: Progress | None = None) -> tuple[int, np.ndarray]:
     """Photographs at a time, and GZSL scores of the test photographs, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
-    one = scorer(str(inputs / "one/run"), store, known, "default", Progress())
+    one = predictor(str(inputs / "one/run"), store, known, "default", Progress())
     files = score_split(one, store, known, DEFAULT, folder=out, progress=progress or Progress())
-    return one.batch, files["GZSL"].read(np.arange(LABELS))
+    return data.images_at_once(one.model, LABELS), files["GZSL"].read(np.arange(LABELS))
 
 
 @pytest.fixture
@@ -80,16 +81,16 @@ def test_many_labels_make_batches_small_and_change_no_score(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch, expected = scores_of(inputs, tmp_path / "whole")
-    assert batch == learner.BATCH
+    assert batch == data.BATCH
     for entries, wanted in ((3 * LABELS * 32, 3), (1, 1)):  # D is 32
-        monkeypatch.setattr(learner, "ENTRIES", entries)
+        monkeypatch.setattr(data, "ENTRIES", entries)
         batch, found = scores_of(inputs, tmp_path / f"by {wanted}")
         assert batch == wanted
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_progress_counts_what_is_scored(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "ENTRIES", 5 * LABELS * 32)
+    monkeypatch.setattr(data, "ENTRIES", 5 * LABELS * 32)
     told: list[tuple[int, int]] = []
     scores_of(inputs, tmp_path, Progress(advance=lambda done, total: told.append((done, total))))
     assert told == [(5, 14), (10, 14), (14, 14)]
@@ -97,17 +98,17 @@ def test_progress_counts_what_is_scored(inputs: Path, tmp_path: Path, monkeypatc
 
 def test_missing_images_are_told_before_anything_is_scored(inputs: Path) -> None:
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
-    check_tokens(store, known, DEFAULT)
+    check_test_set(store, known, DEFAULT)
     some = replace(store, rows=[row for row in store.rows if row.path != "p0020.png"])
     with pytest.raises(InputError, match=r"1 of the 14 images[^$]*p0020\.png[^$]*--allow-missing"):
-        check_tokens(some, known, DEFAULT)
-    check_tokens(some, known, DEFAULT, allow_missing=True)
+        check_test_set(some, known, DEFAULT)
+    check_test_set(some, known, DEFAULT, allow_missing=True)
     none = replace(store, rows=store.rows[:TRAIN])
     with pytest.raises(InputError, match="no image of protocol all is there"):
-        check_tokens(none, known, DEFAULT, allow_missing=True)
+        check_test_set(none, known, DEFAULT, allow_missing=True)
     bare = replace(known, positive=Incidence.empty(PHOTOS))
     with pytest.raises(InputError, match="no image of the test set counts in ZSL"):
-        check_tokens(store, bare, Protocol("L", (3,), True, ""), allow_missing=True)
+        check_test_set(store, bare, Protocol("L", (3,), True, ""), allow_missing=True)
 
 
 def test_without_unseen_labels_there_is_gzsl_alone(inputs: Path, tmp_path: Path, evaluate: Evaluate) -> None:

@@ -171,7 +171,7 @@ def test_the_table_of_labels_has_one_row_a_label() -> None:
 def test_the_table_of_a_comparison_says_what_counts() -> None:
     better = Comparison("ZSL", 499, 499, (0.3, 0.34), (0.2,), Interval(0.12, 0.05, 0.2, 0.95))
     equal = Comparison("GZSL", 499, 499, (0.3, 0.34), (0.31,), Interval(0.01, -0.05, 0.2, 0.95))
-    table = comparison_table("c2srt", "zero-shot", [better, equal])
+    table = comparison_table("label-propagation", "zero-shot", [better, equal])
     assert table.rows[0][3:5] == pytest.approx((0.32, np.std([0.3, 0.34], ddof=1)))
     assert table.rows[0][5:7] == (0.2, None)
     assert [row[-1] for row in table.rows] == ["counts", "does not count"]

@@ -1,14 +1,19 @@
 import math
+from typing import Any
 
 import pytest
 import torch
+from tiny import bare
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.graph.category_graph import RELATIONS
+from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.ist import Neighbours
-from c2srt_cli.methods.options import Parts
-from c2srt_cli.methods.recogniser import Explained, Recogniser
+from c2srt_cli.methods.kcot import transport
+from c2srt_cli.methods.method import Scores
+from c2srt_cli.methods.vocabulary import Labels
 
 IMAGES, LABELS, PATCHES, DIM, SCALE = 3, 6, 16, 12, 30.0
 EDGE = len(RELATIONS) + 1
@@ -24,36 +29,43 @@ def graph() -> Neighbours:
     return Neighbours.from_graph(INDEX, attr, LABELS)
 
 
-def recogniser(parts: Parts) -> Recogniser:
+def randomised(method: str, **given: Any) -> Any:
     torch.manual_seed(0)
-    made = Recogniser(parts, DIM, SCALE, EDGE).eval()
+    made = bare(method, DIM, SCALE, **given)
     for name, parameter in made.named_parameters():
-        if "norm" not in name and name not in {"gain", "center"}:
+        if "norm" not in name and name.split(".")[-1] not in {"gain", "center"}:
             torch.nn.init.normal_(parameter, std=0.4)
     return made
 
 
-def embeddings() -> tuple[Tensor, Tensor, Tensor]:
+def embeddings() -> tuple[ImageEmbedding, Tensor]:
     random = torch.Generator().manual_seed(1)
     text = normalize(torch.randn(LABELS, DIM, generator=random), dim=-1)
-    return torch.randn(IMAGES, DIM, generator=random), torch.randn(IMAGES, PATCHES, DIM, generator=random), text
+    whole = torch.randn(IMAGES, DIM, generator=random)
+    return ImageEmbedding(whole, torch.randn(IMAGES, PATCHES, DIM, generator=random)), text
+
+
+def labels(nodes: Tensor, layers: tuple[Neighbours, ...] = (), asked: int | None = None) -> Labels:
+    _, text = embeddings()
+    unseen = torch.ones(len(nodes), dtype=torch.bool)
+    return Labels(text[nodes], text[nodes], layers, nodes, unseen, len(nodes) if asked is None else asked)
 
 
 @torch.inference_mode()
-def explained(parts: Parts) -> tuple[Recogniser, Explained, tuple[Neighbours, ...], Tensor]:
+def explained(method: str, **given: Any) -> tuple[Any, Scores, tuple[Neighbours, ...], Tensor]:
     """Three labels of a graph of six, the ids of all that took part."""
-    one, (whole, patches, text) = recogniser(parts), embeddings()
-    nodes, layers = graph().closure(ASKED, parts.hops) if parts.hops else (ASKED, ())
-    found = one.explain(whole, patches, text[nodes], layers)
-    torch.testing.assert_close(found.scores, one(whole, patches, text[nodes], layers), rtol=0, atol=0)
-    return one, found, layers, nodes
+    one, (image, _) = randomised(method, **given), embeddings()
+    hops = one.hops(one.options)
+    nodes, layers = graph().closure(ASKED, hops) if hops else (ASKED, ())
+    return one, one.scores(image, labels(nodes, layers, len(ASKED))), layers, nodes
 
 
-@pytest.mark.parametrize("transfer", ["none", "scores", "ist"])
-def test_the_share_is_that_of_the_fewest_patches_that_hold_the_mass(transfer: str) -> None:
+@pytest.mark.parametrize("method", ["zero-shot", "label-propagation", "c2srt"])
+def test_the_share_is_that_of_the_fewest_patches_that_hold_the_mass(method: str) -> None:
     alpha = 0.7
-    _, found, _, _ = explained(Parts(transfer=transfer, alpha=alpha, cap=196))  # type: ignore[arg-type]
-    _, patches, text = embeddings()
+    _, found, _, _ = explained(method, alpha=alpha, max_patches=196)
+    image, text = embeddings()
+    patches = image.patches
     assert found.share is not None
     assert found.share.shape == (IMAGES, len(ASKED))
     for i in range(IMAGES):
@@ -67,10 +79,11 @@ def test_the_share_is_that_of_the_fewest_patches_that_hold_the_mass(transfer: st
             assert float(found.share[i, j]) == pytest.approx(count / PATCHES)
 
 
-@pytest.mark.parametrize(("local", "share"), [("topk", 3 / 16), ("max", 1 / 16), ("mean", None), ("none", None)])
-def test_the_share_of_other_poolings(local: str, share: float | None) -> None:
-    _, found, _, _ = explained(Parts(transfer="none", local=local, cap=32))  # type: ignore[arg-type]
-    assert (found.own, found.attention) == (None, None)
+@pytest.mark.parametrize(("kind", "share"), [("topk", 3 / 16), ("max", 1 / 16), ("mean", None), ("none", None)])
+@pytest.mark.parametrize("method", ["zero-shot", "label-propagation"])
+def test_the_share_of_other_poolings(method: str, kind: str, share: float | None) -> None:
+    _, found, _, _ = explained(method, patches={"kind": kind, **({"k": 32} if kind == "topk" else {})})
+    assert (found.base is None) == (found.attention is None) == (method == "zero-shot")
     if share is None:
         assert found.share is None
     else:
@@ -79,13 +92,13 @@ def test_the_share_of_other_poolings(local: str, share: float | None) -> None:
 
 
 def test_what_scores_add_is_the_score_minus_its_own() -> None:
-    one, found, (rows,), nodes = explained(Parts(transfer="scores", gain=0.8))
-    assert found.own is not None
+    one, found, (rows,), nodes = explained("label-propagation", gain=0.8)
+    assert found.base is not None
     assert found.attention is not None
-    whole, patches, text = embeddings()
-    alone = recogniser(Parts(transfer="none"))
+    assert found.contribution is not None
     with torch.inference_mode():
-        torch.testing.assert_close(found.own, alone(whole, patches, text)[:, nodes])
+        alone = bare("zero-shot", DIM, SCALE).scores(embeddings()[0], labels(torch.arange(LABELS)))
+    torch.testing.assert_close(found.base, alone.ranking[:, nodes])
     for i in range(IMAGES):
         for j, label in enumerate(ASKED.tolist()):
             heard = {
@@ -94,18 +107,18 @@ def test_what_scores_add_is_the_score_minus_its_own() -> None:
                 if rows.mask[j, place]
             }
             assert heard.keys() == {int(s) for s, t in INDEX.T if t == label}
-            added = sum(0.8 * weight * float(found.own[i, nodes.tolist().index(s)]) for s, weight in heard.items())
-            assert added == pytest.approx(float(found.scores[i, j] - found.own[i, j]), abs=1e-6)
-    assert one.gain is not None
+            added = sum(0.8 * weight * float(found.base[i, nodes.tolist().index(s)]) for s, weight in heard.items())
+            assert added == pytest.approx(float(found.ranking[i, j] - found.base[i, j]), abs=1e-6)
+            assert added == pytest.approx(float(found.contribution[i, j].sum()), abs=1e-6)
+    assert float(one.propagation.gain) == pytest.approx(0.8)
 
 
 def test_attention_of_ist_is_the_mean_over_heads_of_its_last_layer() -> None:
-    one, found, layers, nodes = explained(Parts(transfer="ist", heads=3))
-    whole, patches, text = embeddings()
-    assert one.ist is not None
-    assert found.own is None
+    one, found, layers, nodes = explained("c2srt", heads=3)
+    image, text = embeddings()
+    assert found.base is None
     with torch.inference_mode():
-        features, _ = one.features(whole, patches, text)
+        features, _ = fused_features(image, text, one.pooling, one.weigh)
         _, attention = one.ist(features, text, graph())  # over the whole graph
     assert found.attention is not None
     full = graph()
@@ -120,9 +133,9 @@ def test_attention_of_ist_is_the_mean_over_heads_of_its_last_layer() -> None:
 
 
 def test_mkt_chooses_by_dot_products() -> None:
-    parts = Parts(local="topk", cap=32, transfer="none", score="mkt")
-    one, found, _, _ = explained(parts)
-    whole, patches, text = embeddings()
+    one, found, _, _ = explained("mkt", k=32)
+    image, text = embeddings()
+    whole, patches = image.global_, image.patches
     assert found.share is not None
     assert torch.equal(found.share, torch.full((IMAGES, 3), 3 / 16))
     for i in range(IMAGES):
@@ -131,4 +144,16 @@ def test_mkt_chooses_by_dot_products() -> None:
         best = torch.stack([row.sort().values[-3:].sum() / 3 for row in local])
         globally = text[ASKED] @ whole[i]
         wanted = (best / best.square().sum().sqrt() + globally / globally.square().sum().sqrt()) / 2
-        torch.testing.assert_close(found.scores[i], wanted)
+        torch.testing.assert_close(found.ranking[i], wanted)
+
+
+def test_kcot_lists_the_patches_that_its_plan_weighs_most() -> None:
+    """By cosine they would be others."""
+    one, _, _, _ = explained("ram")
+    image, text = embeddings()
+    weights, likeness = one.patch_weights(image.patches[0], labels(torch.arange(LABELS)), ASKED)
+    cosines = normalize(image.patches[0], dim=-1) @ text.T  # (P, C)
+    plan = transport(cosines[None], SCALE).plan[0]
+    torch.testing.assert_close(weights, (plan.T * LABELS)[ASKED])
+    torch.testing.assert_close(likeness, cosines.T[ASKED])
+    assert (weights.argsort(1) != likeness.argsort(1)).any()

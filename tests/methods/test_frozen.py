@@ -1,58 +1,63 @@
-"""The frozen backbone's say on unseen labels, against a plain reading."""
+"""The frozen backbone's share in the scores of unseen labels, against a plain reading."""
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny import bare
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.backbone.twin import TwinBackbone
-from c2srt_cli.methods.c2srt import C2SRT
-from c2srt_cli.methods.recogniser import Recogniser
-from c2srt_cli.training.learner import Labels, Vocabulary
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.vocabulary import Labels, Vocabulary
+from c2srt_cli.training.config import resolve
 
 DIM, LABELS = 6, 5
 UNSEEN = torch.tensor([False, True, False, False, True])
 
 
-def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def labels(text: torch.Tensor) -> Labels:
+    vocabulary = Vocabulary(text, None, ~UNSEEN.numpy())
+    return vocabulary.of(np.arange(LABELS))
+
+
+@pytest.mark.parametrize("given", [{}, {"patches": "none"}, {"patches": "mean"}, {"patches": "kcot"}], ids=str)
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("method", ["label-propagation", "ram"])
+def test_unseen_labels_are_scored_by_both(method: str, given: dict[str, Any], weight: float) -> None:
     torch.manual_seed(0)
     text = torch.nn.functional.normalize(torch.randn(LABELS, DIM), dim=-1)
-    return torch.randn(3, 2 * DIM), torch.randn(3, 4, 2 * DIM), text
-
-
-@pytest.mark.parametrize("local", ["isr", "none", "mean"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_unseen_labels_are_scored_by_both(local: str, share: float) -> None:
-    parts = replace(C2SRT.parts, transfer="none", local=local, frozen=share)  # type: ignore[arg-type]
-    one = Recogniser(parts, DIM, 10.0, 8)
-    whole, patches, text = inputs()
-    now, before = (one(whole[:, half], patches[:, :, half], text) for half in (slice(0, DIM), slice(DIM, None)))
-    got = one(whole, patches, text, (), UNSEEN)
-    torch.testing.assert_close(got, torch.where(UNSEEN, (1 - share) * now + share * before, now))
+    now, before = (ImageEmbedding(torch.randn(3, DIM), torch.randn(3, 4, DIM)) for _ in range(2))
+    one = bare(method, DIM, 10.0, zero_shot_weight=weight, **given)
+    got = one.ensemble_zero_shot(
+        one.base_scores(now, text)[0], ImageEmbedding(now.global_, now.patches, before), labels(text)
+    )
+    own, theirs = (one.base_scores(image, text)[0] for image in (now, before))
+    unseen = UNSEEN if own.ndim == 2 else UNSEEN[:, None]
+    torch.testing.assert_close(got, torch.where(unseen, (1 - weight) * own + weight * theirs, own))
 
 
 def test_a_vocabulary_says_which_labels_are_unseen() -> None:
-    _, _, text = inputs()
-    asked = Vocabulary(text, None, C2SRT.parts, ~UNSEEN.numpy()).of(np.array([4, 0]))
-    assert isinstance(asked, Labels)
+    asked = Vocabulary(torch.eye(LABELS), None, ~UNSEEN.numpy()).of(np.array([4, 0]))
     assert asked.unseen.tolist() == [True, False]
 
 
 def test_both_tails_run_on_the_same_tokens(tiny: str) -> None:
-    trained, frozen = load_backbone(tiny), load_backbone(tiny)
+    """The stages that learn are a copy: the backbone gives what it gave before."""
+    backbone = load_backbone(tiny)
+    one = METHODS["label-propagation"](resolve("label-propagation", {}), backbone).eval()
     with torch.no_grad():
-        for parameter in trained.tower.head_parameters:
+        for parameter in one.tower.head_parameters:
             parameter.add_(0.5)
-    twin = TwinBackbone(trained, frozen).to("cpu", torch.float32)
-    tokens = twin.trunk(torch.randint(0, 256, (2, twin.image_size, twin.image_size, 3), dtype=torch.uint8), 1)
-    whole, patches = twin.tail(tokens, 1)
-    for half, backbone in ((slice(0, twin.dim), trained), (slice(twin.dim, None), frozen)):
-        wanted, wanted_patches = backbone.tail(tokens, 1)
-        assert whole is not None
-        assert wanted is not None
-        assert torch.equal(whole[:, half], wanted)
-        assert torch.equal(patches[..., half], wanted_patches)
-    assert whole is not None
-    assert not torch.equal(whole[:, : twin.dim], whole[:, twin.dim :])
+    pixels = torch.randint(0, 256, (2, backbone.image_size, backbone.image_size, 3), dtype=torch.uint8)
+    tokens = backbone.trunk(pixels, 1)
+    found = one.embed(tokens, labels(torch.eye(LABELS)[:, :5]), 1, None, frozen=True)
+    wanted, wanted_patches = load_backbone(tiny).tail(tokens, 1)
+    assert found.frozen is not None
+    assert wanted is not None
+    assert torch.equal(found.frozen.global_, wanted)
+    assert torch.equal(found.frozen.patches, wanted_patches)
+    assert not torch.equal(found.global_, wanted)
+    untouched = one.tower.stages[0]
+    assert untouched is backbone.tower.stages[0]

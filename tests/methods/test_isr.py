@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from c2srt_cli.methods.isr import patch_cap, pooled_cosines, select_patches, select_top
-from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
+from c2srt_cli.methods.pooling import ISR, Best, Global, Mean, Pooling, TopK
+from c2srt_cli.methods.zero_shot import score
 
 
 def sorted_selection(similarity: list[float], logit_scale: float, alpha: float, cap: int) -> set[int]:
@@ -105,32 +106,31 @@ def plain_score(g: Tensor, patches: Tensor, text: Tensor, pooling: Pooling, scal
     scores, shares = torch.empty(len(g), len(text)), torch.empty(len(g), len(text))
     for b in range(len(g)):
         unit = patches[b] / patches[b].norm(dim=-1, keepdim=True)
-        cap = patch_cap(len(unit), pooling.cap)
+        cap = patch_cap(len(unit), getattr(pooling, "max_patches", getattr(pooling, "k", 1)))
         for c, t in enumerate(text):
             whole = g[b] / g[b].norm()
             similarity = torch.stack([torch.cosine_similarity(p, t, dim=0) for p in unit])
             order = similarity.argsort(descending=True, stable=True)
             chosen = {
-                "isr": sorted(sorted_selection(similarity.tolist(), scale, pooling.alpha, cap)),
+                "isr": sorted(sorted_selection(similarity.tolist(), scale, getattr(pooling, "alpha", 1.0), cap)),
                 "topk": order[:cap].tolist(),
                 "max": order[:1].tolist(),
-            }.get(pooling.pool, list(range(len(unit))))
-            local = whole if pooling.pool == "global" else normalize(unit[chosen].mean(0), dim=0)
+            }.get(pooling.kind, list(range(len(unit))))
+            local = whole if pooling.kind == "none" else normalize(unit[chosen].mean(0), dim=0)
             scores[b, c] = torch.cosine_similarity((whole + local) / 2, t, dim=0)
             shares[b, c] = len(chosen) / len(unit)
     return scores, shares
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_score_equals_the_plain_definition(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pooling", [ISR(alpha=0.4), TopK(k=32), Best(), Mean(), Global()], ids=lambda one: one.kind)
+def test_score_equals_the_plain_definition(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     g, patches, text = torch.randn(3, 24), torch.randn(3, 49, 24) * 3, torch.randn(17, 24)
-    pooling = Pooling(pool=pool, alpha=0.4)  # type: ignore[arg-type]
     monkeypatch.setattr("c2srt_cli.methods.zero_shot.BLOCK", 3 * 49 * 5)  # several blocks of labels, the last one short
     scores, shares = score(g, patches, text, logit_scale=20.0, pooling=pooling)
     wanted, wanted_shares = plain_score(g, patches, text, pooling, 20.0)
     torch.testing.assert_close(scores, wanted, atol=1e-5, rtol=1e-5)
-    if pool in ("mean", "global"):
+    if pooling.kind in ("mean", "none"):
         assert shares is None
     else:
         assert shares is not None
@@ -142,12 +142,12 @@ def test_in_one_batch_shape_values_do_not_depend_on_position_or_company(dtype: t
     torch.manual_seed(3)
     text = torch.randn(200, 64)
     g, patches = torch.randn(6, 64).to(dtype), torch.randn(6, 196, 64).to(dtype)
-    together, shares = score(g, patches, text, logit_scale=100.0, pooling=Pooling())
+    together, shares = score(g, patches, text, logit_scale=100.0, pooling=ISR())
     assert shares is not None
     for i in range(6):
         other_g, other_patches = torch.zeros_like(g), torch.zeros_like(patches)
         other_g[5 - i], other_patches[5 - i] = g[i], patches[i]
-        alone, share = score(other_g, other_patches, text, logit_scale=100.0, pooling=Pooling())
+        alone, share = score(other_g, other_patches, text, logit_scale=100.0, pooling=ISR())
         assert share is not None
         assert torch.equal(alone[5 - i], together[i])
         assert torch.equal(share[5 - i], shares[i])
@@ -157,7 +157,7 @@ def test_bfloat16_embeddings_score_close_to_float32() -> None:
     torch.manual_seed(4)
     text = torch.randn(100, 512)
     g, patches = torch.randn(2, 512).bfloat16(), torch.randn(2, 196, 512).bfloat16()
-    half, _ = score(g, patches, text, logit_scale=100.0, pooling=Pooling(pool="mean"))
-    full, _ = score(g.float(), patches.float(), text, logit_scale=100.0, pooling=Pooling(pool="mean"))
+    half, _ = score(g, patches, text, logit_scale=100.0, pooling=Mean())
+    full, _ = score(g.float(), patches.float(), text, logit_scale=100.0, pooling=Mean())
     assert (half - full).abs().max() < 2e-3
     assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"  # type: ignore[attr-defined]

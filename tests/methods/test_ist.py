@@ -128,7 +128,7 @@ def test_closure_holds_the_nodes_that_pytorch_geometric_finds(hops: int) -> None
 def trained(seed: int, dim: int, **options: int) -> IST:
     """Not at its start, where it passes features through."""
     torch.manual_seed(seed)
-    model = IST(dim, plain_start=True, **options)
+    model = IST(dim, random_init=True, **options)
     for parameter in model.parameters():
         if parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.2)
@@ -197,7 +197,7 @@ def test_at_the_start_features_pass_through_to_the_last_bit(autocast: bool, trai
     assert moved == {
         f"{part}.{kind}" for part in ("out", "layers.0.out", "layers.1.out") for kind in ("weight", "bias")
     }
-    assert not torch.equal(IST(16, plain_start=True).eval()(image, torch.randn(25, 16), rows)[0], image)
+    assert not torch.equal(IST(16, random_init=True).eval()(image, torch.randn(25, 16), rows)[0], image)
 
 
 def test_bfloat16_costs_the_precision_that_it_costs_pytorch_geometric() -> None:

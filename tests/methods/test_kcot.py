@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import bare
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.methods import kcot
 from c2srt_cli.methods.kcot import Stop, matching_cost, sinkhorn, teacher_plan, transport, visual_marginal
-from c2srt_cli.methods.options import Parts
-from c2srt_cli.methods.recogniser import Recogniser
 
 with warnings.catch_warnings():  # of back ends that are not installed
     warnings.simplefilter("ignore")
@@ -151,9 +151,9 @@ def test_nothing_is_ever_nan(reg: float, regions: int, labels: int, dtype: torch
     text[-1] = text[0]
     truth = torch.randint(-1, 2, (4, labels))
     truth[0], truth[1], truth[2] = -1, 1, 0
-    one = Recogniser(Parts(local="kcot", score="softmax", transfer="none", reg=reg), 8, 100.0, 6)
+    one = bare("ram", 8, 100.0, ot_reg=reg)
     for frozen in (None, teacher_plan(normalize(patches.detach().float(), dim=-1) @ text.T, truth, 100.0)):
-        scores, share = one.own_scores(patches[:, 0], patches, text, frozen)
+        scores, share = one.base_scores(ImageEmbedding(patches[:, 0], patches), text, frozen)
         (gradient,) = torch.autograd.grad(scores.sum(), patches)
         assert scores.dtype == torch.float32
         assert share is not None

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d, conv2d, gelu, layer_norm, normalize,
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import UsageError
-from c2srt_cli.methods.lla import Ladder, Norm, Rung
+from c2srt_cli.methods.lla import Ladder, LocalAdapter, Norm
 
 LABELS, DIM = 5, 32
 
@@ -66,7 +66,7 @@ def rung_by_hand(rung: Any, patches: Tensor, text: Tensor, grid: tuple[int, int]
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @torch.no_grad()
 def test_a_rung_equals_a_plain_loop(norm: Norm) -> None:
-    rung = Rung(24, DIM, 20, norm=norm).eval()
+    rung = LocalAdapter(24, DIM, 20, norm=norm).eval()
     randomise(rung)
     patches, text = torch.randn(2, 12, 24), labels()
     got = rung(patches, text, (3, 4))
@@ -75,7 +75,7 @@ def test_a_rung_equals_a_plain_loop(norm: Norm) -> None:
 
 
 def test_as_large_as_published() -> None:
-    rung = Rung(768, 512, 768)
+    rung = LocalAdapter(768, 512, 768)
     assert sum(p.numel() for p in rung.parameters()) == 768 * 512 * (1 + 9 + 1) + 36 + 2 * 2 * 512 + 3 * 2 * 512
     assert round(sum(p.numel() for p in rung.parameters()) / 1e6, 2) == 4.33
 
@@ -103,7 +103,7 @@ def vit_by_hand(backbone: Backbone, ladder: Ladder, pixels: Tensor, text: Tensor
         local = local + block.attn.out_proj(self_self)
         if place >= 0:
             grid = tower.grid(stage + 1)
-            gain = torch.stack([rung_by_hand(ladder.rungs[place], one, text, grid) for one in x[:, 1:]])
+            gain = torch.stack([rung_by_hand(ladder.stages[place], one, text, grid) for one in x[:, 1:]])
             local[:, 1:] += gain.flatten(1, 2)
     return x, local
 
@@ -114,7 +114,7 @@ def vit_by_hand(backbone: Backbone, ladder: Ladder, pixels: Tensor, text: Tensor
 def test_a_vit_with_its_value_value_stream_equals_a_plain_loop(tokens: int, rungs: int) -> None:
     backbone, _ = family("gelu")
     pixels, text = photos(backbone, count=2), labels()
-    ladder = Ladder(backbone.tower, DIM, rungs=rungs, tokens=tokens).eval()
+    ladder = Ladder(backbone.tower, DIM, stages=rungs, tokens=tokens).eval()
     randomise(ladder)
     x, local = vit_by_hand(backbone, ladder, pixels, text)
     for cut in range(4 - rungs):  # wherever the tokens were stored
@@ -130,7 +130,7 @@ def test_a_cnn_whose_stages_differ(name: str) -> None:
     backbone, _ = family(name)
     tower = backbone.tower
     pixels, text = photos(backbone, count=2), labels()
-    ladder = Ladder(tower, DIM, rungs=3, tokens=0).eval()
+    ladder = Ladder(tower, DIM, stages=3, tokens=0).eval()
     randomise(ladder)
     cut = tower.depth - 3
     got = ladder(tower, backbone.trunk(pixels, cut), text, cut)
@@ -141,7 +141,7 @@ def test_a_cnn_whose_stages_differ(name: str) -> None:
         stage = cut + place + 1
         tap = cast(Tensor, backbone.trunk(pixels, stage).x)
         h, w = tower.grid(stage)
-        maps = torch.stack([rung_by_hand(ladder.rungs[place], one, text, (h, w)) for one in tap]).permute(0, 3, 1, 2)
+        maps = torch.stack([rung_by_hand(ladder.stages[place], one, text, (h, w)) for one in tap]).permute(0, 3, 1, 2)
         means = avg_pool2d(maps, (h // height, w // width))
         wanted = wanted + means.flatten(2).transpose(1, 2)
     torch.testing.assert_close(got.local, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
@@ -154,12 +154,12 @@ def test_it_starts_with_the_backbone_as_it_is() -> None:
         backbone, _ = family(name)
         pixels = photos(backbone, count=2)
         stored = backbone.trunk(pixels, 0)
-        ladder = Ladder(backbone.tower, DIM, rungs=2, tokens=0)
+        ladder = Ladder(backbone.tower, DIM, stages=2, tokens=0)
         got = ladder(backbone.tower, stored, labels(), 0, local_from=None if dense is None else 0)
         whole, patches = backbone.tail(stored, 0, dense=dense)
         torch.testing.assert_close(backbone.tower.pool(got.x), whole)
         torch.testing.assert_close(backbone.tower.project(got.local), patches)
-        plain = Ladder(backbone.tower, DIM, rungs=2, tokens=0, plain_start=True)
+        plain = Ladder(backbone.tower, DIM, stages=2, tokens=0, random_init=True)
         moved = plain(backbone.tower, stored, labels(), 0, local_from=None if dense is None else 0)
         assert not torch.allclose(moved.local, got.local, atol=1e-3)
 
@@ -185,7 +185,7 @@ def test_what_learns(tokens: int) -> None:
     backbone.model.requires_grad_(False)
     text = labels()
     stored = backbone.trunk(photos(backbone, count=3), 1, dense="vv-all", streams="both")
-    ladder = Ladder(tower, DIM, rungs=2, tokens=tokens, plain_start=True)
+    ladder = Ladder(tower, DIM, stages=2, tokens=tokens, random_init=True)
     with torch.autocast("cpu", torch.bfloat16):
         got = ladder(tower, stored, text, 1, local_from=0)
         loss = tower.project(got.local).float().square().mean() + tower.pool(got.x).float().square().mean()
@@ -198,7 +198,7 @@ def test_what_learns(tokens: int) -> None:
     statistics = [value for name, value in ladder.named_buffers() if name.endswith("running_mean")]
     assert len(statistics) == 4
     assert all(value.any() for value in statistics)
-    assert not list(Ladder(tower, DIM, rungs=2, tokens=tokens, norm="group").buffers())
+    assert not list(Ladder(tower, DIM, stages=2, tokens=tokens, norm="group").buffers())
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -207,8 +207,8 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="no place for vision tokens"):
         Ladder(cnn.tower, DIM)
     with pytest.raises(UsageError, match="cannot be adapted"):
-        Ladder(vit.tower, DIM, rungs=4)
-    ladder = Ladder(vit.tower, DIM, rungs=2)
+        Ladder(vit.tower, DIM, stages=4)
+    ladder = Ladder(vit.tower, DIM, stages=2)
     stored = vit.trunk(photos(vit, count=1), 1)
     with pytest.raises(UsageError, match="cannot be continued"):
         ladder(vit.tower, stored, labels(), 1, local_from=0)

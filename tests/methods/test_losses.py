@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from c2srt_cli.methods.losses import (
-    DISTILLATIONS,
+    NORMS,
     asymmetric_loss,
     distillation,
     mmc_loss,
@@ -193,7 +193,7 @@ def test_distillation_by_hand() -> None:
     assert distillation(student[1:], teacher[1:], "cosine").item() == pytest.approx(1 - math.sqrt(0.5))
 
 
-@pytest.mark.parametrize("form", DISTILLATIONS)
+@pytest.mark.parametrize("form", NORMS)
 def test_distillation_starts_at_zero_without_a_gradient_and_spares_the_teacher(form: str) -> None:
     teacher = torch.randn(3, 8, requires_grad=True)
     value, gradient = value_and_gradient(lambda s: distillation(s, teacher, form), teacher)  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ def test_losses_are_float32_under_autocast() -> None:
             got = loss(half, truth)
         assert got.dtype == torch.float32
         assert torch.equal(got, wanted)
-    for form in DISTILLATIONS:
+    for form in NORMS:
         with torch.autocast("cpu", torch.bfloat16):
             got = distillation(half, scores, form)
         assert torch.equal(got, distillation(half.float(), scores, form))

@@ -197,7 +197,7 @@ def test_tokens_set_out_from_the_states_of_words(layers: int, tiny: str) -> None
             wanted.append(x[0, [1, 2, 3, 4, 1]])
         x = block(x, attn_mask=text.attn_mask)
     torch.manual_seed(0)
-    noise = TextTokens.of(backbone, layers, 5, plain_start=True)
+    noise = TextTokens.of(backbone, layers, 5, random_init=True)
     torch.manual_seed(0)
     got = TextTokens.of(backbone, layers, 5)
     assert got.layers == noise.layers == range(count - layers, count)
@@ -214,12 +214,12 @@ def test_tokens_say_little_at_first() -> None:
     texts = [f"a photo of a {word}." for word in ("cat", "horse", "cloud", "bridge")]
     plain = normalize(backbone.embed_texts(texts), dim=-1)
     torch.manual_seed(0)
-    for plain_start, low, high in ((False, 0.85, 1.0), (True, -1.0, 0.5)):
-        backbone.text.tokens = TextTokens.of(backbone, 2, 4, plain_start=plain_start)
+    for random_init, low, high in ((False, 0.85, 1.0), (True, -1.0, 0.5)):
+        backbone.text.tokens = TextTokens.of(backbone, 2, 4, random_init=random_init)
         with_tokens = normalize(backbone.embed_texts(texts), dim=-1)
         backbone.text.tokens = None
         kept = (plain * with_tokens).sum(-1)
-        assert low < kept.min() <= kept.max() < high, plain_start
+        assert low < kept.min() <= kept.max() < high, random_init
 
 
 def test_tokens_need_words_behind_a_start_token(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from photos import Killed, content, die_at, stop_after, write_photos
 from tiny import write_tiny_model
-from tiny_runs import BATCH, HIDDEN, LABELS, SEEN, train_run, write_inputs
+from tiny_runs import BATCH, HIDDEN, LABELS, SEEN, cut_for, train_run, write_inputs
 
 from c2srt_cli.artifacts import fingerprint, read_manifest, write_json
 from c2srt_cli.cli import main
@@ -21,11 +21,12 @@ from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.evaluation.score import scorer
+from c2srt_cli.evaluation.score import predictor
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.images import PixelSpec, load_pixels
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.methods.zero_shot import POOLS, Pooling
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.predict.attach import attach
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.tagging.decision import Rule
@@ -35,16 +36,23 @@ from c2srt_cli.tagging.record import TaggedImage
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.writers import WRITERS
-from c2srt_cli.training.attach import attach
+from c2srt_cli.training.config import resolve
 from c2srt_cli.training.run import Run
 
 FP32 = Machine(precision="float32", batch=BATCH, workers=1)
 BF16 = Machine(precision="bfloat16", batch=BATCH, workers=1)
 KINDS: dict[str, dict[str, Any]] = {
-    "scores": {"transfer": "scores", "gain": 0.8},
-    "ist": {"transfer": "ist"},
-    "none": {"transfer": "none", "local": "mean"},
-    "mkt": {"method": "mkt"},
+    "label-propagation": {"gain": 0.8},
+    "c2srt": {},
+    "clip-ft": {},
+    "mkt": {"k": 8},
+}
+POOLS: dict[str, dict[str, Any]] = {
+    "isr": {"patches.alpha": 0.6, "patches.max_patches": 60},
+    "topk": {"patches": "topk", "patches.k": 60},
+    "max": {"patches": "max"},
+    "mean": {"patches": "mean"},
+    "none": {"patches": "none"},
 }
 
 
@@ -61,7 +69,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    return {name: train_run(inputs, folder / name, **given) for name, given in KINDS.items()}
+    return {name: train_run(inputs, folder / name, name, **given) for name, given in KINDS.items()}
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ def labels(tmp_path: Path) -> Path:
 
 
 def prepare(photographs: Path, labels: Path, run: Run | None, **options: Any) -> TagJob:
-    rule = Rule(top_k=3 if run is not None and run.config.parts.score == "mkt" else None)
+    rule = Rule(top_k=3 if run is not None and run.options.method == "mkt" else None)
     folder = None if run is None else run.folder
     options = {"machine": FP32, "all_scores": True, "run": folder, "rule": rule, **options}
     return prepare_tagging(TagOptions((str(photographs),), labels, **options), Progress())
@@ -85,7 +93,12 @@ def tagged(job: TagJob) -> dict[str, TaggedImage]:
 
 
 def embedded(photographs: Path, out: Path, inputs: Path, **options: Any) -> Path:
-    options = {"method": "c2srt", "machine": FP32, "backbone": f"local-dir:{inputs / 'model'}", **options}
+    options = {
+        "needed": cut_for("label-propagation"),
+        "machine": FP32,
+        "backbone": f"local-dir:{inputs / 'model'}",
+        **options,
+    }
     embed(prepare_embedding(EmbedOptions((str(photographs),), out, **options), Progress()), Progress())
     return out
 
@@ -118,12 +131,12 @@ class TestScores:
         order = [5, 0, 7, 2, 1, 6, 3, 4]
         (tmp_path / "all.txt").write_text("\n".join(f"thing {i}" for i in order))
         known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
-        one = scorer(str(runs[name].folder), store, known, "default", Progress())
+        one = predictor(str(runs[name].folder), store, known, "default", Progress())
         found = tagged(prepare(inputs / "e", tmp_path / "all.txt", runs[name]))
         rows = [row for row in store.rows if row.status == "ok"]
         ((_, tokens, _),) = store.batches(rows, len(rows))
         with torch.inference_mode():
-            wanted = one.scores(tokens, np.arange(LABELS))
+            wanted = one(tokens).ranking.numpy()
         assert len(found) == len(rows)
         for row, scores in zip(rows, wanted, strict=True):
             np.testing.assert_allclose(found[row.path].scores or (), scores[order], rtol=0, atol=1e-5)
@@ -137,18 +150,18 @@ class TestScores:
         graph = inputs / "graph.json" if run.graph else None
         job = prepare(inputs / "photos", labels, run, graph=graph and str(graph))
         found = tagged(job)
-        learner = run.learner()
+        model = run.method()
 
         def text(some: LabelSet) -> torch.Tensor:
-            return embed_labels(learner.backbone, some, ("a photo of a {}.",), Progress())
+            return embed_labels(model, some, ("a photo of a {}.",), Progress())
 
         attached = attach(run, job.labels, text, None if graph is None else read_graph(graph))
         names = sorted(found)
         pixels = np.stack([load_pixels(inputs / "photos" / n, PixelSpec(**job.pixels)).array for n in names])
         with torch.inference_mode():
-            tokens = learner.backbone.trunk(torch.from_numpy(pixels), 1)
+            tokens = model.backbone.trunk(torch.from_numpy(pixels), 1)
             asked = attached.vocabulary.of(attached.columns)
-            scores = learner(*learner.embed(tokens, asked), asked).numpy()
+            scores = model.scores(model.embed(tokens, asked, 1, None), asked).ranking.numpy()
         for path, row in zip(names, scores, strict=True):
             np.testing.assert_allclose(found[path].scores or (), row, rtol=0, atol=1e-5)
 
@@ -176,9 +189,9 @@ class TestScores:
     def test_many_labels_are_scored_a_few_images_at_a_time(
         self, inputs: Path, runs: dict[str, Run], labels: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        wanted = tagged(prepare(inputs / "photos", labels, runs["ist"]))
-        monkeypatch.setattr("c2srt_cli.tagging.scoring.BLOCK", 1)
-        for path, row in tagged(prepare(inputs / "photos", labels, runs["ist"])).items():
+        wanted = tagged(prepare(inputs / "photos", labels, runs["c2srt"]))
+        monkeypatch.setattr("c2srt_cli.predict.predictor.BLOCK", 1)
+        for path, row in tagged(prepare(inputs / "photos", labels, runs["c2srt"])).items():
             np.testing.assert_allclose(row.scores or (), wanted[path].scores or (), rtol=0, atol=1e-6)
 
 
@@ -186,7 +199,7 @@ class TestDecision:
     def test_each_label_from_its_own_threshold_on(
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
     ) -> None:
-        run, known = calibrated(runs["scores"], tmp_path / "run", inputs / "photos")
+        run, known = calibrated(runs["label-propagation"], tmp_path / "run", inputs / "photos")
         job = prepare(inputs / "photos", labels, run)
         given = 0
         for row in tagged(job).values():
@@ -203,12 +216,12 @@ class TestDecision:
         assert 0 < given < len(job.labels) * len(job.source.items)
 
     def test_what_the_user_says_goes_first(self, inputs: Path, runs: dict[str, Run], tmp_path: Path) -> None:
-        run, known = calibrated(runs["scores"], tmp_path / "run", inputs / "photos")
+        run, known = calibrated(runs["label-propagation"], tmp_path / "run", inputs / "photos")
         (tmp_path / "table.csv").write_text("label,threshold\nthing 2,1.0\nthing 6,0.0\nnew,\nthing 0,\n")
         for rule in (Rule(), Rule(threshold=0.55)):
             job = prepare(inputs / "photos", tmp_path / "table.csv", run, rule=rule)
             for row in tagged(job).values():
-                probability = job.scoring.probability(np.array(row.scores))
+                probability = job.predictor.probability(np.array(row.scores))
                 assert probability is not None
                 learned = [known.unseen_threshold, known.threshold]
                 bars = [1.0, 0.0, *(learned if rule.relative else [0.55, 0.55])]
@@ -221,14 +234,14 @@ class TestDecision:
             assert [tag.label for tag in row.tags] == sorted(scores, key=lambda name: -scores[name])[:2]
 
     def test_the_relative_rule_without_calibration(self, inputs: Path, runs: dict[str, Run], labels: Path) -> None:
-        job = prepare(inputs / "photos", labels, runs["scores"])
+        job = prepare(inputs / "photos", labels, runs["label-propagation"])
         for row in tagged(job).values():
             scores = dict(zip(job.labels.names, row.scores or (), strict=True))
             bar = max(scores.values()) - math.log(10) / 100
             assert {tag.label for tag in row.tags} == {name for name, score in scores.items() if score >= bar}
             assert {tag.probability for tag in row.tags} == {None}
         with pytest.raises(UsageError, match="not calibrated"):
-            prepare(inputs / "photos", labels, runs["scores"], rule=Rule(threshold=0.5))
+            prepare(inputs / "photos", labels, runs["label-propagation"], rule=Rule(threshold=0.5))
 
     def test_scores_that_depend_on_the_vocabulary_have_no_probability(
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
@@ -249,10 +262,10 @@ class TestExplain:
     ) -> None:
         """Of zero-shot poolings and of runs: patches by a plain loop over the embeddings of each image."""
         run = runs.get(name)
-        pooling = None if run else Pooling(name, alpha=0.6, cap=60)  # type: ignore[arg-type]
+        method = METHODS["zero-shot"].defaults() if run else resolve("zero-shot", POOLS[name])
         backbone = None if run else f"local-dir:{inputs / 'model'}"
         out = tmp_path / "reasons.jsonl"
-        options: dict[str, Any] = {"pooling": pooling, "backbone": backbone, "rule": Rule(top_k=3)}
+        options: dict[str, Any] = {"method": method, "backbone": backbone, "rule": Rule(top_k=3)}
         job = prepare(inputs / "photos", labels, run, explain=out, **options)
         tag_to_files(job, WRITERS["jsonl"], tmp_path / "tags.jsonl", Progress(), overwrite=False)
         lines = [json.loads(line) for line in out.read_text().splitlines()]
@@ -260,10 +273,10 @@ class TestExplain:
         assert [line["path"] for line in lines] == [row["path"] for row in rows]
         patches: dict[str, torch.Tensor] = {}
         for batch in job.source.batches(job.source.items):
-            trained = batch.patches[:, :, : job.text.shape[1]].double()  # the frozen ones stand behind them
+            trained = batch.embedding.patches.double()
             patches |= {item.name: part for item, part in zip(batch.items, trained, strict=False)}
-        kind = run.config.parts.local if run else name
-        alpha, cap = (run.config.parts.alpha, run.config.parts.cap) if run else (0.6, 60)
+        kind = {"label-propagation": "isr", "c2srt": "isr", "clip-ft": "none", "mkt": "topk"}.get(name, name)
+        alpha, cap = (0.5, 8 if name == "mkt" else 32) if run else (0.6, 60)
         for line, row in zip(lines, rows, strict=True):
             assert line["grid"] == [4, 4]
             assert [entry["label"] for entry in line["labels"]] == [tag["label"] for tag in row["tags"]]
@@ -286,27 +299,29 @@ class TestExplain:
     def check_sources(entry: dict[str, Any], job: TagJob, run: Run) -> None:
         """Against the graph that the labels are attached to."""
         assert run.graph is not None
-        graph = job.scoring.attached.graph  # type: ignore[attr-defined]
+        assert job.predictor.attached is not None
+        graph = job.predictor.attached.graph
+        assert graph is not None
         names = [label.key for label in graph.labels]
         seen = {label.key for label, known in zip(run.labels, run.seen, strict=True) if known}
-        there = {
+        there: dict[str, Any] = {
             names[edge.source]: (edge.relation, edge.strength)
             for edge in graph.edges
             if names[edge.target] == entry["label"].lower()
         }
-        if run.config.parts.transfer == "scores" and entry["label"].lower() in seen:
+        if run.options.method == "label-propagation" and entry["label"].lower() in seen:
             there = {}  # what is seen needs nobody
         said = {s["label"]: (s["relation"], pytest.approx(s["strength"])) for s in entry["sources"]}
         assert there == said
         attention = [source["attention"] for source in entry["sources"]]
         assert attention == sorted(attention, reverse=True)
-        if run.config.parts.transfer == "ist":
+        if run.options.method == "c2srt":
             assert 0 < sum(attention) < 1
-            assert "own_score" not in entry
+            assert "base_score" not in entry
         else:
             assert attention == [pytest.approx(source["strength"], abs=1e-4) for source in entry["sources"]]
             added = sum(source["contribution"] for source in entry["sources"])
-            assert added == pytest.approx(entry["score"] - entry["own_score"], abs=1e-5)
+            assert added == pytest.approx(entry["score"] - entry["base_score"], abs=1e-5)
 
     @pytest.mark.parametrize("name", ["jsonl", "xmp"])
     def test_killed_at_any_write(  # noqa: PLR0917
@@ -323,7 +338,7 @@ class TestExplain:
 
         def job() -> TagJob:
             options: dict[str, Any] = {"rule": Rule(top_k=2), "all_scores": False}
-            return prepare(inputs / "photos", labels, runs["scores"], explain=where / "why.jsonl", **options)
+            return prepare(inputs / "photos", labels, runs["label-propagation"], explain=where / "why.jsonl", **options)
 
         def run(made: TagJob, progress: Progress | None = None) -> None:
             out = where / "tags.jsonl" if name == "jsonl" else where / "sidecars"
@@ -349,7 +364,7 @@ class TestExplain:
         assert number > 8
 
     def test_a_stream_has_it_too(self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path) -> None:
-        job = prepare(inputs / "photos", labels, runs["ist"], explain=tmp_path / "why.jsonl")
+        job = prepare(inputs / "photos", labels, runs["c2srt"], explain=tmp_path / "why.jsonl")
         for _ in range(2):  # its own file is replaced
             with (tmp_path / "tags").open("w") as stream:
                 tag_to_stream(job, WRITERS["jsonl"], stream, Progress())
@@ -362,7 +377,7 @@ class TestExplain:
     def test_files_that_it_is_not_written_to(
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
     ) -> None:
-        run = copied(runs["ist"], tmp_path / "run")
+        run = copied(runs["c2srt"], tmp_path / "run")
         before = content(tmp_path)
         for target in (labels, run.folder / "model.safetensors", run.folder / "config.toml"):
             with pytest.raises(UsageError, match="never written to"):
@@ -396,28 +411,28 @@ class TestRefusals:
         given: dict[str, Any] = {
             "backbone": "mini",
             "templates": "clip",
-            "pooling": Pooling(alpha=0.3),
+            "method": resolve("zero-shot", {"alpha": 0.3}),
             "dense": "vv",
             "fit": "pad",
         }
         with pytest.raises(UsageError, match="decided by the run") as refused:
-            prepare(inputs / "photos", labels, runs["ist"], **given)
-        assert refused.value.problems == ("--backbone", "--templates", "--pool, --alpha and --cap", "--dense", "--fit")
+            prepare(inputs / "photos", labels, runs["c2srt"], **given)
+        assert refused.value.problems == ("--backbone", "--templates", "--set", "--dense", "--fit")
 
     def test_a_graph_without_use(self, inputs: Path, runs: dict[str, Run], labels: Path) -> None:
         graph = str(inputs / "graph.json")
         with pytest.raises(UsageError, match="attaches labels to a run"):
             prepare(inputs / "photos", labels, None, graph=graph)
         with pytest.raises(UsageError, match="moves nothing"):
-            prepare(inputs / "photos", labels, runs["none"], graph=graph)
+            prepare(inputs / "photos", labels, runs["clip-ft"], graph=graph)
         with pytest.raises(InputError, match="neither a graph file"):
-            prepare(inputs / "photos", labels, runs["ist"], graph="no such")
+            prepare(inputs / "photos", labels, runs["c2srt"], graph="no such")
 
     def test_what_is_no_run(self, inputs: Path, labels: Path, runs: dict[str, Run], tmp_path: Path) -> None:
         for folder in (inputs / "e", tmp_path / "nothing"):
-            with pytest.raises(InputError, match="is not a run"):
+            with pytest.raises((InputError, UsageError), match=r"is not a run|no method or run"):
                 prepare_tagging(TagOptions((str(inputs / "photos"),), labels, run=folder), Progress())
-        run = copied(runs["ist"], tmp_path / "run")
+        run = copied(runs["c2srt"], tmp_path / "run")
         (run.folder / "manifest.json").rename(run.folder / "unfinished.json")
         with pytest.raises(InputError, match="unfinished"):
             prepare(inputs / "photos", labels, run)
@@ -427,7 +442,7 @@ class TestRefusals:
     ) -> None:
         photos = inputs / "photos"
         late = embedded(photos, tmp_path / "late", inputs, cut=2)
-        local = embedded(photos, tmp_path / "local", inputs, method="zero-shot")
+        local = embedded(photos, tmp_path / "local", inputs, needed=cut_for("zero-shot"))
         fit = embedded(photos, tmp_path / "fit", inputs, fit="pad")
         other = write_tiny_model(tmp_path / "model", seed=5)
         foreign = embedded(photos, tmp_path / "foreign", inputs, backbone=other)
@@ -439,7 +454,7 @@ class TestRefusals:
         }
         for folder, starts in faults.items():
             with pytest.raises(InputError, match="cannot go on from these") as refused:
-                prepare(folder, labels, runs["ist"])
+                prepare(folder, labels, runs["c2srt"])
             problems = refused.value.problems
             assert [p.startswith(s) for p, s in zip(problems, starts, strict=True)] == [True] * len(starts), problems
             assert "--cut 1 --streams global" in (refused.value.hint or "")
@@ -448,22 +463,22 @@ class TestRefusals:
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "tags.jsonl"
-        job = prepare(inputs / "photos", labels, runs["scores"])
+        job = prepare(inputs / "photos", labels, runs["label-propagation"])
         with pytest.raises(Interrupted):
             tag_to_files(job, WRITERS["jsonl"], out, stop_after(2), overwrite=False)
-        other = train_run(inputs, tmp_path / "other", transfer="scores", gain=0.8, seed=3)
+        other = train_run(inputs, tmp_path / "other", gain=0.8, seed=3)
         with pytest.raises(InputError, match="other options") as refused:
             tag_to_files(prepare(inputs / "photos", labels, other), WRITERS["jsonl"], out, Progress(), overwrite=False)
         assert {problem.partition(":")[0] for problem in refused.value.problems} == {"run", "run_weights_sha256"}
         with pytest.raises(InputError, match="other options") as refused:
-            graph = prepare(inputs / "photos", labels, runs["scores"], graph=str(inputs / "graph.json"))
+            graph = prepare(inputs / "photos", labels, runs["label-propagation"], graph=str(inputs / "graph.json"))
             tag_to_files(graph, WRITERS["jsonl"], out, Progress(), overwrite=False)
         assert [problem.partition(":")[0] for problem in refused.value.problems] == ["graph"]
         assert tag_to_files(job, WRITERS["jsonl"], out, Progress(), overwrite=False).resumed == 2 * BATCH
         made = read_manifest_of(out)
-        manifest = read_manifest(runs["scores"].folder, "run", 1)
+        manifest = read_manifest(runs["label-propagation"].folder, "run", 2)
         assert made["inputs"]["run"] == made["options"]["run"] == fingerprint(manifest)
-        assert (made["options"]["method"], made["kind"]) == ("c2srt", "tags")
+        assert (made["options"]["method"], made["kind"]) == ("label-propagation", "tags")
 
 
 def read_manifest_of(out: Path) -> dict[str, Any]:
@@ -486,30 +501,41 @@ def test_as_a_user_types_it(  # noqa: PLR0917
         return end.value.code or 0, *capsys.readouterr()
 
     monkeypatch.setenv("COLUMNS", "200")
-    command = ("tag", inputs / "photos", "-l", labels, "--run", runs["scores"].folder, "--precision", "float32")
+    command = (
+        "tag",
+        inputs / "photos",
+        "-l",
+        labels,
+        "--run",
+        runs["label-propagation"].folder,
+        "--precision",
+        "float32",
+    )
     extra = ("--batch-size", BATCH, "--graph", inputs / "graph.json", "--explain", tmp_path / "why.jsonl", "--top-k", 2)
     code, out, err = c2srt(*command, *extra)
     assert code == 0, err
     assert "2 of 6 labels are seen ones of the run; 1 are its unseen ones; 3 are new to it" in err
     assert "attached 2 by the graph and 1 by their texts" in err
-    job = prepare(inputs / "photos", labels, runs["scores"], graph=str(inputs / "graph.json"), rule=Rule(top_k=2))
+    job = prepare(
+        inputs / "photos", labels, runs["label-propagation"], graph=str(inputs / "graph.json"), rule=Rule(top_k=2)
+    )
     expected = {path: [tag.label for tag in row.tags] for path, row in tagged(job).items()}
     found = {row["path"]: [tag["label"] for tag in row["tags"]] for row in map(json.loads, out.splitlines())}
     assert found == expected
-    code, _, err = c2srt(*command, "--pool", "max", "--templates", "default")
+    code, _, err = c2srt(*command, "--set", "patches=max", "--templates", "default")
     assert code == 2
     assert "decided by the run" in err
     assert "--templates" in err
-    assert "--pool" in err
+    assert "--set" in err
 
 
 def test_doctor_verifies_runs_and_explanations(
     inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
 ) -> None:
-    job = prepare(inputs / "photos", labels, runs["ist"], explain=tmp_path / "why.jsonl")
+    job = prepare(inputs / "photos", labels, runs["c2srt"], explain=tmp_path / "why.jsonl")
     tag_to_files(job, WRITERS["jsonl"], tmp_path / "t.jsonl", Progress(), overwrite=False)
-    run, _ = calibrated(runs["ist"], tmp_path / "run", inputs / "photos")
-    found = examine([runs["ist"].folder, run.folder, tmp_path / "why.jsonl", tmp_path / "t.jsonl"])[-4:]
+    run, _ = calibrated(runs["c2srt"], tmp_path / "run", inputs / "photos")
+    found = examine([runs["c2srt"].folder, run.folder, tmp_path / "why.jsonl", tmp_path / "t.jsonl"])[-4:]
     assert [finding.state for finding in found] == ["ok"] * 4
     assert f"{LABELS} labels, {SEEN} of them seen, not calibrated" in found[0].detail
     assert found[1].detail.endswith("seen, calibrated")
@@ -521,7 +547,7 @@ def test_doctor_verifies_runs_and_explanations(
 def test_photographs_beside_those_of_the_training(runs: dict[str, Run], labels: Path, tmp_path: Path) -> None:
     """--no-draft may be asked for; the rest of the pixels is as the run says."""
     write_photos(tmp_path / "more", 2, seed=7, suffix=".jpg")
-    job = prepare(tmp_path / "more", labels, runs["ist"], draft=False)
-    made = runs["ist"].manifest["options"]["pixels"]
+    job = prepare(tmp_path / "more", labels, runs["c2srt"], draft=False)
+    made = runs["c2srt"].manifest["options"]["pixels"]
     assert job.pixels == {**made, "draft": False}
     assert len(tagged(job)) == 2

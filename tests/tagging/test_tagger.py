@@ -15,6 +15,7 @@ import pytest
 import torch
 from odd_files import make_odd_files
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
+from tiny_runs import cut_for
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -23,7 +24,7 @@ from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import PixelSpec, find_images, load_pixels
 from c2srt_cli.labels import read_labels
-from c2srt_cli.methods.zero_shot import POOLS, Pooling, score
+from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging import tag as tag_module
 from c2srt_cli.tagging.decision import Rule
@@ -35,6 +36,7 @@ from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.update import TagResult
 from c2srt_cli.tagging.writers import WRITERS
+from c2srt_cli.training.config import resolve
 
 BATCH = 3
 FP32 = Machine(precision="float32", batch=BATCH, workers=2)
@@ -86,11 +88,20 @@ def calibrated(tiny: str, folder: Path, scoring: dict[str, Any], slope: float = 
     return f"local-dir:{folder}"
 
 
+POOLS: list[dict[str, Any]] = [
+    {"patches": "isr", "patches.max_patches": 50},
+    {"patches": "topk", "patches.k": 50},
+    {"patches": "max"},
+    {"patches": "mean"},
+    {"patches": "none"},
+]
+
+
 class TestScores:
-    @pytest.mark.parametrize("pooling", [Pooling(pool, cap=50) for pool in POOLS])
-    def test_are_those_of_the_embeddings(self, tiny: str, tmp_path: Path, labels: Path, pooling: Pooling) -> None:
+    @pytest.mark.parametrize("given", POOLS, ids=str)
+    def test_are_those_of_the_embeddings(self, tiny: str, tmp_path: Path, labels: Path, given: dict[str, Any]) -> None:
         paths = write_photos(tmp_path / "photos", 5)
-        job = prepare(tmp_path / "photos", labels, tiny, pooling=pooling, all_scores=True)
+        job = prepare(tmp_path / "photos", labels, tiny, method=resolve("zero-shot", given), all_scores=True)
         found = tagged(job)
         backbone = load_backbone(tiny)
         text = embed_labels(backbone, read_labels(labels), ("a photo of a {}.",), Progress())
@@ -102,7 +113,9 @@ class TestScores:
                 tokens = backbone.trunk(pixels, 0, streams="global")
                 global_embedding, patches = backbone.tail(tokens, 0, dense="vv")
                 assert global_embedding is not None
-                scores, shares = score(global_embedding, patches, text, logit_scale=100.0, pooling=pooling)
+                scores, shares = score(
+                    global_embedding, patches, text, logit_scale=100.0, pooling=resolve("zero-shot", given).patches
+                )
             for row, path in enumerate(part):
                 result = found[path.name]
                 assert result.scores is not None
@@ -129,7 +142,7 @@ class TestScores:
     def test_in_float32_they_agree_as_far_as_storage_does(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 7)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)
-        options: dict[str, Any] = {"all_scores": True, "pooling": Pooling("mean")}
+        options: dict[str, Any] = {"all_scores": True, "method": resolve("zero-shot", {"patches": "mean"})}
         first = tagged(prepare(tmp_path / "photos", labels, tiny, **options))
         second = tagged(prepare(e, labels, None, **options))
         for path, result in first.items():
@@ -184,7 +197,11 @@ class TestLabels:
         write_photos(tmp_path / "photos", 3)
         (tmp_path / "words.csv").write_text("label,synonyms\nanimal|cat,kitty\ndog,\n")
         (tmp_path / "plain.txt").write_text("cat\nkitty\ndog\n")
-        options: dict[str, Any] = {"all_scores": True, "rule": Rule(top_k=9), "pooling": Pooling("global")}
+        options: dict[str, Any] = {
+            "all_scores": True,
+            "rule": Rule(top_k=9),
+            "method": resolve("zero-shot", {"patches": "none"}),
+        }
 
         def prepared(labels: str, templates: str) -> TagJob:
             (tmp_path / "templates.txt").write_text(templates)
@@ -253,9 +270,11 @@ class TestDecision:
     def test_no_threshold_without_calibration_of_this_scoring(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)
         spec = calibrated(tiny, tmp_path / "model", {"pool": "isr", "alpha": 0.5})
-        for backbone, pooling in ((tiny, Pooling()), (spec, Pooling(alpha=0.4)), (spec, Pooling("max"))):
+        for backbone, given in ((tiny, {}), (spec, {"alpha": 0.4}), (spec, {"patches": "max"})):
             with pytest.raises(UsageError, match="not calibrated") as refused:
-                prepare(tmp_path / "photos", labels, backbone, pooling=pooling, rule=Rule(threshold=0.5))
+                prepare(
+                    tmp_path / "photos", labels, backbone, method=resolve("zero-shot", given), rule=Rule(threshold=0.5)
+                )
             assert refused.value.exit_code == 2
 
     def test_top_k(self, tiny: str, tmp_path: Path, labels: Path) -> None:
@@ -309,7 +328,7 @@ class TestEmbeddingsAsInput:
 
     def test_says_when_patches_come_from_the_global_stream(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)
-        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32, method="c2srt")
+        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32, needed=cut_for("label-propagation"))
         notes: list[str] = []
         prepare_tagging(TagOptions((str(e),), labels, machine=FP32), Progress(note=notes.append))
         assert any("no value-value stream" in note for note in notes)
@@ -514,11 +533,11 @@ class TestResume:
     def test_other_options_are_named(self, tiny: str, tmp_path: Path, photos: Path, labels: Path) -> None:
         with pytest.raises(Interrupted):
             to_file(prepare(photos, labels, tiny), tmp_path / "t.jsonl", progress=stop_after(1))
-        other = prepare(photos, labels, tiny, pooling=Pooling(alpha=0.4), rule=Rule(top_k=3))
+        other = prepare(photos, labels, tiny, method=resolve("zero-shot", {"alpha": 0.4}), rule=Rule(top_k=3))
         with pytest.raises(InputError) as refused:
             to_file(other, tmp_path / "t.jsonl")
         assert refused.value.exit_code == 3
-        assert refused.value.problems == ("pooling.alpha: 0.5 there, 0.4 now", "rule.top_k: None there, 3 now")
+        assert refused.value.problems == ("options.patches.alpha: 0.5 there, 0.4 now", "rule.top_k: None there, 3 now")
         assert to_file(other, tmp_path / "t.jsonl", overwrite=True).resumed == 0
 
     def test_the_runtime_is_taken_over(self, tiny: str, tmp_path: Path, photos: Path, labels: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import stops_before_the_end, write_with_graph
+from tiny_runs import cut_for, needs_graph, stops_before_the_end, write_with_graph
 
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -19,8 +19,9 @@ from c2srt_cli.training import run as runs
 from c2srt_cli.training.augment import View, augmented, draw, show
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.images import ImageSet
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.tokens import TokenSet
-from c2srt_cli.training.train import TrainOptions, prepare_training, train
+from c2srt_cli.training.train import train
 
 PHOTOS, TRAIN, LABELS, SEEN = 26, 18, 8, 5
 
@@ -36,10 +37,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=TRAIN, labels=LABELS, seen=SEEN)
 
 
-def options(inputs: Path, out: Path, method: str = "c2srt", **given: Any) -> TrainOptions:
-    own = {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3, "calibrate": False}
+def options(inputs: Path, out: Path, method: str = "label-propagation", **given: Any) -> TrainOptions:
+    own = {"epochs": 2, "batch_size": 8, "validation": 0.2, "lr": 1e-3, "calibrate": False}
     config = resolve(method, {**own, **given})
-    graph = str(inputs / "graph.json") if config.parts.hops else None
+    graph = str(inputs / "graph.json") if needs_graph(config) else None
     return TrainOptions(None, inputs / "a", out, config, graph, images=True, backbone=f"local-dir:{inputs / 'model'}")
 
 
@@ -53,7 +54,7 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 
 def images(inputs: Path, out: Path, **given: Any) -> ImageSet:
-    found = prepare_training(options(inputs, out, validation=0.0, **given), Progress()).train
+    found = prepare_training(options(inputs, out, validation=0.0, **given), Progress()).data.train
     assert isinstance(found, ImageSet)
     return found
 
@@ -124,12 +125,12 @@ def test_tokens_are_of_the_views_and_the_teacher_sees_photographs_as_they_are(in
     assert found.keys() == as_they_are.keys() == set(plain.rows.tolist())
     for file, row in zip(plain.files, plain.rows.tolist(), strict=True):
         array = load_pixels(file.path, plain.job.pixels).array
-        tokens, _, _ = encoder.forward([augmented(array, seed=4, epoch=1, number=row)])
+        tokens, _ = encoder.forward([augmented(array, seed=4, epoch=1, number=row)])
         assert tokens.x is not None
         assert torch.equal(found[row][0], tokens.x[0].to(torch.bfloat16))
         assert not torch.equal(found[row][0], as_they_are[row][0])
         assert torch.equal(found[row][1], as_they_are[row][1])
-        assert torch.equal(found[row][1], encoder.forward([array])[1][0])
+        assert torch.equal(found[row][1], encoder.forward([array])[1].global_[0])
 
 
 def test_a_view_does_not_depend_on_company_and_the_teacher_is_asked_once(inputs: Path, tmp_path: Path) -> None:
@@ -168,7 +169,9 @@ def test_without_views_a_run_ends_with_the_weights_of_one_from_tokens(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = f"local-dir:{inputs / 'model'}"
-    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, method="c2srt")
+    same = EmbedOptions(
+        (), tmp_path / "e", annotations=inputs / "a", backbone=model, needed=cut_for("label-propagation")
+    )
     embed(prepare_embedding(same, Progress()), Progress())
     for kind in (ImageSet, TokenSet):  # else each has an order of its own
         monkeypatch.setattr(kind, "shuffled", lambda self, _: np.arange(len(self)))
@@ -176,7 +179,8 @@ def test_without_views_a_run_ends_with_the_weights_of_one_from_tokens(
     tokens = prepare_training(wanted, Progress())
     # all but the photographs as from images: the labels' embeddings may have been stored in another precision
     job = prepare_training(options(inputs, tmp_path / "tokens", augment=False), Progress())
-    train(replace(job, train=tokens.train, watched=tokens.watched), Progress())
+    data = replace(job.data, train=tokens.data.train, validation=tokens.data.validation)
+    train(replace(job, data=data), Progress())
     run(inputs, tmp_path / "plain", augment=False)
     for name in (runs.WEIGHTS, runs.HISTORY, runs.METRICS):
         assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "tokens" / name).read_bytes(), name
@@ -184,7 +188,7 @@ def test_without_views_a_run_ends_with_the_weights_of_one_from_tokens(
 
 @pytest.mark.parametrize(
     ("method", "given"),
-    [("c2srt", {}), ("clip-ft", {}), ("ram", {"lr_new": 1e-2})],
+    [("label-propagation", {}), ("clip-ft", {}), ("ram", {"lr_new": 1e-2})],
     ids=str,
 )
 def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
@@ -203,7 +207,7 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     run(inputs, tmp_path / "plain", method, augment=False, **given)
     assert (tmp_path / "plain" / runs.WEIGHTS).read_bytes() != (tmp_path / "whole" / runs.WEIGHTS).read_bytes()
-    assert read_json(tmp_path / "whole" / "manifest.json")["options"]["optimisation"]["augment"] is True
+    assert read_json(tmp_path / "whole" / "manifest.json")["options"]["method"]["training"]["augment"] is True
 
 
 def test_watched_photographs_are_shown_as_they_are(inputs: Path, tmp_path: Path) -> None:

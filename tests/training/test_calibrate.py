@@ -1,7 +1,6 @@
 """Maps and thresholds against scikit-learn, and the second training behind them."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,10 +10,10 @@ from sklearn.metrics import f1_score
 
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.labels import Label, LabelSet
-from c2srt_cli.methods.options import Parts
 from c2srt_cli.training.calibrate import best_threshold, logistic, shrunk_threshold
-from c2srt_cli.training.learner import Vocabulary
-from c2srt_cli.training.loop import Lesson
+from c2srt_cli.training.config import resolve
+from c2srt_cli.training.data import TrainingData
+from c2srt_cli.training.run import vocabulary_of
 
 
 def scored(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,31 +62,32 @@ def test_a_threshold_is_shrunk_by_the_number_of_positives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("transfer", "wanted"),
+    ("method", "wanted"),
     [
-        ("ist", {(1, 0), (0, 1), (0, 3), (1, 3)}),  # sources that are seen, and targets
-        ("scores", {(0, 2), (1, 2), (0, 3), (1, 3)}),  # of these, targets that are not seen
+        ("c2srt", {(1, 0), (0, 1), (0, 3), (1, 3)}),  # sources that are seen, and targets
+        ("label-propagation", {(0, 2), (1, 2), (0, 3), (1, 3)}),  # of these, targets that are not seen
     ],
 )
-def test_hidden_labels_speak_for_nobody(transfer: Literal["ist", "scores"], wanted: set[tuple[int, int]]) -> None:
+def test_hidden_labels_speak_for_nobody(method: str, wanted: set[tuple[int, int]]) -> None:
     """Label 2 is hidden, 3 is unseen."""
     pairs = [(1, 0), (2, 0), (3, 0), (0, 1), (2, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
-    wanted = wanted | ({(0, 2), (1, 2)} if transfer == "ist" else set())
+    wanted = wanted | ({(0, 2), (1, 2)} if method == "c2srt" else set())
     graph = CategoryGraph(
         LabelSet(tuple(Label(name) for name in "abcd")),
         tuple(Edge(source, target, "similar", 0.1 + 0.05 * source, "llm") for source, target in pairs),
     )
-    lesson = Lesson(
+    own = vocabulary_of(resolve(method, {}), torch.eye(4), graph, np.array([True, True, True, False]))
+    data = TrainingData(
         annotations=None,  # type: ignore[arg-type]
         train=None,  # type: ignore[arg-type]
-        watched=None,  # type: ignore[arg-type]
+        validation=None,  # type: ignore[arg-type]
         labels=np.array([0, 1, 2]),
-        vocabulary=Vocabulary(torch.eye(4), graph, Parts(transfer=transfer), np.array([True, True, True, False])),
+        vocabulary=own,
         cut=0,
-        reduced=False,
+        autocast=False,
         checkpoint=Path("c"),
     )
-    got = lesson.without(np.array([2]))
+    got = data.without(np.array([2]))
     assert got.labels.tolist() == [0, 1]
     assert got.vocabulary.unseen.tolist() == [False, False, True, True]
     rows = got.vocabulary.neighbours

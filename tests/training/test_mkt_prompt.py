@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import LABELS, SEEN, stops_before_the_end, train_run, write_inputs
+from tiny_runs import LABELS, SEEN, cut_for, stops_before_the_end, train_run, write_inputs
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -19,14 +19,15 @@ from c2srt_cli.embeddings.store import Store
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.evaluation.protocol import protocol
-from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.predict.attach import attach
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
-from c2srt_cli.training.attach import attach
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainOptions, prepare_training, train
+from c2srt_cli.training.train import train
 
 MKT = "There is a {} in the scene"
 PROMPT = "prompt.context"
@@ -46,7 +47,7 @@ def first(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def learn(inputs: Path, init: Path | None, out: Path, progress: Progress | None = None, **given: Any) -> Run:
     """Stage 2."""
     changes = {name: given.pop(name) for name in ("annotations", "templates") if name in given}
-    own = {"batch": 8, "validation": 0.25, "lr_new": 1e-2}
+    own = {"batch_size": 8, "validation": 0.25, "lr_new": 1e-2}
     config = resolve(given.pop("method", "mkt-prompt"), own | given)
     wanted = TrainOptions(inputs / "e", inputs / "a", out, config, init=init)
     train(prepare_training(replace(wanted, **changes), progress or Progress()), progress or Progress())
@@ -56,7 +57,7 @@ def learn(inputs: Path, init: Path | None, out: Path, progress: Progress | None 
 def scores_of(inputs: Path, run: Run, folder: Path) -> np.ndarray:
     """GZSL scores of the test photographs, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
-    one = scorer(str(run.folder), store, known, "default", Progress())
+    one = predictor(str(run.folder), store, known, "default", Progress())
     files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
     return files["GZSL"].read(np.arange(LABELS))
 
@@ -80,7 +81,7 @@ def test_the_context_moves_and_nothing_else(inputs: Path, first: Run, second: Ru
 
 def test_the_loss_falls(second: Run) -> None:
     with (second.folder / runs.HISTORY).open() as file:
-        losses = [float(row["over_labels"]) for row in csv.DictReader(file)]
+        losses = [float(row["rank_labels"]) for row in csv.DictReader(file)]
     assert len(losses) == 4
     assert losses[-1] < losses[0] - 1e-3
 
@@ -88,8 +89,8 @@ def test_the_loss_falls(second: Run) -> None:
 def test_step_0_is_the_first_stage_under_the_prompt(inputs: Path, first: Run, tmp_path: Path) -> None:
     """Step 0 of the second stage, evaluated as a user would; the first one's text replaced by hand."""
     start = learn(inputs, first.folder, tmp_path / "run", lr_new=1e-30, weight_decay=0.0, epochs=1)
-    learner = first.learner()
-    text = embed_labels(learner.backbone, first.labels, (MKT,), Progress())
+    model = first.method()
+    text = embed_labels(model.backbone, first.labels, (MKT,), Progress())
     wanted = []
     store, known = Store.open(inputs / "e"), read_annotations(inputs / "a")
     rows = {row.path: row for row in store.rows}
@@ -97,14 +98,15 @@ def test_step_0_is_the_first_stage_under_the_prompt(inputs: Path, first: Run, tm
         ((_, tokens, _),) = store.batches([rows[known.paths[photograph]]], 1)
         with torch.inference_mode():
             asked = first.vocabulary().of(np.arange(LABELS))._replace(text=text)
-            wanted.append(learner(*learner.embed(tokens, asked), asked)[0].numpy())
+            image = model.embed(tokens.to("cpu", torch.float32), asked, 1, None)
+            wanted.append(model.scores(image, asked).ranking[0].numpy())
     np.testing.assert_allclose(scores_of(inputs, start, tmp_path / "s"), np.stack(wanted, 1), rtol=0, atol=2e-6)
     assert np.abs(scores_of(inputs, first, tmp_path / "f") - np.stack(wanted, 1)).max() > 1e-3  # another template
 
 
 def test_the_run_holds_what_was_learned(inputs: Path, first: Run, second: Run, tmp_path: Path) -> None:
     """Its label embeddings are those of a table with the learned rows; stage 1 may be gone."""
-    learner = second.learner()
+    model = second.method()
     backbone = load_backbone(f"local-dir:{inputs / 'model'}")
     with torch.no_grad():
         tokens = backbone.tokenizer.encode("There is a in the scene")
@@ -112,7 +114,7 @@ def test_the_run_holds_what_was_learned(inputs: Path, first: Run, second: Run, t
     text = embed_labels(backbone, second.labels, (MKT,), Progress())
     torch.testing.assert_close(second.text, text, rtol=0, atol=1e-6)
     with torch.inference_mode():
-        got = embed_labels(learner.backbone, second.labels, second.manifest["options"]["templates"], Progress())
+        got = embed_labels(model, second.labels, second.manifest["options"]["templates"], Progress())
     assert torch.equal(got, second.text)
     moved = np.abs(scores_of(inputs, second, tmp_path / "s") - scores_of(inputs, first, tmp_path / "f"))
     assert moved.max() > 1e-3
@@ -123,17 +125,17 @@ def test_a_hidden_label_is_attached_with_what_was_learned(second: Run) -> None:
     hidden = second.labels.labels[LABELS - 1]
     rest = LabelSet(second.labels.labels[:-1])
     without = replace(second, labels=rest, seen=second.seen[:-1], text=second.text[:-1])
-    backbone = without.learner().backbone
+    model = without.method()
     templates = without.manifest["options"]["templates"]
     attached = attach(
         without,
         LabelSet((rest.labels[2], hidden, Label("thing 99"))),
-        lambda some: embed_labels(backbone, some, templates, Progress()),
+        lambda some: embed_labels(model, some, templates, Progress()),
     )
     assert attached.new == 2
     got = attached.vocabulary.of(attached.columns).text
     assert torch.equal(got[:2], second.text[[2, LABELS - 1]])
-    plain = load_backbone(backbone.id)
+    plain = load_backbone(model.backbone.id)
     unlearned = embed_labels(plain, LabelSet((Label("thing 99"),)), templates, Progress())
     assert (got[2:] - unlearned).abs().max() > 1e-3
 
@@ -157,7 +159,7 @@ def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: P
     write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(seen)), {})
     kept = []
     for folder in (inputs / "a", tmp_path / "a"):
-        config = resolve("mkt", {"epochs": 1, "batch": 8})
+        config = resolve("mkt", {"epochs": 1, "batch_size": 8})
         out = tmp_path / folder.parent.name
         train(prepare_training(TrainOptions(inputs / "e", folder, out / "1", config), Progress()), Progress())
         learn(inputs, out / "1", out / "2", annotations=folder)
@@ -165,24 +167,13 @@ def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: P
     assert kept[0] == kept[1]
 
 
-def test_a_prompt_for_another_method(inputs: Path, tmp_path: Path) -> None:
-    """The global cosine of clip-ft, other words, a sample of the labels in each step; nothing is calibrated."""
-    start = train_run(inputs, tmp_path / "start", "clip-ft")
-    own: dict[str, Any] = {"local": "none", "cap": 32, "score": "cosine", "prompt": "a photo of a {}.", "negatives": 1}
-    run = learn(inputs, start.folder, tmp_path / "run", **own)
-    assert load_file(run.folder / runs.WEIGHTS)[PROMPT].shape == (5, 32)
-    assert run.manifest["options"]["templates"] == ["a photo of a {}."]
-    assert run.calibration is None
-    assert np.isfinite(scores_of(inputs, run, tmp_path / "s")).all()
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"init": None}, "name that run with --init"),
-        ({"method": "mkt"}, "mkt learns no prompt"),
-        ({"templates": "clip"}, "give --prompt instead"),
-        ({"cap": 18, "trained": 1}, "cap: 16 there, 18 here, trained: 2 there, 1 here"),
+        ({"method": "mkt"}, "mkt starts from no run"),
+        ({"templates": "clip"}, "the prompt that learns is the template"),
+        ({"k": 18, "trained_stages": 1}, "trained_stages: 2 there, 1 here"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], said: str, inputs: Path, first: Run, tmp_path: Path) -> None:
@@ -196,7 +187,7 @@ def test_what_is_refused(given: dict[str, Any], said: str, inputs: Path, first: 
 def test_other_inputs_and_runs_are_refused(inputs: Path, first: Run, second: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         learn(inputs, second.folder, tmp_path / "run")
-    assert list(caught.value.problems) == [f"prompt: {MKT!r} there, '' here"]
+    assert list(caught.value.problems) == ["method: mkt-prompt there, mkt-prompt goes on from mkt"]
     known = read_annotations(inputs / "a")
     write_annotations(tmp_path / "a", replace(known, seen=~known.seen), {})
     with pytest.raises(InputError, match="trained with other annotations"):
@@ -204,7 +195,7 @@ def test_other_inputs_and_runs_are_refused(inputs: Path, first: Run, second: Run
     model = f"local-dir:{inputs / 'model'}"
     machine = Machine(precision="float32", batch=4, workers=1)
     cropped = EmbedOptions(
-        (), tmp_path / "e", annotations=inputs / "a", backbone=model, method="mkt", fit="pad", machine=machine
+        (), tmp_path / "e", annotations=inputs / "a", backbone=model, needed=cut_for("mkt"), fit="pad", machine=machine
     )
     embed(prepare_embedding(cropped, Progress()), Progress())
     config = resolve("mkt-prompt", {})

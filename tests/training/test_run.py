@@ -56,22 +56,23 @@ def fewer_edges(folder: Path) -> None:
 def test_a_run_that_nobody_touched_opens(copy: Path) -> None:
     run = Run.open(copy)
     assert json.loads((copy / "manifest.json").read_text())["inputs"]["graph"] == run.graph.fingerprint  # type: ignore[union-attr]
-    assert run.learner().log_tau > 0
+    assert run.method().log_scale > 0
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
         (text(CONFIG, "alpha = 0.5", "alpha = 0.75"), "config.toml: was changed after training"),
-        (text(CONFIG, "alpha = 0.5", "alpha = 75"), r"config.toml: options have values that they cannot have"),
-        (text(CONFIG, 'method = "c2srt"', ""), "config.toml: names no method"),
-        (text(CONFIG, 'method = "c2srt"', 'method = "c3srt"'), "config.toml: there is no method 'c3srt'"),
+        (text(CONFIG, "alpha = 0.5", "alpha = 75"), "config.toml: these options cannot be used"),
+        (text(CONFIG, 'method = "label-propagation"', ""), "config.toml: names no method"),
+        (text(CONFIG, 'method = "label-propagation"', 'method = "c3srt"'), "config.toml: there is no method 'c3srt'"),
         (fewer_edges, "graph.json: was changed after training"),
         (manifest(lambda made: made["options"].pop("cut")), "manifest.json: lacks cut"),
-        (manifest(lambda made: made["options"].pop("parts")), "manifest.json: lacks parts"),
+        (manifest(lambda made: made["options"].pop("method")), "manifest.json: lacks method"),
+        (manifest(lambda made: made.update(schema=1)), "train it again: c2srt train with --overwrite"),
         (manifest(lambda made: made.pop("options")), "options: is missing"),
         (manifest(lambda made: made.pop("inputs")), "inputs: is missing"),
-        (manifest(lambda made: made["options"].update(losses=3)), "manifest.json: is damaged"),
+        (manifest(lambda made: made["options"].update(method=3)), "manifest.json: is damaged"),
     ],
 )
 def test_what_was_changed_is_refused(change: Change, match: str, copy: Path) -> None:
@@ -85,4 +86,4 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     name = next(name for name, value in weights.items() if value.ndim == 2)
     save_file({**weights, name: weights[name][:-1].contiguous()}, copy / WEIGHTS)
     with pytest.raises(InputError, match="the weights are not those of its config"):
-        Run.open(copy).learner()
+        Run.open(copy).method()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from photos import fingerprints
 from safetensors.torch import load_file
-from tiny_runs import stops_before_the_end, write_with_graph
+from tiny_runs import needs_graph, stops_before_the_end, write_with_graph
 
 from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -19,15 +19,19 @@ from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.protocol import protocol
-from c2srt_cli.evaluation.score import score_split, scorer
+from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import calibrate
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.learner import State, sample
-from c2srt_cli.training.loop import Diverged, Lesson, learn, watch
+from c2srt_cli.training.data import TrainingData, sample
+from c2srt_cli.training.fit import Diverged, fit
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob, TrainOptions, TrainResult, check_out, lesson_of, prepare_training, train
+from c2srt_cli.training.rundir import check_out
+from c2srt_cli.training.state import TrainState
+from c2srt_cli.training.train import TrainJob, TrainResult, train
+from c2srt_cli.training.validation import val_map
 
 PHOTOS, LABELS, SEEN = 30, 8, 5
 
@@ -38,9 +42,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
 
 
-def run(inputs: Path, out: Path, method: str = "c2srt", progress: Progress | None = None, **given: Any) -> TrainResult:
-    config = resolve(method, {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3, **given})
-    graph = str(inputs / "graph.json") if config.parts.hops else None
+def run(
+    inputs: Path, out: Path, method: str = "label-propagation", progress: Progress | None = None, **given: Any
+) -> TrainResult:
+    config = resolve(method, {"epochs": 2, "batch_size": 8, "validation": 0.2, "lr": 1e-3, **given})
+    graph = str(inputs / "graph.json") if needs_graph(config) else None
     wanted = TrainOptions(inputs / "e", given.pop("annotations", inputs / "a"), out, config, graph)
     return train(prepare_training(wanted, progress or Progress()), progress or Progress())
 
@@ -48,14 +54,14 @@ def run(inputs: Path, out: Path, method: str = "c2srt", progress: Progress | Non
 def scores_of(inputs: Path, method: str, folder: Path) -> np.ndarray:
     """GZSL scores of the test photographs, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
-    one = scorer(method, store, known, "default", Progress())
+    one = predictor(method, store, known, "default", Progress())
     files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
     return files["GZSL"].read(np.arange(LABELS))
 
 
 @pytest.mark.parametrize(
     ("method", "given"),
-    [("c2srt", {}), ("c2srt", {"transfer": "ist", "over": "labels"}), ("clip-ft", {}), ("mkt", {})],
+    [("label-propagation", {}), ("c2srt", {}), ("clip-ft", {}), ("mkt", {})],
     ids=str,
 )
 def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
@@ -63,8 +69,8 @@ def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Pat
     assert result.epochs == 2
     assert not result.diverged
     opened = Run.open(tmp_path / "run")
-    assert (opened.config.method, opened.labels.names[0], int(opened.seen.sum())) == (method, "thing 0", SEEN)
-    before = {f"tail.{n}": p for n, p in opened.learner().backbone.model.visual.named_parameters()}
+    assert (opened.options.method, opened.labels.names[0], int(opened.seen.sum())) == (method, "thing 0", SEEN)
+    before = opened.method().learned()
     after = load_file(tmp_path / "run" / runs.WEIGHTS)
     untouched = load_file(inputs / "model/open_clip_model.safetensors")
     moved = [n for n in after if n.startswith("tail.") and not n.endswith("bias")]
@@ -78,22 +84,21 @@ def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Pat
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize(
-    "given", [{"transfer": "ist"}, {"gain": 0.0, "fit_gain": False}, {"transfer": "none"}], ids=str
-)
-def test_step_0_is_zero_shot(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
-    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, **given)
+@pytest.mark.parametrize(("method", "given"), [("c2srt", {}), ("label-propagation", {"gain": 0.0})], ids=str)
+def test_step_0_is_zero_shot(method: str, given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path / "run", method, lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     np.testing.assert_allclose(got, scores_of(inputs, "zero-shot", tmp_path / "z"), atol=2e-6)
 
 
-def test_plain_start_is_not_zero_shot(inputs: Path, tmp_path: Path) -> None:
-    run(inputs, tmp_path / "run", lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, transfer="ist", plain_start=True)
+def test_a_random_start_is_not_zero_shot(inputs: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"lr": 1e-30, "lr_new": 1e-30, "weight_decay": 0.0, "epochs": 1, "ist.random_init": True}
+    run(inputs, tmp_path / "run", "c2srt", **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     assert np.abs(got - scores_of(inputs, "zero-shot", tmp_path / "z")).max() > 1e-3
 
 
-@pytest.mark.parametrize("given", [{}, {"ema": 0.9}, {"transfer": "ist"}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"ema": 0.9}, {"method": "c2srt"}], ids=str)
 def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
     given: dict[str, Any], inputs: Path, tmp_path: Path
 ) -> None:
@@ -130,7 +135,7 @@ def test_a_run_stopped_after_every_step_is_the_same(inputs: Path, tmp_path: Path
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "whole", epochs=20)
     options = [*("-e", inputs / "e", "-a", inputs / "a", "-g", inputs / "graph.json", "-o", tmp_path / "parts")]
-    options += ["--epochs", 20, "--batch", 8, "--validation", 0.2, "--lr", 1e-3]
+    options += ["--epochs", 20, *["--set", "batch_size=8", "--set", "validation=0.2", "--set", "lr=1e-3"]]
     command = [sys.executable, "-m", "c2srt_cli", "train", *map(str, options)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as one:
@@ -153,7 +158,7 @@ def test_stopping_early_keeps_the_best_weights(inputs: Path, tmp_path: Path) -> 
     kept = load_file(tmp_path / "run" / runs.WEIGHTS)
     best = load_file(tmp_path / "run/checkpoint/best.safetensors")
     last = load_file(tmp_path / "run/checkpoint/state.safetensors")
-    learned = kept.keys() - {"recogniser.gain", "recogniser.center"}  # fitted afterwards
+    learned = kept.keys() - {"propagation.gain", "propagation.center"}  # fitted afterwards
     assert all(torch.equal(kept[name], best[name]) for name in learned)
     assert not all(torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
 
@@ -168,7 +173,7 @@ def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: P
     ]
     write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(lists)), {})
     assert read_annotations(tmp_path / "a").fingerprint != known.fingerprint
-    config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3})
+    config = resolve("label-propagation", {"epochs": 2, "batch_size": 8, "validation": 0.2, "lr": 1e-3})
     wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "two", config, str(inputs / "graph.json"))
     train(prepare_training(wanted, Progress()), Progress())
     for name in (runs.WEIGHTS, runs.HISTORY, runs.GRAPH, runs.METRICS):
@@ -185,11 +190,11 @@ def test_knowledge_comes_from_seen_labels_only(inputs: Path, tmp_path: Path) -> 
 
 def test_images_give_what_is_stored_as_tokens(inputs: Path, tmp_path: Path) -> None:
     model = f"local-dir:{inputs / 'model'}"
-    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, method="c2srt", cut=1)
+    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, cut=1)
     embed(prepare_embedding(same, Progress()), Progress())
-    config, graph = resolve("c2srt", {"epochs": 1, "batch": 8}), str(inputs / "graph.json")
+    config, graph = resolve("label-propagation", {"epochs": 1, "batch_size": 8}), str(inputs / "graph.json")
     from_tokens, from_images = (
-        prepare_training(options, Progress()).train
+        prepare_training(options, Progress()).data.train
         for options in (
             TrainOptions(tmp_path / "e", inputs / "a", tmp_path / "t", config, graph),
             TrainOptions(None, inputs / "a", tmp_path / "i", config, graph, images=True, backbone=model),
@@ -209,7 +214,9 @@ def test_images_give_what_is_stored_as_tokens(inputs: Path, tmp_path: Path) -> N
 
 
 def from_images(inputs: Path, annotations: Path, out: Path, *, overwrite: bool = False, **given: Any) -> TrainJob:
-    config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "calibrate": False, **given})
+    config = resolve(
+        "label-propagation", {"epochs": 2, "batch_size": 8, "validation": 0.2, "calibrate": False, **given}
+    )
     model, graph = f"local-dir:{inputs / 'model'}", str(inputs / "graph.json")
     wanted = TrainOptions(None, annotations, out, config, graph, images=True, backbone=model, overwrite=overwrite)
     return prepare_training(wanted, Progress())
@@ -226,24 +233,24 @@ def spoiled(inputs: Path, folder: Path, numbers: list[int]) -> Path:
 
 def test_images_that_cannot_be_read_are_left_out_and_told(inputs: Path, tmp_path: Path) -> None:
     annotations, notes = spoiled(inputs, tmp_path, [0, 1, 2, 3, 4]), list[str]()
-    job = from_images(inputs, annotations, tmp_path / "run", batch=2, validation=0.0)
+    job = from_images(inputs, annotations, tmp_path / "run", batch_size=2, validation=0.0)
     assert train(job, Progress(note=notes.append)).epochs == 2
     (told,) = (note for note in notes if "cannot be read" in note)
-    assert told.startswith("5 photographs cannot be read and are left out: p0000.png: ")
+    assert told.startswith("5 images cannot be read and are left out: p0000.png: ")
     assert told.count(".png") == 3
     found = read_json(tmp_path / "run" / runs.METRICS)
-    assert (found["train"], found["watched"]) == (17, 0)
+    assert (found["train"], found["validation"]) == (17, 0)
 
 
-def test_watched_images_that_cannot_be_read_are_as_if_none_were_watched(inputs: Path, tmp_path: Path) -> None:
-    watched = from_images(inputs, inputs / "a", tmp_path / "run").watched.rows.tolist()
+def test_validation_images_that_cannot_be_read_are_as_if_none_were_watched(inputs: Path, tmp_path: Path) -> None:
+    watched = from_images(inputs, inputs / "a", tmp_path / "run").data.validation.rows.tolist()
     job = from_images(inputs, spoiled(inputs, tmp_path, watched), tmp_path / "run", calibrate=True)
     notes = list[str]()
     result = train(job, Progress(note=notes.append))
     assert (result.epochs, result.seen_map) == (2, None)
-    assert "no calibration: no photographs are watched (--validation)" in notes
+    assert "no calibration: there is no validation set (training.validation)" in notes
     assert "seen_map" not in (tmp_path / "run" / runs.HISTORY).read_text()
-    assert read_json(tmp_path / "run" / runs.METRICS)["watched"] == 0
+    assert read_json(tmp_path / "run" / runs.METRICS)["validation"] == 0
 
 
 def test_a_stopped_run_from_images_goes_on(inputs: Path, tmp_path: Path) -> None:
@@ -258,26 +265,25 @@ def test_a_stopped_run_from_images_goes_on(inputs: Path, tmp_path: Path) -> None
     made = read_json(tmp_path / "parts/manifest.json")["options"]
     assert made["runtime"]["dtype"] in ("float32", "bfloat16")
     train(from_images(inputs, annotations, tmp_path / "parts", overwrite=True, epochs=1, alpha=0.75), Progress())
-    assert Run.open(tmp_path / "parts").config.parts.alpha == 0.75
+    options: Any = Run.open(tmp_path / "parts").options
+    assert options.patches.alpha == 0.75
 
 
 def test_images_take_one_process(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("c2srt_cli.training.train.world", lambda: 2)
+    monkeypatch.setattr("c2srt_cli.training.prepare.world", lambda: 2)
     with pytest.raises(UsageError, match="--images takes one process"):
         from_images(inputs, inputs / "a", tmp_path / "run")
 
 
-@pytest.mark.parametrize("given", [{}, {"transfer": "ist"}, {"transfer": "none"}], ids=str)
-def test_photographs_of_which_no_seen_label_is_known_still_distill(
-    given: dict[str, Any], inputs: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("method", ["c2srt", "label-propagation", "mkt"])
+def test_photographs_of_which_no_seen_label_is_known_still_distill(method: str, inputs: Path, tmp_path: Path) -> None:
     """All batches but one are such, as nothing is known of photographs that are not listed as positive."""
     known = read_annotations(inputs / "a")
     lists = [[0, 1] if i == 0 else [] for i in range(PHOTOS)]
     little = replace(known, positive=Incidence.from_lists(lists), complete=False)
     write_annotations(tmp_path / "a", little, {})
-    config = resolve("c2srt", {"epochs": 1, "batch": 8, "validation": 0.0, "lr": 1e-3, **given})
-    graph = str(inputs / "graph.json") if config.parts.hops else None
+    config = resolve(method, {"epochs": 1, "batch_size": 8, "validation": 0.0, "lr": 1e-3})
+    graph = str(inputs / "graph.json") if needs_graph(config) else None
     wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "run", config, graph)
     result = train(prepare_training(wanted, Progress()), Progress())
     assert (result.epochs, result.diverged) == (1, False)
@@ -296,7 +302,7 @@ def test_a_prompt_learns_from_the_photographs_of_which_something_is_known(inputs
         complete=False,
     )
     write_annotations(tmp_path / "a", little, {})
-    given = {"epochs": 1, "batch": 8, "validation": 0.0}
+    given = {"epochs": 1, "batch_size": 8, "validation": 0.0}
     for method, init in (("mkt", None), ("mkt-prompt", tmp_path / "mkt")):
         wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / method, resolve(method, given), init=init)
         train(prepare_training(wanted, Progress()), Progress())
@@ -312,7 +318,7 @@ def test_nothing_seen_is_nothing_to_learn(seen: bool, inputs: Path, tmp_path: Pa
     )
     write_annotations(tmp_path / "a", other, {})
     config = resolve("clip-ft", {"validation": 0.2})
-    match = "not one photograph to train on has a seen label" if seen else "no label is seen"
+    match = "not one image to train on has a seen label" if seen else "no label is seen"
     with pytest.raises(InputError, match=match):
         prepare_training(TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "run", config), Progress())
 
@@ -323,7 +329,7 @@ def test_two_processes_train_together(inputs: Path, tmp_path: Path) -> None:
     subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-            *("-m", "c2srt_cli", *map(str, command), "--batch", "8", "--out", str(tmp_path / "run")),
+            *("-m", "c2srt_cli", *map(str, command), "--set", "batch_size=8", "--out", str(tmp_path / "run")),
         ],
         check=True,
         capture_output=True,
@@ -337,16 +343,16 @@ def test_divergence_in_the_last_step_keeps_the_epoch_before(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(inputs, tmp_path / "whole", epochs=3)
-    update = State.update
+    update = TrainState.update
 
-    def overflows(self: State, loss: torch.Tensor) -> float:
+    def overflows(self: TrainState, loss: torch.Tensor) -> float:
         norm = update(self, loss)
         if self.done == self.steps:
             with torch.no_grad():
-                self.learner.log_tau.fill_(torch.inf)
+                self.method.log_scale.fill_(torch.inf)
         return norm
 
-    monkeypatch.setattr(State, "update", overflows)
+    monkeypatch.setattr(TrainState, "update", overflows)
     result = run(inputs, tmp_path / "run", epochs=3)
     assert (result.diverged, result.epochs) == (True, 2)
     assert all(bool(value.isfinite().all()) for value in load_file(tmp_path / "run" / runs.WEIGHTS).values())
@@ -360,7 +366,7 @@ def test_divergence_keeps_the_last_good_state(inputs: Path, tmp_path: Path) -> N
     assert caught.value.hint == "lower --lr and --lr-new, and give --overwrite"
     with pytest.raises(InputError, match="made with other options"):
         run(inputs, tmp_path / "run")
-    folder, config = tmp_path / "run", resolve("c2srt", {"epochs": 1, "batch": 8, "calibrate": False})
+    folder, config = tmp_path / "run", resolve("label-propagation", {"epochs": 1, "batch_size": 8, "calibrate": False})
     again = TrainOptions(inputs / "e", inputs / "a", folder, config, str(inputs / "graph.json"), overwrite=True)
     assert train(prepare_training(again, Progress()), Progress()).epochs == 1
 
@@ -372,7 +378,7 @@ def test_an_error_of_the_first_process_ends_both(inputs: Path, tmp_path: Path) -
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
             *("-m", "c2srt_cli", "train", "-e", str(inputs / "e"), "-a", str(inputs / "a")),
-            *("-g", str(inputs / "graph.json"), "--batch", "8", "--out", str(tmp_path / "run")),
+            *("-g", str(inputs / "graph.json"), "--set", "batch_size=8", "--out", str(tmp_path / "run")),
         ],
         check=False,
         capture_output=True,
@@ -396,8 +402,9 @@ def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"transfer": "ist", "heads": 3}, "divided by 3 heads"),
-        ({"trained": 0, "transfer": "none"}, "nothing would learn"),
+        ({"method": "c2srt", "heads": 3}, "divided by 3 heads"),
+        ({"method": "clip-ft", "trained_stages": 0}, "nothing would learn"),
+        ({"method": "clip-ft", "trained_stages": 4}, "the tower has 3 stages, not 4"),
         ({"validation": 0.9, "epochs": 1, "calibrate": False}, None),
     ],
 )
@@ -411,8 +418,8 @@ def test_what_cannot_be_trained(given: dict[str, Any], match: str | None, inputs
 
 
 def test_tokens_behind_the_trained_stages_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the tokens enter 1"):
-        run(inputs, tmp_path / "run", trained=3)
+    with pytest.raises(InputError, match="cut: 1 of 3 stages, label-propagation has its own from 0 on"):
+        run(inputs, tmp_path / "run", trained_stages=3)
 
 
 def test_other_options_are_refused(inputs: Path, tmp_path: Path) -> None:
@@ -421,16 +428,16 @@ def test_other_options_are_refused(inputs: Path, tmp_path: Path) -> None:
         run(inputs, tmp_path / "run", epochs=1, alpha=0.9)
 
 
-def options_of(inputs: Path, out: Path, method: str = "c2srt", **changes: Any) -> TrainOptions:
-    config = resolve(method, {"epochs": 1, "batch": 8, "validation": 0.2, "calibrate": False})
-    graph = str(inputs / "graph.json") if config.parts.hops else None
+def options_of(inputs: Path, out: Path, method: str = "label-propagation", **changes: Any) -> TrainOptions:
+    config = resolve(method, {"epochs": 1, "batch_size": 8, "validation": 0.2, "calibrate": False})
+    graph = str(inputs / "graph.json") if needs_graph(config) else None
     return replace(TrainOptions(inputs / "e", inputs / "a", out, config, graph), **changes)
 
 
 def test_options_that_would_be_ignored_are_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the backbone is that of the embeddings"):
         prepare_training(options_of(inputs, tmp_path / "run", backbone="mini"), Progress())
-    with pytest.raises(UsageError, match="without a transfer nothing moves over a graph"):
+    with pytest.raises(UsageError, match="mkt moves nothing over a graph"):
         prepare_training(options_of(inputs, tmp_path / "run", "mkt", graph=str(inputs / "graph.json")), Progress())
 
 
@@ -447,21 +454,21 @@ def test_a_finished_run_is_left_as_it_is(inputs: Path, tmp_path: Path) -> None:
 def test_the_rate_is_of_steps_that_were_done(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock on which a step takes a second, and watching an hour."""
     clock = 0.0
-    update = State.update
+    update = TrainState.update
 
-    def one_second(self: State, loss: torch.Tensor) -> float:
+    def one_second(self: TrainState, loss: torch.Tensor) -> float:
         nonlocal clock
         clock += 1.0
         return update(self, loss)
 
-    def one_hour(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+    def one_hour(*given: Any) -> float | None:
         nonlocal clock
         clock += 3600.0
-        return watch(*given)
+        return val_map(*given)
 
-    monkeypatch.setattr(State, "update", one_second)
-    monkeypatch.setattr("c2srt_cli.training.loop.watch", one_hour)
-    monkeypatch.setattr("c2srt_cli.training.loop.time.monotonic", lambda: clock)
+    monkeypatch.setattr(TrainState, "update", one_second)
+    monkeypatch.setattr("c2srt_cli.training.fit.val_map", one_hour)
+    monkeypatch.setattr("c2srt_cli.training.fit.time.monotonic", lambda: clock)
     result = train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress())
     assert result.images_per_second == pytest.approx(18 / 3)  # three steps of 8, 8 and 2 photographs
 
@@ -528,20 +535,20 @@ class TestCalibration:
                 inputs / "e",
                 inputs / "a",
                 tmp_path / "two",
-                resolve("c2srt", {"validation": 0.2}),
+                resolve("label-propagation", {"validation": 0.2}),
                 str(inputs / "graph.json"),
             ),
             Progress(),
         )
-        watched = set(job.watched.rows.tolist())
-        hidden = set(calibrate.pseudo_unseen(lesson_of(job), 0).tolist())
+        watched = set(job.data.validation.rows.tolist())
+        hidden = set(calibrate.pseudo_unseen(job.data, 0).tolist())
         assert len(hidden) == 3
         lists = [
             known.positive.row(i).tolist() if i in watched else [n for n in known.positive.row(i) if n not in hidden]
             for i in range(PHOTOS)
         ]
         write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(lists)), {})
-        config = resolve("c2srt", {"epochs": 2, "batch": 8, "validation": 0.2, "lr": 1e-3})
+        config = resolve("label-propagation", {"epochs": 2, "batch_size": 8, "validation": 0.2, "lr": 1e-3})
         wanted = TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "two", config, str(inputs / "graph.json"))
         train(prepare_training(wanted, Progress()), Progress())
         state = "checkpoint/calibration/state.safetensors"
@@ -554,12 +561,12 @@ class TestCalibration:
     ) -> None:
         notes = list[str]()
 
-        def diverges(lesson: Lesson, *given: Any) -> Any:
+        def diverges(data: TrainingData, *given: Any) -> Any:
             if late:
-                return replace(learn(lesson, *given), diverged=True)
+                return replace(fit(data, *given), diverged=True)
             raise Diverged("the loss is no number from the first epoch on")
 
-        monkeypatch.setattr(calibrate, "learn", diverges)
+        monkeypatch.setattr(calibrate, "fit", diverges)
         result = run(inputs, tmp_path / "run", progress=Progress(note=notes.append), epochs=1)
         assert (result.epochs, result.diverged) == (1, False)
         assert Run.open(tmp_path / "run").calibration is None
@@ -569,9 +576,9 @@ class TestCalibration:
     @pytest.mark.parametrize(
         ("given", "why"),
         [
-            ({"validation": 0.0}, "no photographs are watched (--validation)"),
-            ({"method": "mkt"}, "MKT's scores depend on which labels are asked for"),
-            ({"share": 0.15}, "too few seen labels, or too few of them on the watched photographs"),
+            ({"validation": 0.0}, "there is no validation set (training.validation)"),
+            ({"method": "mkt"}, "mkt's scores depend on which labels are asked for"),
+            ({"share": 0.15}, "too few seen labels, or too few of them in the validation set"),
         ],
         ids=str,
     )
@@ -599,7 +606,7 @@ class TestCalibration:
 def test_no_more_photographs_are_watched_than_fit_in_memory(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("c2srt_cli.training.train.WATCHED", 3)
+    monkeypatch.setattr("c2srt_cli.training.prepare.MAX_VALIDATION", 3)
     config = resolve("clip-ft", {"validation": 0.5})
     job = prepare_training(TrainOptions(inputs / "e", inputs / "a", tmp_path / "run", config), Progress())
-    assert (len(job.watched), len(job.train)) == (3, 19)
+    assert (len(job.data.validation), len(job.data.train)) == (3, 19)

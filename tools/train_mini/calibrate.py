@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.images import load_pixels
 from c2srt_cli.labels import DEFAULT_TEMPLATE, Label, LabelSet
-from c2srt_cli.methods.zero_shot import Pooling, score
+from c2srt_cli.methods.pooling import ISR
+from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
 from train_mini.corpus import coco_test_names
 
@@ -35,7 +35,7 @@ def calibrate(backbone_spec: str, coco: Path, out: Path) -> None:
 
     Each label weighs the same, with as much weight on its positives as it has in the photographs.
     """
-    backbone, pooling = load_backbone(backbone_spec), Pooling()
+    backbone, pooling = load_backbone(backbone_spec), ISR()
     rows = dict(re.findall(r"^(\d+\.jpg),([\d ]+),", (coco / "train.csv").read_text(encoding="utf-8"), re.MULTILINE))
     tests = coco_test_names(coco)
     names = sorted(rows.keys() - tests, key=lambda n: hashlib.sha1(n.encode(), usedforsecurity=False).hexdigest())
@@ -60,7 +60,12 @@ def calibrate(backbone_spec: str, coco: Path, out: Path) -> None:
             "labels: expected calibration error",
             round(reliability(probability.ravel(), truth[:, columns].ravel()), 4),
         )
-    value = {"method": "logistic", "slope": slope, "intercept": intercept, "scoring": asdict(pooling)}
+    value = {
+        "method": "logistic",
+        "slope": slope,
+        "intercept": intercept,
+        "scoring": {"pool": "isr", "alpha": pooling.alpha, "cap": pooling.max_patches},
+    }
     out.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,5 @@
 """Labels that a run has never seen, attached to its graph: knowledge flows to them from the labels it has seen."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +9,8 @@ from torch import Tensor
 
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.training.learner import Vocabulary
-from c2srt_cli.training.run import Run
+from c2srt_cli.methods.vocabulary import Vocabulary
+from c2srt_cli.training.run import Run, vocabulary_of
 
 #: Labels compared with all seen ones at once.
 CHUNK = 256
@@ -29,6 +28,7 @@ class Attached:
         graph: The run's, and the edges to the new labels; None where the run has none.
         new: How many labels the run has not.
         by_text: How many of them have their sources by their texts alone.
+        other_wordings: How many labels that the run has are asked for under synonyms that it was not trained with.
     """
 
     labels: LabelSet
@@ -38,6 +38,7 @@ class Attached:
     graph: CategoryGraph | None
     new: int
     by_text: int
+    other_wordings: int = 0
 
 
 def attach(
@@ -45,21 +46,25 @@ def attach(
 ) -> Attached:
     """Add the labels that a run lacks to its vocabulary.
 
-    A label that the run has, by `find`, is that label: its node, its embedding, its edges. The run's own edges stay as
-    they are, and new labels are sources of nothing, so no score of the run's labels changes
-    through the graph.
+    A label that the run has, by `LabelSet.match`, is that label: its node, its embedding, its edges. The run's own
+    edges stay as they are, and new labels are sources of nothing, so no score of the run's labels changes through the
+    graph.
 
     Args:
         run: The run.
         requested: Any labels.
         embed: Embeddings ``(n, D)``, of norm 1, of those that are new.
-        graph: Edges to the new labels, its labels matched by `find`; only those from labels that the run has seen are
-            taken. A label without any, as all of them where there is no graph, gets its neighbours by text:
+        graph: Edges to the new labels, its labels matched by `LabelSet.match`; only those from labels that the run has
+            seen are taken. A label without any, as all of them where there is no graph, gets its neighbours by text:
             `edges_by_text`.
     """
-    known = find(run.labels, requested)
+    known = np.array(run.labels.match(requested), dtype=np.int64)
     count = len(run.labels)
     new = LabelSet(tuple(label for label, place in zip(requested, known, strict=True) if place < 0))
+    renamed = sum(
+        place >= 0 and bool(set(label.synonyms) - set(run.labels.labels[place].synonyms))
+        for label, place in zip(requested, known.tolist(), strict=True)
+    )
     columns = known.copy()
     columns[known < 0] = count + np.arange(len(new))
     seen = np.append(run.seen, False)[np.minimum(columns, count)]
@@ -67,11 +72,12 @@ def attach(
     text = torch.cat([run.text, embed(new)]) if len(new) else run.text
     known_seen = np.append(run.seen, np.zeros(len(new), bool))
     if run.graph is None:
-        return Attached(labels, Vocabulary(text, None, run.config.parts, known_seen), columns, seen, None, len(new), 0)
-    most = run.config.optimisation.neighbours
+        vocabulary = vocabulary_of(run.options, text, None, known_seen)
+        return Attached(labels, vocabulary, columns, seen, None, len(new), 0, renamed)
+    most = run.options.neighbours
     attached: list[Edge] = []
     if graph is not None:
-        place = find(labels, graph.labels).tolist()
+        place = labels.match(graph.labels)
         moved = (edge._replace(source=place[edge.source], target=place[edge.target]) for edge in graph.edges)
         edges = (edge for edge in moved if edge.target >= count)
         given = tuple(edge for edge in edges if 0 <= edge.source < count and run.seen[edge.source])
@@ -79,26 +85,8 @@ def attach(
     lonely = sorted(set(range(count, len(labels))) - {edge.target for edge in attached})
     attached += edges_by_text(text, lonely, np.flatnonzero(run.seen), _strengths(run.graph), most)
     whole = CategoryGraph(labels, (*run.graph.edges, *attached), run.graph.provenance)
-    return Attached(
-        labels, Vocabulary(text, whole, run.config.parts, known_seen), columns, seen, whole, len(new), len(lonely)
-    )
-
-
-def find(labels: LabelSet, requested: LabelSet) -> np.ndarray:
-    """Where each requested label stands among ``labels``: ``(T,)``, -1 where it does not.
-
-    It is found by its key. A label without an id is also found by its name, regardless of case, where just one label
-    has that name: who writes ``cat`` means the ``Cat`` that Open Images calls ``/m/01yrx``.
-    """
-    by_key = {label.key: place for place, label in enumerate(labels)}
-    found = [by_key.get(label.key, -1) for label in requested]
-    names = Counter(label.name.casefold() for label in labels)
-    by_name = {label.name.casefold(): place for place, label in enumerate(labels)}
-    for i, label in enumerate(requested):
-        name = label.name.casefold()
-        if found[i] < 0 and not label.id and names[name] == 1 and by_name[name] not in found:
-            found[i] = by_name[name]
-    return np.array(found, dtype=np.int64)
+    vocabulary = vocabulary_of(run.options, text, whole, known_seen)
+    return Attached(labels, vocabulary, columns, seen, whole, len(new), len(lonely), renamed)
 
 
 def edges_by_text(text: Tensor, targets: list[int], seen: np.ndarray, strengths: np.ndarray, k: int) -> list[Edge]:

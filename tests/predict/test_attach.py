@@ -8,16 +8,17 @@ import torch
 from tiny_runs import HIDDEN, LABELS, SEEN, train_run, whole_graph, write_inputs
 from torch import Tensor
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.vocabulary import Vocabulary
+from c2srt_cli.predict.attach import attach, edges_by_text
 from c2srt_cli.progress import Progress
-from c2srt_cli.training.attach import attach, edges_by_text, find
-from c2srt_cli.training.learner import Vocabulary
 from c2srt_cli.training.run import Run
 
-TRANSFERS = ("ist", "scores")
+GRAPHICAL = ("c2srt", "label-propagation")
 Embed = Callable[[LabelSet], Tensor]
 
 
@@ -29,7 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    return {transfer: train_run(inputs, folder / transfer, transfer=transfer) for transfer in (*TRANSFERS, "none")}
+    return {method: train_run(inputs, folder / method, method) for method in (*GRAPHICAL, "clip-ft")}
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,17 @@ def scores(run: Run, vocabulary: Vocabulary, columns: np.ndarray) -> Tensor:
     """Of random images, always the same."""
     random = torch.Generator().manual_seed(0)
     whole, patches = torch.randn(3, 32, generator=random), torch.randn(3, 16, 32, generator=random)
-    found: Tensor = run.learner()(whole, patches, vocabulary.of(columns))
+    image = ImageEmbedding(whole, patches, ImageEmbedding(whole, patches))
+    found: Tensor = run.method().scores(image, vocabulary.of(columns)).ranking
     return found
 
 
-@pytest.mark.parametrize("transfer", TRANSFERS)
+@pytest.mark.parametrize("method", GRAPHICAL)
 def test_labels_hidden_from_the_run_score_as_if_its_graph_had_had_them(
-    transfer: str, runs: dict[str, Run], embed: Embed
+    method: str, runs: dict[str, Run], embed: Embed
 ) -> None:
     """The vocabulary is built by hand: another order of labels, the three strongest seen sources of each by a loop."""
-    run, graph = runs[transfer], whole_graph()
+    run, graph = runs[method], whole_graph()
     wanted = label_set("thing 6", HIDDEN[1], "thing 1", HIDDEN[0])
     attached = attach(run, wanted, embed, graph)
     assert (attached.new, attached.by_text) == (2, 0)
@@ -74,8 +76,9 @@ def test_labels_hidden_from_the_run_score_as_if_its_graph_had_had_them(
     by_hand = Vocabulary(
         text,
         CategoryGraph(label_set(*names), tuple(kept)),
-        run.config.parts,
         np.array([name in seen for name in names]),
+        run.vocabulary().hops,
+        run.vocabulary().seen_targets,
     )
     columns = np.array([names.index(label.name) for label in wanted])
     got = scores(run, attached.vocabulary, attached.columns)
@@ -85,11 +88,11 @@ def test_labels_hidden_from_the_run_score_as_if_its_graph_had_had_them(
     torch.testing.assert_close(scores(run, without.vocabulary, without.columns)[:, [0, 2]], got[:, [0, 2]])
 
 
-@pytest.mark.parametrize("transfer", TRANSFERS)
+@pytest.mark.parametrize("method", GRAPHICAL)
 def test_the_closure_of_what_is_asked_for_equals_the_whole_graph(
-    transfer: str, runs: dict[str, Run], embed: Embed
+    method: str, runs: dict[str, Run], embed: Embed
 ) -> None:
-    run = runs[transfer]
+    run = runs[method]
     attached = attach(run, label_set("new", HIDDEN[1], "thing 7", "newer", "thing 0"), embed, whole_graph())
     assert (attached.new, attached.by_text) == (3, 2)
     everything = scores(run, attached.vocabulary, np.arange(len(attached.labels)))
@@ -101,7 +104,7 @@ def test_the_closure_of_what_is_asked_for_equals_the_whole_graph(
 
 
 def test_the_edges_of_the_run_never_change(runs: dict[str, Run], embed: Embed) -> None:
-    run = runs["ist"]
+    run = runs["c2srt"]
     assert run.graph is not None
     attached = attach(run, label_set("THING 3", "new", HIDDEN[0], "Thing 6"), embed, whole_graph())
     assert attached.graph is not None
@@ -117,7 +120,7 @@ def test_the_edges_of_the_run_never_change(runs: dict[str, Run], embed: Embed) -
 
 def test_an_equal_key_is_that_label(runs: dict[str, Run]) -> None:
     """Nothing is embedded, nothing attached; seen or not is as the run says."""
-    run = runs["ist"]
+    run = runs["c2srt"]
     wanted = LabelSet((Label("THING 7", synonyms=("another",)), Label("Thing 2")))
     attached = attach(run, wanted, lambda _: pytest.fail("embedded"))
     assert attached.columns.tolist() == [7, 2]
@@ -127,19 +130,22 @@ def test_an_equal_key_is_that_label(runs: dict[str, Run]) -> None:
 
 
 def test_a_run_without_a_graph_needs_texts_only(runs: dict[str, Run], embed: Embed) -> None:
-    attached = attach(runs["none"], label_set("new", "thing 1"), embed)
+    attached = attach(runs["clip-ft"], label_set("new", "thing 1"), embed)
     assert attached.graph is None
     labels = attached.vocabulary.of(attached.columns)
     assert labels.layers == ()
-    torch.testing.assert_close(labels.text, torch.cat([embed(label_set("new")), runs["none"].text[1:2]]))
+    torch.testing.assert_close(labels.text, torch.cat([embed(label_set("new")), runs["clip-ft"].text[1:2]]))
 
 
 def test_labels_with_ids() -> None:
     ours = LabelSet((Label("Cat", id="/m/1"), Label("Crane", id="/m/2"), Label("Crane", id="/m/3"), Label("dog")))
     asked = [Label("cat"), Label("crane"), Label("Crane", id="/m/3"), Label("Cat", id="/m/9"), Label("DOG"), Label("x")]
     # a name that two labels have names neither, an id that none has is another label
-    assert find(ours, LabelSet(tuple(asked))).tolist() == [0, -1, 2, -1, 3, -1]
-    assert find(ours, LabelSet((Label("cat"), Label("tom", id="/m/1")))).tolist() == [-1, 0]
+    assert ours.match(LabelSet(tuple(asked))) == [0, -1, 2, -1, 3, -1]
+    assert ours.match(LabelSet((Label("cat"), Label("tom", id="/m/1")))) == [-1, 0]
+    # an id that only one side gives does not part a label from its name, unless several have the name
+    named = LabelSet((Label("Cat"), Label("crane"), Label("dog", id="/m/4")))
+    assert named.match(ours) == [0, -1, -1, 2]
 
 
 def test_strengths_are_mapped_by_quantiles() -> None:
@@ -172,7 +178,7 @@ def test_one_seen_label_is_enough_and_none_is_no_source() -> None:
 
 
 def test_a_run_whose_graph_is_empty(runs: dict[str, Run], embed: Embed) -> None:
-    run = runs["scores"]
+    run = runs["label-propagation"]
     assert run.graph is not None
     bare = replace(run, graph=CategoryGraph(run.labels, ()))
     attached = attach(bare, label_set("new"), embed)
@@ -180,11 +186,11 @@ def test_a_run_whose_graph_is_empty(runs: dict[str, Run], embed: Embed) -> None:
     assert [edge.strength for edge in attached.graph.edges] == [1.0] * 3
 
 
-@pytest.mark.parametrize("transfer", TRANSFERS)
+@pytest.mark.parametrize("method", GRAPHICAL)
 def test_labels_of_the_graph_are_found_by_name_where_the_run_has_ids(
-    transfer: str, runs: dict[str, Run], embed: Embed
+    method: str, runs: dict[str, Run], embed: Embed
 ) -> None:
-    run = runs[transfer]
+    run = runs[method]
     named = LabelSet(tuple(Label(label.name.upper(), id=f"/m/{i}") for i, label in enumerate(run.labels)))
     assert run.graph is not None
     with_ids = replace(run, labels=named, graph=replace(run.graph, labels=named))

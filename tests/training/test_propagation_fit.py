@@ -12,16 +12,18 @@ from sklearn.metrics import average_precision_score
 from tiny_runs import write_with_graph
 from torch.nn.functional import cosine_similarity, normalize
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.backbone.tower import Tokens, run_tail
 from c2srt_cli.graph.category_graph import read_graph, write_graph
-from c2srt_cli.methods.recogniser import Recogniser
+from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.prepare import TrainOptions, prepare_training
+from c2srt_cli.training.propagation_fit import GAINS
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob, TrainOptions, prepare_training, train
-from c2srt_cli.training.transfer import GAINS
+from c2srt_cli.training.train import TrainJob, train
 
 PHOTOS, LABELS, SEEN = 60, 8, 6
 
@@ -33,33 +35,36 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(inputs: Path, out: Path, graph: Path | None = None, **given: Any) -> tuple[TrainJob, float, list[str]]:
     """The job, the gain that the run keeps, and what was said."""
-    own = {"epochs": 2, "batch": 8, "validation": 0.5, "lr": 1e-3, "calibrate": False}
+    own = {"epochs": 2, "batch_size": 8, "validation": 0.5, "lr": 1e-3, "calibrate": False}
     notes = list[str]()
     progress = Progress(note=notes.append)
-    config = resolve("c2srt", {**own, **given})
+    config = resolve("label-propagation", {**own, **given})
     wanted = TrainOptions(inputs / "e", inputs / "a", out, config, str(graph or inputs / "graph.json"))
     job = prepare_training(wanted, progress)
     train(job, progress)
-    return job, float(load_file(out / runs.WEIGHTS)["recogniser.gain"]), notes
+    return job, float(load_file(out / runs.WEIGHTS)["propagation.gain"]), notes
 
 
 def by_hand(job: TrainJob, folder: Path) -> tuple[float, np.ndarray]:
     """The smallest gain within a standard error of the best, and the mean AP under each."""
     opened = Run.open(folder)
-    trained, frozen = opened.learner().backbone, load_backbone(job.options["backbone"])
+    model = opened.method()
+    trained, frozen = model.tower, load_backbone(job.facts["backbone"]).tower
     edges = [e for e in read_graph(folder / runs.GRAPH).edges if e.source < SEEN and e.target < SEEN]
-    alone = Recogniser(resolve("c2srt", {"transfer": "none", "frozen": 0.0}).parts, trained.dim, trained.logit_scale, 7)
     scores: dict[str, list[torch.Tensor]] = {"trained": [], "frozen": []}
-    numbers, tokens, _ = next(job.watched.batches(np.arange(len(job.watched)), len(job.watched)))
+    numbers, tokens, _ = next(
+        job.data.validation.batches(np.arange(len(job.data.validation)), len(job.data.validation))
+    )
     assert tokens.x is not None
-    for name, backbone in (("trained", getattr(trained, "_trained", trained)), ("frozen", frozen)):
+    for name, tower in (("trained", trained), ("frozen", frozen)):
         with torch.inference_mode():
-            whole, patches = backbone.tail(Tokens(tokens.x.float()), job.options["cut"])
+            whole, patches = run_tail(tower, Tokens(tokens.x.float()), job.data.cut)
             assert whole is not None
             for image, around in zip(whole, patches, strict=True):
-                features, _ = alone.features(image[None], around[None], opened.text)
+                one = ImageEmbedding(image[None], around[None])
+                features, _ = fused_features(one, opened.text, model.pooling, model.weigh)
                 scores[name].append(cosine_similarity(features[0], normalize(opened.text, dim=-1), dim=-1))
-    truth = job.annotations.truth(numbers, np.arange(SEEN))
+    truth = job.data.annotations.truth(numbers, np.arange(SEEN))
     precision = []
     for gain in GAINS:
         of_label = []
@@ -89,9 +94,9 @@ def test_it_is_the_smallest_within_a_standard_error_of_the_best(seed: int, input
     assert f"{means[0]:.3f}, with transfer {means[GAINS.index(wanted)]:.3f}" in said
 
 
-@pytest.mark.parametrize("given", [{"fit_gain": False}, {"validation": 0.0}], ids=str)
+@pytest.mark.parametrize("given", [{"gain": 0.33}, {"validation": 0.0, "gain": 0.33}], ids=str)
 def test_it_stays_as_it_is_given(given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
-    _, gain, notes = run(inputs, tmp_path / "run", gain=0.33, **given)
+    _, gain, notes = run(inputs, tmp_path / "run", **given)
     assert gain == pytest.approx(0.33)
     assert not any(note.startswith("gain") for note in notes)
 
@@ -110,12 +115,12 @@ def test_only_unseen_labels_hear_others(inputs: Path, tmp_path: Path) -> None:
     """A seen label's scores are those of a run with no gain, an unseen label's are not."""
     scores = {}
     for gain in (0.0, 0.5):
-        run(inputs, tmp_path / str(gain), gain=gain, fit_gain=False)
+        run(inputs, tmp_path / str(gain), gain=gain)
         opened = Run.open(tmp_path / str(gain))
-        learner, labels = opened.learner(), opened.vocabulary().of(np.arange(LABELS))
+        model, labels = opened.method(), opened.vocabulary().of(np.arange(LABELS))
         torch.manual_seed(0)
-        dim = 2 * learner.backbone.dim  # the frozen ones stand behind
+        image = ImageEmbedding(torch.randn(4, model.backbone.dim), torch.randn(4, 16, model.backbone.dim))
         with torch.inference_mode():
-            scores[gain] = learner(torch.randn(4, dim), torch.randn(4, 16, dim), labels)
+            scores[gain] = model.scores(image, labels).ranking
     assert torch.equal(scores[0.0][:, :SEEN], scores[0.5][:, :SEEN])
     assert (scores[0.0][:, SEEN:] != scores[0.5][:, SEEN:]).all()

@@ -1,0 +1,59 @@
+"""Label propagation: scores flow from seen to unseen labels over the category graph, a lighter way than IST."""
+
+import torch
+from torch import Tensor, nn
+
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.options import Propagation
+
+#: The gain where there is too little to fit it on.
+UNFITTED = 0.4
+
+
+def strengths(neighbours: Neighbours) -> Tensor:
+    """How much each label listens to each of its sources, ``(C, K)``: the graph's strengths, 0 for itself."""
+    found = neighbours.attr[..., -1].clone()
+    found[:, 0] = 0.0  # the label itself
+    return found
+
+
+class ScorePropagation(nn.Module):
+    """Each label's score, raised by those of its sources: ``s_i' = s_i + gain * sum_j strength_ij (s_j - center)``.
+
+    The center shifts a label's scores alike on all images. Where it is the mean of sources' scores, labels that
+    have many do not outrank those that have few, or none. A label without sources keeps its score, and one with few or
+    weak ones nearly so. Gain and center are fitted after training, not learned.
+
+    IST (C2SRT, eq. 7-9) moves features instead, through matrices that have only the seen labels to learn from.
+
+    Args:
+        gain: To start from.
+    """
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain), requires_grad=False)
+        self.center = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    @classmethod
+    def of(cls, options: Propagation) -> "ScorePropagation":
+        """With the gain that is given, or one to start from."""
+        return cls(UNFITTED if options.gain == "fit" else options.gain)
+
+    def forward(
+        self, scores: Tensor, neighbours: Neighbours, center: Tensor | float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Propagate scores.
+
+        Args:
+            scores: Of all N labels that take part, ``(B, N)``.
+            neighbours: Of the first ``C <= N`` of them.
+            center: The mean of sources' scores; the fitted one where None.
+
+        Returns:
+            Scores of the first C, ``(B, C)``, and what each source adds to them, ``(B, C, K)``.
+        """
+        center = self.center if center is None else center
+        # (B, C, K); an empty place holds the label itself, with strength 0
+        added = (scores[:, neighbours.index] - center) * strengths(neighbours)
+        return scores[:, : len(neighbours.index)] + self.gain * added.sum(2), self.gain * added

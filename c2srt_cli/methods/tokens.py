@@ -1,0 +1,42 @@
+"""Whether stored tokens serve a method: the one check behind train, evaluate and tag."""
+
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import InputError
+from c2srt_cli.methods.method import TokenNeed
+
+
+def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = None, weights: str | None = None) -> None:
+    """Refuse tokens that a method cannot go on from.
+
+    Args:
+        need: What it reads.
+        store: The tokens.
+        method: Its name, for errors.
+        pixels: How a run's images were prepared; None where that is left to the tokens.
+        weights: sha256 of a run's backbone, likewise.
+
+    Raises:
+        InputError: naming everything that is wrong with them, and the command that makes others.
+    """
+    own = store.manifest["options"]
+    problems = []
+    if weights is not None and own["weights_sha256"] != weights:
+        problems.append(f"backbone: {own['backbone']} ({own['weights_sha256'][:12]}) there, {weights[:12]} in the run")
+    if pixels is not None and own["pixels"] != pixels:
+        problems.append(f"pixels: {own['pixels']} there, {pixels} in the run")
+    if need.streams != "local" and own["streams"] == "local":
+        problems.append(f"streams: the local one alone, {method} goes on from the global one")
+    if own["cut"] > need.cut:
+        problems.append(f"cut: {own['cut']} of {own['depth']} stages, {method} has its own from {need.cut} on")
+    if need.streams == "both" and own["dense"] != need.patch_attention:
+        problems.append(f"patch attention: {own['dense'] or 'none'} there, {method} reads {need.patch_attention}")
+    if problems:
+        both = need.streams == "both"
+        attention = f" --streams both --dense {need.patch_attention}" if both else " --streams global"
+        raise InputError(
+            f"{method} cannot go on from these embeddings",
+            where=str(store.folder),
+            problems=problems,
+            hint=f"run c2srt embed --backbone {own['backbone']} --cut {need.cut}{attention} "
+            f"--fit {own['pixels']['fit']}",
+        )

@@ -1,0 +1,97 @@
+"""Labels as methods take them, and who of them is a source of whom."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.graph.category_graph import CategoryGraph
+from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.prompt import Prompts
+
+
+class Labels(NamedTuple):
+    """Labels as a method takes them.
+
+    Attributes:
+        text: Embeddings of T labels that are asked for, then of those they hear from, ``(C, D)``, of norm 1.
+        frozen_text: The same without what learns in a prompt; of a run that is read, ``text``.
+        layers: Who is a source of whom, a layer each; none without a graph.
+        nodes: Ids of the labels, ``(C,)``.
+        unseen: ``(C,)`` bool.
+        asked: T.
+    """
+
+    text: Tensor
+    frozen_text: Tensor
+    layers: tuple[Neighbours, ...]
+    nodes: Tensor
+    unseen: Tensor
+    asked: int
+
+    def to(self, device: torch.device | str) -> "Labels":
+        """The same on another device."""
+        text, frozen, nodes, unseen = (
+            part.to(device) for part in (self.text, self.frozen_text, self.nodes, self.unseen)
+        )
+        return Labels(text, frozen, tuple(rows.to(device) for rows in self.layers), nodes, unseen, self.asked)
+
+    @property
+    def asked_text(self) -> Tensor:
+        """Embeddings of the labels that are asked for, ``(T, D)``."""
+        return self.text[: self.asked]
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """All labels of a run: the one place that says that knowledge flows from seen labels only.
+
+    Attributes:
+        text: Their embeddings, ``(L, D)``, of norm 1.
+        graph: Theirs, or None.
+        seen: ``(L,)`` bool; only these are sources of others.
+        hops: Edges that knowledge crosses.
+        seen_targets: Whether seen labels hear from others too, as with IST; else only unseen ones do.
+        prompts: Their prompts, where a prompt or tokens in it learn, so that ``text`` is only what training sets out
+            from.
+    """
+
+    text: Tensor
+    graph: CategoryGraph | None
+    seen: np.ndarray
+    hops: int = 0
+    seen_targets: bool = False
+    prompts: Prompts | None = None
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """Who is a source of whom."""
+        if self.graph is None or not self.hops:
+            return None
+        index, attr = self.graph.edge_index(), self.graph.edge_attr()
+        seen = torch.from_numpy(self.seen)
+        kept = seen[index[0]] if self.seen_targets else seen[index[0]] & ~seen[index[1]]
+        return Neighbours.from_graph(index[:, kept], attr[kept], len(self.text)).to(self.text.device)
+
+    @cached_property
+    def unseen(self) -> Tensor:
+        """``(L,)`` bool."""
+        return torch.from_numpy(~self.seen).to(self.text.device)
+
+    def of(self, columns: np.ndarray) -> Labels:
+        """Some labels ``(T,)``, with all that their scores depend on."""
+        targets = torch.from_numpy(columns).to(self.text.device)
+        nodes, layers = targets, tuple[Neighbours, ...]()
+        if self.neighbours is not None:
+            nodes, layers = self.neighbours.closure(targets, self.hops)
+        text = self.text[nodes]
+        return Labels(text, text, layers, nodes, self.unseen[nodes], len(columns))
+
+    def without(self, hidden: np.ndarray) -> "Vocabulary":
+        """As if some seen labels ``(n,)`` were unseen."""
+        seen = self.seen.copy()
+        seen[hidden] = False
+        return replace(self, seen=seen)

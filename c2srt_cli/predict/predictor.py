@@ -1,0 +1,265 @@
+"""The predictor: tokens of images → scores of labels, by a method as it is or by a run, on any device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.artifacts import artifact_kind, file_sha256, fingerprint
+from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.backbone.tower import Tokens, run_tail
+from c2srt_cli.embeddings.cut import Cut
+from c2srt_cli.embeddings.store import Store
+from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
+from c2srt_cli.labels import LabelSet
+from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.options import Options
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.tokens import check_tokens
+from c2srt_cli.methods.vocabulary import Labels, Vocabulary
+from c2srt_cli.predict.attach import Attached, attach
+from c2srt_cli.scoring.calibration import Calibration, RunCalibration
+from c2srt_cli.training.run import KIND, WEIGHTS, Run
+
+#: Entries of a block (images, labels, dimensions) that are scored at once; it holds several tensors of this size.
+BLOCK = 1 << 24
+
+#: Embeds labels: ``(n, D)``, of norm 1.
+EmbedLabels = Callable[[LabelSet], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A method, ready to score the L labels that are asked for.
+
+    Attributes:
+        model: The method on its backbone.
+        vocabulary: All labels that may take part.
+        columns: Ids of the labels that are asked for among these, ``(L,)``.
+        names: Of all labels.
+        labels: Those that are asked for, with what they hear from, on the model's device.
+        cut: Where tokens enter the tower, and the patch attention that they are read with.
+        calibration: Of the scores; None where there is none for them.
+        run: The run, or None for a method as it is.
+        attached: How the labels stand to the run's, or None.
+    """
+
+    model: Method
+    vocabulary: Vocabulary
+    columns: np.ndarray
+    names: tuple[str, ...]
+    labels: Labels
+    cut: Cut
+    calibration: Calibration | RunCalibration | None = None
+    run: Run | None = None
+    attached: Attached | None = None
+
+    @classmethod
+    def of(  # noqa: PLR0917
+        cls,
+        model: Method,
+        vocabulary: Vocabulary,
+        columns: np.ndarray,
+        names: Sequence[str],
+        cut: Cut,
+        calibration: Calibration | RunCalibration | None = None,
+    ) -> "Predictor":
+        """Some labels of a vocabulary, where the model is."""
+        model.eval()
+        labels = vocabulary.of(columns).to(model.device)
+        return cls(model, vocabulary, columns, tuple(names), labels, cut, calibration)
+
+    @classmethod
+    def untrained(cls, options: Options, backbone: Backbone, labels: LabelSet, text: Tensor, cut: Cut) -> "Predictor":
+        """A method that needs no training.
+
+        Args:
+            options: The method's.
+            backbone: Where scores are to be computed.
+            labels: Any.
+            text: Their embeddings ``(L, D)``.
+            cut: Where tokens enter.
+        """
+        model = METHODS[options.method](options, backbone)
+        seen = np.zeros(len(labels), bool)
+        calibration = _calibration_of_backbone(backbone, options)
+        return cls.of(model, Vocabulary(text, None, seen), np.arange(len(labels)), labels.names, cut, calibration)
+
+    @classmethod
+    def of_run(  # noqa: PLR0917
+        cls,
+        run: Run,
+        model: Method,
+        labels: LabelSet,
+        embed: EmbedLabels,
+        cut: Cut,
+        graph: CategoryGraph | None = None,
+    ) -> "Predictor":
+        """A run, for labels of its own and for new ones, which are attached to it; see `attach`."""
+        found = attach(run, labels, embed, graph)
+        one = cls.of(model, found.vocabulary, found.columns, found.labels.names, cut, calibration_of(run))
+        return replace(one, run=run, attached=found)
+
+    def of_columns(self, columns: np.ndarray) -> "Predictor":
+        """The same for some of the labels that are asked for."""
+        chosen = self.columns[columns]
+        return replace(self, columns=chosen, labels=self.vocabulary.of(chosen).to(self.model.device), attached=None)
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return self.model.name
+
+    @property
+    def text(self) -> Tensor:
+        """Embeddings of the labels that are asked for, ``(L, D)``."""
+        return self.labels.asked_text
+
+    @property
+    def seen(self) -> np.ndarray:
+        """``(L,)`` bool: the label was trained on."""
+        found: np.ndarray = self.vocabulary.seen[self.columns]
+        return found
+
+    @torch.inference_mode()
+    def embed(self, tokens: Tokens, stored: Tensor | None = None) -> ImageEmbedding:
+        """Run the tail of the tower on tokens.
+
+        Args:
+            tokens: Entering the cut, ``(B, T, W)``, anywhere.
+            stored: The frozen global embeddings ``(B, D)``, for tokens of the local stream alone.
+        """
+        model = self.model
+        moved = tokens.to(model.device, model.dtype)
+        if moved.x is not None:
+            return model.embed(moved, self.labels, self.cut.stage, self.cut.dense)
+        assert stored is not None
+        _, patches = run_tail(model.backbone.tower, moved, self.cut.stage, self.cut.dense)
+        return ImageEmbedding(stored.to(model.device, model.dtype), patches)
+
+    @torch.inference_mode()
+    def scores(self, image: ImageEmbedding) -> Scores:
+        """Score images: as many at once as memory allows, always the same number."""
+        if not self.model.trainable:  # blocks of its own
+            return self.model.scores(image, self.labels)
+        text, patches = self.labels.text, image.patches
+        most = max(1, BLOCK // (len(text) * max(text.shape[1], patches.shape[1])))
+        size = max(step for step in range(1, len(image) + 1) if len(image) % step == 0 and step <= most)
+        parts = [self.model.scores(image.rows(i, i + size), self.labels) for i in range(0, len(image), size)]
+        joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
+        return Scores(*joined)
+
+    def __call__(self, tokens: Tokens, stored: Tensor | None = None) -> Scores:
+        """`embed`, then `scores`."""
+        return self.scores(self.embed(tokens, stored))
+
+    def probability(self, logits: np.ndarray) -> np.ndarray | None:
+        """Probabilities of `Scores.logit` ``(..., L)``; None where nothing is calibrated."""
+        if isinstance(self.calibration, RunCalibration):
+            return self.calibration.probability(logits, self.seen)
+        return None if self.calibration is None else self.calibration.probability(logits)
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """The probability from which each label is given unless the user says otherwise, ``(L,)``."""
+        if not isinstance(self.calibration, RunCalibration) or self.attached is None:
+            return None
+        keys = [self.attached.labels.labels[column].key for column in self.columns]  # as the run knows them
+        return self.calibration.thresholds_of(keys, self.seen)
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """What decides the scores beside backbone, labels and templates."""
+        own = {"options": self.model.options.model_dump(mode="json", exclude={"training"})}
+        if self.run is None or self.attached is None:
+            known = self.calibration
+            assert not isinstance(known, RunCalibration)
+            return own | {"calibration": None if known is None else [known.slope, known.intercept]}
+        graph = self.attached.graph
+        return own | {
+            "run": fingerprint(self.run.manifest),
+            "run_weights_sha256": file_sha256(self.run.folder / WEIGHTS),
+            "graph": None if graph is None else graph.fingerprint,
+            "calibration": None
+            if not isinstance(self.calibration, RunCalibration)
+            else fingerprint(self.calibration.record()),
+        }
+
+    @torch.inference_mode()
+    def patches(self, image: ImageEmbedding, place: int, label_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How much the patches of one image speak for some labels ``(n,)``, and their likeness: ``(n, P)`` both."""
+        which = torch.from_numpy(label_ids).to(self.model.device)
+        weights, likeness = self.model.patch_weights(image.patches[place], self.labels, which)
+        return weights.float().cpu().numpy(), likeness.float().cpu().numpy()
+
+    def sources(self, found: Scores, image: int, label: int) -> list[dict[str, Any]]:
+        """Label, relation, strength, attention, and with propagation what was added, most attended first.
+
+        With IST the attention is the last layer's, mean over heads; what is missing to 1 the label paid to itself.
+        """
+        if found.attention is None:
+            return []
+        rows = self.labels.layers[-1]
+        weights = found.attention[image, label]
+        spoken = []
+        for place in rows.mask[label].nonzero()[1:, 0].tolist():  # the first is the label itself
+            *relation, strength = rows.attr[label, place].tolist()
+            entry = {
+                "label": self.names[int(self.labels.nodes[int(rows.index[label, place])])],
+                "relation": RELATIONS[relation.index(1.0)],
+                "strength": round(strength, 4),
+                "attention": round(float(weights[place]), 6),
+            }
+            if found.contribution is not None:
+                entry["contribution"] = round(float(found.contribution[image, label, place]), 6)
+            spoken.append(entry)
+        return sorted(spoken, key=lambda entry: -entry["attention"])
+
+
+def cut_in(store: Store, model: Method, run: Run | None = None) -> Cut:
+    """Where the tokens of a store enter a method's tower.
+
+    Raises:
+        InputError: the method cannot go on from them.
+    """
+    made, own = None if run is None else run.manifest["options"], store.manifest["options"]
+    check_tokens(model.need, store, model.name, made and made["pixels"], model.backbone.weights_sha256)
+    attention = model.need.patch_attention if model.trainable else own["dense"]
+    return Cut(int(own["cut"]), attention, own["streams"])
+
+
+def calibration_of(run: Run) -> RunCalibration | None:
+    """A run's calibration; none for a method whose scores mean something else with every vocabulary."""
+    return run.calibration if METHODS[run.options.method].can_calibrate else None
+
+
+def _calibration_of_backbone(backbone: Backbone, options: Any) -> Calibration | None:
+    """The backbone's calibration, if it holds for this scoring."""
+    if backbone.calibration_path is None:
+        return None
+    calibration, patches = Calibration.read(backbone.calibration_path), options.patches.model_dump()
+    scoring = {"pool": patches["kind"], "alpha": patches.get("alpha"), "cap": patches.get("max_patches")}
+    return calibration if all(scoring.get(key) == value for key, value in calibration.scoring.items()) else None
+
+
+def open_run(folder: Path) -> Run:
+    """A run by its folder.
+
+    Raises:
+        InputError: there is none, or it is unfinished or damaged.
+        UsageError: there is no such folder.
+    """
+    if not folder.is_dir():
+        names = ", ".join(name for name, kind in METHODS.items() if not kind.trainable)
+        hint = "train it first: c2srt train" if str(folder) in METHODS else f"name {names} or the folder of a run"
+        raise UsageError(f"there is no method or run {str(folder)!r}", hint=hint)
+    if artifact_kind(folder) != KIND:
+        raise InputError("is not a run", where=str(folder), hint="make one: c2srt train")
+    return Run.open(folder)

@@ -1,0 +1,248 @@
+"""The loop over steps and epochs, resumable to the bit."""
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.backbone.registry import Backbone
+from c2srt_cli.backbone.tower import Tokens
+from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.methods.method import Method, load_learned
+from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.vocabulary import Labels
+from c2srt_cli.progress import Progress
+from c2srt_cli.training.data import TrainingData, sample
+from c2srt_cli.training.images import ImageSet
+from c2srt_cli.training.processes import any_of, rank, world
+from c2srt_cli.training.state import TrainState
+from c2srt_cli.training.tokens import TokenSet
+from c2srt_cli.training.validation import val_map
+
+#: Minutes from one checkpoint to the next inside an epoch.
+MINUTES = 10.0
+CHECKPOINT, BEST = "state.safetensors", "best.safetensors"
+#: Photographs that cannot be read of which the reasons are told.
+TOLD = 3
+
+
+class Diverged(UsageError):  # noqa: N818 - as people call it
+    """The loss is no number any more, and there is no good state to keep."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What came out.
+
+    Attributes:
+        method: With the weights to keep: the average where there is one, those of the best epoch where stopping is
+            early.
+        history: One row an epoch.
+        best: The epoch of the best mean AP on the validation set, and that; epoch 0 where there is none.
+        images_per_second: Photographs of all processes that were learned from, over the time of the steps alone, their
+            reading included; None where no step was left to do.
+        diverged: The loss stopped being a number; the weights are the last good ones.
+    """
+
+    method: Method
+    history: list[dict[str, Any]]
+    best: dict[str, Any]
+    images_per_second: float | None
+    diverged: bool
+
+
+def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress) -> FitResult:
+    """Train a method, or go on where the checkpoint stands.
+
+    Random numbers depend on the seed, the epoch, the step and the process alone.
+
+    Args:
+        data: What to learn from.
+        backbone: In float32, on its device.
+        options: The method's.
+        progress: Called after every step.
+
+    Raises:
+        Diverged: the loss is no number from the first epoch on.
+        InputError: the checkpoint is damaged, or no image can be read.
+        Interrupted: the user stopped it; the state is saved.
+    """
+    o = options.training
+    torch.manual_seed(o.seed)
+    method = build(options, backbone, data.init)
+    size = o.batch_size // world() * world()
+    steps = math.ceil(len(data.train) / size)
+    state = TrainState(method, o.epochs * steps)
+    checkpoint = data.checkpoint / CHECKPOINT
+    facts: dict[str, Any] = {"history": [], "best": {"epoch": 0, "map": -1.0}, "sums": {}}
+    failed = data.train.failed
+    told = len(failed)
+    if checkpoint.exists():
+        facts |= state.load(checkpoint)
+        failed |= facts.get("failed", {})
+        progress.note(f"going on after {state.done:,} of {state.steps:,} steps")
+    saved, diverged, used, spent = time.monotonic(), False, 0, 0.0
+
+    def save() -> None:
+        if rank() == 0:
+            state.save(checkpoint, {name: facts[name] for name in ("history", "best", "sums")} | {"failed": failed})
+
+    while state.done < state.steps and not diverged and not _impatient(facts, o.patience):
+        epoch, first = divmod(state.done, steps)
+        order = data.train.shuffled(np.random.default_rng((o.seed, epoch)))
+        began = time.monotonic()
+        shown = data.train
+        if o.augment:
+            shown = shown.augmented(seed=o.seed, epoch=epoch, teacher=options.distillation.weight > 0)
+        with closing(_own_share(shown, order[first * size :], size)) as batches:
+            for images, tokens, target in batches:
+                if not len(images):  # none of them can be read
+                    state.skip()
+                    continue
+                random = np.random.default_rng((o.seed, state.done, rank()))
+                torch.manual_seed(int(random.integers(2**62)))
+                truth = data.annotations.truth(images, data.labels)
+                columns = sample(truth, o.sampled_negatives, random)
+                known = torch.from_numpy(truth[:, columns]).to(method.device)
+                asked = data.labels_of(method.train(), data.labels[columns])
+                found = losses(
+                    method, tokens, asked, known, target, cut=data.cut, precision=data.precision(method.device)
+                )
+                if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
+                    diverged = True
+                    break
+                for name, value in found.items():
+                    facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
+                used += len(images) * world()
+                spent += time.monotonic() - began
+                progress.advance(state.done, state.steps)
+                if state.done % steps == 0:
+                    break
+                if any_of(progress.stopped(), method.device):
+                    if not state.is_finite():
+                        diverged = True
+                        break
+                    save()
+                    raise _stopped(state, data)
+                if time.monotonic() - saved > 60 * MINUTES and state.is_finite():
+                    save()
+                    saved = time.monotonic()
+                began = time.monotonic()
+        seen_map = math.nan if diverged or not state.is_finite() else _val_map(data, state)
+        if seen_map is not None and math.isnan(seen_map):
+            diverged = True
+            break
+        if len(failed) > told:
+            progress.note(_unreadable(failed))
+            told = len(failed)
+        if not len(data.train.readable):
+            raise InputError("no image to train on can be read", where=str(data.annotations.root))
+        row = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in facts["sums"].items()}}
+        row |= {name: round(value, 4) for name, value in method.log().items()}
+        if seen_map is not None:
+            row["seen_map"] = round(seen_map, 6)
+            if row["seen_map"] > facts["best"]["map"]:
+                facts["best"] = {"epoch": epoch + 1, "map": row["seen_map"]}
+                if o.patience and rank() == 0:
+                    state.save_weights(data.checkpoint / BEST)
+        facts["history"].append(row)
+        if said := method.pop_warnings():
+            progress.note(said)
+        facts["sums"] = {}
+        progress.note("   ".join(f"{name} {value}" for name, value in row.items()))
+        save()
+        saved = time.monotonic()
+        if any_of(progress.stopped(), method.device) and state.done < state.steps:
+            raise _stopped(state, data)
+    if diverged:
+        progress.note(f"the loss is no number any more after {state.done:,} steps: the last good state is kept")
+        if not facts["history"]:
+            raise Diverged(
+                "the loss is no number from the first epoch on", hint="lower --lr and --lr-new, and give --overwrite"
+            )
+        facts |= state.load(checkpoint)
+    load_learned(method, state.weights())
+    if o.patience and facts["best"]["epoch"]:
+        state.load_weights(data.checkpoint / BEST)
+    return FitResult(method.eval(), facts["history"], facts["best"], used / spent if used else None, diverged)
+
+
+def build(options: Any, backbone: Backbone, init: dict[str, Tensor] | None = None) -> Method:
+    """A method on its backbone, at the start of its training."""
+    method = METHODS[options.method](options, backbone).move(next(backbone.model.parameters()).device)
+    backbone.model.eval()  # batch norms keep their statistics
+    if init is not None:
+        load_learned(method, {**method.learned(), **init})
+    return method
+
+
+def losses(
+    method: Method,
+    tokens: Tokens,
+    labels: Labels,
+    truth: Tensor,
+    target: Tensor,
+    *,
+    cut: int,
+    precision: torch.autocast,
+) -> dict[str, Tensor]:
+    """What a batch costs, by name.
+
+    Args:
+        method: In training.
+        tokens: Of B images, entering ``cut``.
+        labels: Those that are asked for, with what they hear from.
+        truth: ``(B, T)``: 1 present, -1 absent, 0 unknown.
+        target: Frozen global embeddings ``(B, D)``.
+        cut: Where the tokens enter.
+        precision: Of the forward pass; losses are in float32.
+    """
+    with precision:
+        moved = tokens.to(method.device, torch.float32)
+        image = method.embed(moved, labels, cut, method.need.patch_attention).float()
+        scores = method.scores(image, labels, truth)
+    return method.losses(scores, truth, image, target.to(method.device))
+
+
+def _val_map(data: TrainingData, state: TrainState) -> float | None:
+    """`val_map` under the weights to keep."""
+    method = state.method
+    own = {name: value.detach().clone() for name, value in method.learned().items()}
+    load_learned(method, state.weights())
+    found = val_map(method, data)
+    load_learned(method, own)
+    return found
+
+
+def _own_share(
+    tokens: TokenSet | ImageSet, order: np.ndarray, size: int
+) -> Generator[tuple[np.ndarray, Any, Tensor], None, None]:
+    """The batches of this process: all processes together see each batch of ``size`` once."""
+    if world() == 1:
+        yield from tokens.batches(order, size)
+        return
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        share = batch[rank() :: world()]
+        yield from tokens.batches(share if len(share) else batch[:1], size)
+
+
+def _unreadable(failed: dict[str, str]) -> str:
+    some = "; ".join(f"{path}: {reason}" for path, reason in sorted(failed.items())[:TOLD])
+    more = "; …" if len(failed) > TOLD else ""
+    return f"{len(failed):,} images cannot be read and are left out: {some}{more}"
+
+
+def _stopped(state: TrainState, data: TrainingData) -> Interrupted:
+    return Interrupted(f"{state.done:,} of {state.steps:,} steps are done and saved", where=str(data.checkpoint.parent))
+
+
+def _impatient(facts: dict[str, Any], patience: int) -> bool:
+    best, epochs = facts["best"]["epoch"], len(facts["history"])
+    return bool(patience and best and epochs - best >= patience)

@@ -1,0 +1,74 @@
+"""Label propagation, fitted after training without a second one: how much unseen labels take over from seen ones."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2srt_cli.methods.method import Method
+from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.average_precision import average_precision
+from c2srt_cli.training.data import TrainingData, images_at_once
+
+GAINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
+#: A gain is fitted on this many labels at least.
+LEAST = 3
+
+
+@torch.inference_mode()
+def fit_propagation(method: Method, data: TrainingData, progress: Progress) -> None:
+    """Set the center and, where that is asked for, the gain of label propagation, on the validation set.
+
+    The center is the mean of seen labels' scores, where they are softmaxes of their logits. For the gain each seen
+    label stands in for an unseen one: its own score is the frozen backbone's, which has not been taught it; those of
+    its sources are the trained ones. Of gains the smallest is taken whose mean AP over labels is within a standard
+    error of the best one's (Breiman et al. 1984), as labels differ more than gains do. Labels without positives, or
+    without a seen source, say nothing; where fewer than `LEAST` say something, the gain stays as it is.
+
+    Args:
+        method: Trained.
+        data: What it has learned from.
+        progress: Told what was found.
+    """
+    method.eval()
+    gain, center = method.fitted
+    asked, graph = data.labels_of(method, data.labels), data.vocabulary.graph
+    own, before, images = list[Tensor](), list[Tensor](), list[np.ndarray]()
+    size = images_at_once(method, len(data.vocabulary.text))
+    for numbers, tokens, _ in data.validation.batches(np.arange(len(data.validation)), size):
+        if len(numbers):
+            with data.precision(method.device):
+                image = method.embed(
+                    tokens.to(method.device, method.dtype), asked, data.cut, method.need.patch_attention, frozen=True
+                ).float()
+                assert image.frozen is not None
+                own.append(method.base_scores(image, asked.asked_text)[0].cpu())
+                before.append(method.base_scores(image.frozen, asked.frozen_text[: asked.asked])[0].cpu())
+            images.append(numbers)
+    if graph is None or not own:
+        return
+    trained = torch.cat(own)
+    center.copy_(method.combined(trained, vocabulary_free=True).mean())
+    now, untaught = method.combined(trained), method.combined(torch.cat(before))
+    truth = data.annotations.truth(np.concatenate(images), data.labels)
+    place = np.full(len(data.vocabulary.text), -1)
+    place[data.labels] = np.arange(len(data.labels))
+    mixing = torch.zeros(len(data.labels), len(data.labels))
+    for edge in graph.edges:
+        if place[edge.source] >= 0 <= place[edge.target]:
+            mixing[place[edge.target], place[edge.source]] = edge.strength
+    present = (truth > 0).any(0) & (mixing > 0).any(1).numpy()
+    if method.options.propagation.gain != "fit" or present.sum() < LEAST:
+        return
+    added = now @ mixing.T
+    precision = np.stack(  # (gains, labels)
+        [average_precision((untaught + by * added).numpy()[:, present].T, truth[:, present].T) for by in GAINS]
+    )
+    best = precision.mean(1).argmax()
+    lost = precision[best] - precision  # of each label
+    error = lost.std(1, ddof=1) / np.sqrt(lost.shape[1])
+    chosen = next(i for i in range(len(GAINS)) if lost[i].mean() <= error[i])
+    gain.fill_(GAINS[chosen])
+    progress.note(
+        f"gain {GAINS[chosen]}: mean AP of {present.sum()} seen labels by the frozen backbone's own scores "
+        f"{precision[0].mean():.3f}, with transfer {precision[chosen].mean():.3f}"
+    )
