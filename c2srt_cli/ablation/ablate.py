@@ -39,7 +39,8 @@ from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
 from c2srt_cli.evaluation.table import Table, write_csv, write_markdown
 from c2srt_cli.progress import Progress
-from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
+from c2srt_cli.tagging.writers.escape import terminal_text
+from c2srt_cli.text import spreadsheet_cell
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged

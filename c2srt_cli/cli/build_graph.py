@@ -45,8 +45,8 @@ def build_graph(
     annotations: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of c2srt prepare, or CSV with the columns path,labels (cat;dog), for cooccurrence and for "
-            "frequent candidates. Only training photographs and seen labels count.",
+            help="Folder of c2srt prepare, a table with the columns path,labels (cat;dog) or a file of c2srt tag, for "
+            "cooccurrence and for frequent candidates. Only training photographs and seen labels count.",
             rich_help_panel=EDGES,
         ),
     ] = None,

@@ -90,7 +90,8 @@ def evaluate(
     from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
-    from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
+    from c2srt_cli.tagging.writers.escape import terminal_text
+    from c2srt_cli.text import spreadsheet_cell
 
     known, store = read_annotations(annotations), Store.open(embeddings)
     chosen = protocols.protocol(known.dataset, protocol)

@@ -31,8 +31,9 @@ def prepare(
     source: Annotated[
         Path,
         typer.Argument(
-            help="The dataset's folder. table: a CSV or Parquet with the columns path, labels (; between them) and "
-            "perhaps split, or a folder of photographs with a .txt of one label a line beside each.",
+            help="The dataset's folder. table: a table (of a spreadsheet, Parquet, JSON) with the columns path, labels "
+            "(; between them) and perhaps split; a file of c2srt tag; or a folder of photographs with a .txt of one "
+            "label a line beside each.",
             show_default=False,
         ),
     ],

@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -205,6 +206,8 @@ def tag(
     with running("tagging", bar_wanted=not (streams and sys.stdout.isatty())) as progress:
         job = prepare_tagging(options, progress)
         if streams:
+            if isinstance(sys.stdout, TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # as in files; a pipe of Windows has the system's code page
             with pipe(), disk_errors(Path("standard output")):
                 result = tag_to_stream(job, writer, sys.stdout, progress)
         else:
@@ -215,7 +218,10 @@ def tag(
 
 
 def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
-    suffixes = {writer.suffix: writer for writer in WRITERS.values() if writer.suffix and writer.kind != "sidecar"}
+    suffixes: dict[str, Writer] = {}
+    for each in WRITERS.values():
+        if each.suffix and each.kind != "sidecar":
+            suffixes.setdefault(each.suffix, each)  # .csv is CSV, unless Excel's is asked for
     if name is not None:
         writer = WRITERS[name]
     elif out is not None:

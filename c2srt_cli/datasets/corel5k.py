@@ -8,6 +8,7 @@ import numpy as np
 
 from c2srt_cli.datasets import table
 from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.datasets.rows import rows_of
 from c2srt_cli.datasets.source import Source, damaged, read_lines
 from c2srt_cli.datasets.unseen import unseen_by_name
 from c2srt_cli.labels import Label, LabelSet, normalise
@@ -36,7 +37,7 @@ def read(source: Source, protocol: str) -> Annotations:
     if len({word.casefold() for word in words}) < len(words):
         raise damaged(words_path, ["a word stands twice"])
     labels = LabelSet(tuple(Label(word) for word in words))
-    annotations = table.gather(source, table.rows_of(source, rows_path), labels, source.path, "corel5k")
+    annotations = table.gather(source, rows_of(source, rows_path), labels, source.path, "corel5k")
     source.count("words", len(words), 374)
     source.count("training photographs", len(annotations.rows("train")), 4500)
     source.count("test photographs", len(annotations.rows("test")), 499)

@@ -13,10 +13,11 @@ from c2srt_cli.labels import LabelSet, normalise, read_labels
 def finder(labels: LabelSet) -> Callable[[str], tuple[int, ...]]:
     """From a word to the indices of the labels that it may mean.
 
-    An id means one label. A name, in whatever case, may be several labels' that have ids; where it is, ids have to
-    be given.
+    An id means one label, and so does a name with its id, as tags have it. A name, in whatever case, may be several
+    labels' that have ids; where it is, ids have to be given.
     """
-    ids = {label.id: (number,) for number, label in enumerate(labels) if label.id}
+    ids = {name: (number,) for number, name in enumerate(labels.names) if name != labels.labels[number].name}
+    ids |= {label.id: (number,) for number, label in enumerate(labels) if label.id}
     names: dict[str, tuple[int, ...]] = {}
     for number, label in enumerate(labels):
         key = label.name.casefold()

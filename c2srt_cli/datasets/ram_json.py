@@ -14,6 +14,7 @@ from typing import Any
 from c2srt_cli.datasets import table
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.datasets.coco import UNSEEN_17
+from c2srt_cli.datasets.rows import Row
 from c2srt_cli.datasets.source import Source, damaged, reading
 from c2srt_cli.datasets.unseen import unseen_by_name
 from c2srt_cli.errors import InputError
@@ -82,7 +83,7 @@ def read(source: Source, protocol: str) -> Annotations:
                 raise damaged(path, [f"{photograph} is in {splits[photograph]} too"])
             names.setdefault(photograph, set()).update(found)
     _check_prefix(source, list(names))
-    rows = [table.Row(path, path, tuple(sorted(found)), splits[path]) for path, found in names.items()]
+    rows = [Row(path, path, tuple(sorted(found)), splits[path]) for path, found in names.items()]
     plain = LabelSet(tuple(Label(name) for name in raw))
     annotations = table.gather(
         source, rows, plain, source.path if source.path.is_dir() else source.path.parent, "ram-json"

@@ -1,37 +1,24 @@
-"""A user's own data: a CSV or Parquet of paths and labels, or a folder with a text file beside each photograph."""
+"""A user's own data: a table of paths and labels, tags, or a folder with a text file beside each photograph."""
 
-import csv
 import hashlib
-import io
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
 from c2srt_cli.datasets.annotations import SPLITS, Annotations, Incidence
-from c2srt_cli.datasets.source import Source, damaged, read_lines, reading
+from c2srt_cli.datasets.rows import Row, rows_of
+from c2srt_cli.datasets.source import Source, damaged, read_lines
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import find_images
 from c2srt_cli.labels import Label, LabelSet, normalise
 
-COLUMNS = ("path", "labels", "split")
 #: Where nothing says otherwise, one photograph in so many is for testing.
 TEST_SHARE = 5
 
 
-class Row(NamedTuple):
-    """One photograph of a table: where in the table it stands, its path, its labels, its split where one is given."""
-
-    where: str
-    path: str
-    names: tuple[str, ...]
-    split: str | None = None
-
-
 def read(source: Source, protocol: str) -> Annotations:
-    """Read ``path,labels[,split]`` (CSV or Parquet; ``;`` between labels), or a folder of photographs and ``.txt``.
+    """Read a table (see `rows.rows_of`), or a folder of photographs and ``.txt``.
 
     The labels are in alphabetical order, all of them seen. A label that is not given is absent.
 
@@ -42,11 +29,11 @@ def read(source: Source, protocol: str) -> Annotations:
     path = source.path
     if path.is_dir():
         rows, folder = _beside(source), path
-    elif path.suffix.lower() in {".csv", ".tsv", ".parquet"}:
+    else:
         source.used[path.name] = path
         rows, folder = rows_of(source, path), path.parent
-    else:
-        raise InputError("is neither a folder nor a .csv, .tsv or .parquet", where=str(path))
+    if rows and all(row.split is None for row in rows):
+        source.remark(f"no column 'split': one photograph in {TEST_SHARE} is for testing, by a hash of its path")
     first: dict[str, str] = {}
     for row in rows:
         for name in row.names:
@@ -72,7 +59,11 @@ def gather(source: Source, rows: Iterable[Row], labels: LabelSet, folder: Path, 
     paths: dict[str, str] = {}
     splits, problems = [], []
     for row in rows:
-        path = _relative(row.path.removeprefix(source.prefix), root)
+        named = row.path.removeprefix(source.prefix)
+        tidy = named.strip().removeprefix("\ufeff")
+        if named != tidy and (root / tidy).exists() and not (root / named).exists():
+            named = tidy
+        path = _relative(named, root)
         if path is None:
             problems.append(
                 f"{row.where}: {row.path} is not below {root}: give --root, or --prefix to strip from paths"
@@ -105,85 +96,6 @@ def gather(source: Source, rows: Iterable[Row], labels: LabelSet, folder: Path, 
     )
 
 
-def rows_of(source: Source, path: Path) -> list[Row]:
-    """The rows of a CSV, TSV or Parquet with the columns ``path``, ``labels`` and perhaps ``split``.
-
-    Raises:
-        InputError: it cannot be read, lacks a column, or has faults: all of them are named.
-    """
-    records = _parquet(path) if path.suffix.lower() == ".parquet" else _delimited(path)
-    header = next(records)
-    if lacking := [name for name in COLUMNS[:2] if name not in header]:
-        raise damaged(path, [f"no column {name!r} among {', '.join(map(repr, header))}" for name in lacking])
-    if others := [name for name in header if name not in COLUMNS]:
-        source.remark(f"columns that are not read: {', '.join(others)}")
-    if "split" not in header:
-        source.remark(f"no column 'split': one photograph in {TEST_SHARE} is for testing, by a hash of its path")
-    rows, problems = [], []
-    for number, cells in enumerate(records, 2):
-        if len(cells) != len(header):
-            problems.append(f"row {number}: {len(cells)} cells, {len(header)} columns")
-            continue
-        cell = dict(zip(header, cells, strict=True))
-        names = tuple(name for name in map(normalise, cell["labels"].split(";")) if name)
-        split = cell["split"].strip().lower() if "split" in cell else None
-        if not cell["path"].strip():
-            problems.append(f"row {number}: the path is empty")
-            continue
-        rows.append(Row(f"row {number}", cell["path"].strip(), names, split))
-    if problems:
-        raise damaged(path, problems)
-    return rows
-
-
-def _delimited(path: Path) -> Iterator[list[str]]:
-    """Header and rows of a CSV or TSV, without the empty ones."""
-    with reading(path):
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        try:
-            yield [normalise(name).lower() for name in next(reader, [])]
-            yield from (cells for cells in reader if cells)
-        except csv.Error as error:
-            raise damaged(path, [f"line {reader.line_num}: {error}"]) from None
-
-
-def _parquet(path: Path) -> Iterator[list[str]]:
-    """Header and rows of a Parquet file; labels may be lists, or text with ``;`` between them.
-
-    Whole numbers are read as their digits, and what is null as nothing.
-    """
-    import pyarrow.parquet as pq
-
-    with reading(path):
-        table = pq.read_table(path, partitioning=None)
-        names = [name for name in table.column_names if name in COLUMNS]
-        columns = [table[name].to_pylist() for name in names]
-    yield names
-    rows, problems = [], []
-    for number, cells in enumerate(zip(*columns, strict=True), 2):
-        try:
-            rows.append([_text(cell) for cell in cells])
-        except TypeError as error:
-            problems.append(f"row {number}: {error}")
-    if problems:
-        raise damaged(path, problems)
-    yield from rows
-
-
-def _text(cell: object) -> str:
-    """A cell of a Parquet as it would stand in a CSV; a TypeError says what cannot."""
-    if isinstance(cell, list):
-        return ";".join(map(_text, cell))
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():  # what pandas makes of whole numbers beside an empty cell
-        cell = int(cell)
-    if isinstance(cell, bool) or not isinstance(cell, str | int):
-        raise TypeError(f"{cell!r} is neither text nor a whole number")
-    return str(cell)
-
-
 def _beside(source: Source) -> list[Row]:
     """Photographs that have a ``.txt`` of their name beside them, ``a.txt`` or ``a.jpg.txt``, one label a line."""
     found = find_images([str(source.path)])
@@ -195,12 +107,12 @@ def _beside(source: Source) -> list[Row]:
             bare += 1
             continue
         source.used[text.relative_to(found.root).as_posix()] = text
-        names = tuple(name for name in map(normalise, read_lines(text)) if name and not name.startswith("#"))
+        lines = [line for line in read_lines(text) if line != "#" and not line.startswith("# ")]
+        names = tuple(name for name in map(normalise, lines) if name)
         rows.append(Row(file.name, file.name, names))
     for problem in found.problems:
         source.remark(f"left out: {problem.name}: {problem.detail}")
     source.count("photographs without a .txt beside them, left out", bare)
-    source.remark(f"one photograph in {TEST_SHARE} is for testing, by a hash of its path")
     if not rows:
         raise InputError(
             "no photograph has a .txt beside it",

@@ -1,12 +1,12 @@
 """What annotated photographs show, as far as it is about given labels and may be learnt from."""
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 from c2srt_cli.datasets import annotations as prepared
 from c2srt_cli.datasets.naming import finder
+from c2srt_cli.datasets.rows import rows_of
+from c2srt_cli.datasets.source import Source
 from c2srt_cli.errors import InputError
 from c2srt_cli.labels import LabelSet
 
@@ -14,14 +14,14 @@ from c2srt_cli.labels import LabelSet
 def read_annotations(path: Path, labels: LabelSet) -> list[frozenset[int]]:
     """The indices of the labels of each photograph that may be learnt from.
 
-    A folder is one that ``c2srt prepare`` wrote: its training split counts, and its seen labels. A file is a CSV with
-    the columns ``path`` and ``labels`` (names or ids, separated by ``;``); where it has a column ``split``, only the
+    A folder is one that ``c2srt prepare`` wrote: its training split counts, and its seen labels. A file is a
+    table or tags (see `datasets.rows.rows_of`) with names or ids as labels; where it has a column ``split``, only the
     rows of ``train`` count. Other labels than the given ones are passed over.
 
     Raises:
         InputError: it cannot be read, none of the labels is in it, or a name in it is that of several labels.
     """
-    images = _of_folder(path, labels) if path.is_dir() else _of_csv(path, labels)
+    images = _of_folder(path, labels) if path.is_dir() else _of_table(path, labels)
     if not any(images):
         raise InputError("no photograph has one of the labels", where=str(path), hint="check --labels")
     return images
@@ -49,32 +49,15 @@ def _of_folder(path: Path, labels: LabelSet) -> list[frozenset[int]]:
     return [frozenset(number for number in image if number is not None) for image in images]
 
 
-def _of_csv(path: Path, labels: LabelSet) -> list[frozenset[int]]:
+def _of_table(path: Path, labels: LabelSet) -> list[frozenset[int]]:
     find, images, ambiguous = finder(labels), [], dict[str, int]()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for words in _rows(path, csv.DictReader(file)):
-                found = [find(word) for word in words]
-                ambiguous |= {word: len(one) for word, one in zip(words, found, strict=True) if len(one) > 1}
-                images.append(frozenset(number for one in found for number in one))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"the annotations cannot be read ({reason})", where=str(path)) from None
-    _refuse(path, [f"{word.strip()!r} is the name of {count} of the labels" for word, count in ambiguous.items()])
+    for row in rows_of(Source(path), path):
+        if row.split in {None, "", "train"}:
+            found = [find(name) for name in row.names]
+            ambiguous |= {name: len(one) for name, one in zip(row.names, found, strict=True) if len(one) > 1}
+            images.append(frozenset(number for one in found for number in one))
+    _refuse(path, [f"{name!r} is the name of {count} of the labels" for name, count in ambiguous.items()])
     return images
-
-
-def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[list[str]]:
-    missing = {"path", "labels"}.difference(reader.fieldnames or ())
-    if missing:
-        raise InputError(
-            f"has no column {' and no column '.join(sorted(missing))}",
-            where=str(path),
-            hint="write a CSV with the header path,labels, and cat;dog as labels",
-        )
-    for row in reader:
-        if (row.get("split") or "train") == "train":
-            yield (row["labels"] or "").split(";")
 
 
 def _refuse(path: Path, problems: list[str]) -> None:
@@ -82,6 +65,6 @@ def _refuse(path: Path, problems: list[str]) -> None:
         raise InputError(
             "these annotations do not say which labels they mean",
             where=str(path),
-            problems=problems[:20],
+            problems=problems,
             hint="give the labels ids, and name them by these",
         )

@@ -95,7 +95,7 @@ def read_labels(
     entries = _words(str(spec)) if path is None else _entries(text, path.suffix.lower())
     if not entries.labels and not entries.problems and not text.problems:
         entries.problems.append(f"there is no label in the {'file' if path else 'words'}")
-    problems = [*text.problems, *entries.problems, *_hierarchy(entries), *_duplicates(entries)]
+    problems = [*text.problems, *entries.problems, *_names(entries), *_duplicates(entries)]
     if count_tokens is not None:
         problems += _too_long(entries, templates or (DEFAULT_TEMPLATE,), count_tokens)
     if problems:
@@ -128,10 +128,12 @@ def _words(text: str) -> Entries:
     return entries
 
 
-def _hierarchy(entries: Entries) -> list[str]:
-    """What is wrong with ``parent|child``: a part that is empty."""
+def _names(entries: Entries) -> list[str]:
+    """What is wrong with names: ``parent|child`` with a part that is empty, and the beginning of a comment."""
     problems = []
     for number, label in entries.labels:
+        if label.name == "#" or label.name.startswith("# "):
+            problems.append(f"{entries.unit} {number}: {shown(label.name)} begins as a comment does")
         parts = [part.strip() for part in label.name.split("|")]
         if not parts[-1]:
             problems.append(f"{entries.unit} {number}: nothing behind the last |")

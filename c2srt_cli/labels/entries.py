@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from c2srt_cli.labels.label import Label
 from c2srt_cli.text import Table, find_table, normalise
@@ -91,7 +92,7 @@ def table_entries(table: Table) -> Entries:
         problems.append(f"{where}: no column 'label' (columns are {', '.join(COLUMNS)})")
         return entries
     for number, cells in table.rows(problems):
-        cell = dict(zip(table.header, cells, strict=True))
+        cell = dict(zip_longest(table.header, cells, fillvalue=""))
         if not (name := normalise(cell["label"])):
             problems.append(f"line {number}: the label is empty")
             continue

@@ -1,6 +1,5 @@
 """Why an image was given its labels: the patches that were chosen for each, and the labels that spoke for it."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
@@ -11,6 +10,7 @@ from c2srt_cli.methods.method import Scores
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.record import KeptImage, TaggedImage
 from c2srt_cli.tagging.writers import KeptRows
+from c2srt_cli.text import json_text
 
 
 def explain(
@@ -77,7 +77,7 @@ def explained(
                 {"label": tag.label, "score": round(tag.score, 6), **entry}
                 for tag, entry in zip(row.tags, row.explanation, strict=True)
             ]
-            stream.write(json.dumps({"path": row.path, "grid": grid, "labels": labels}, allow_nan=False) + "\n")
+            stream.write(json_text({"path": row.path, "grid": grid, "labels": labels}) + "\n")
         else:
             assert kept is not None
             line = kept(row.path)

@@ -11,6 +11,7 @@ from c2srt_cli.artifacts import Stamp, atomic_write, file_sha256, remove_leftove
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.tagging.record import FailedImage
 from c2srt_cli.tagging.writers import Writer
+from c2srt_cli.text import json_text
 
 TAGS, EXPLANATIONS = "tags", "explanations"
 SCHEMA = 2
@@ -164,4 +165,4 @@ def write_failures(path: Path, failures: list[FailedImage]) -> None:
         return
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for failure in failures:
-            file.write(json.dumps({"path": failure.path, "reason": failure.reason, "detail": failure.detail}) + "\n")
+            file.write(json_text({"path": failure.path, "reason": failure.reason, "detail": failure.detail}) + "\n")

@@ -1,5 +1,6 @@
 """The only door for text that people give us: labels, lists, templates, tables, options, keys."""
 
+from c2srt_cli.text.cells import join_list, json_text, plain_cell, split_list, spreadsheet_cell
 from c2srt_cli.text.characters import fault, normalise
 from c2srt_cli.text.decoding import Text, decode_text
 from c2srt_cli.text.file import nearby, read_bytes, read_text
@@ -12,10 +13,15 @@ __all__ = [
     "decode_text",
     "fault",
     "find_table",
+    "join_list",
+    "json_text",
     "nearby",
     "normalise",
     "path_list",
+    "plain_cell",
     "read_bytes",
     "read_text",
     "spellings",
+    "split_list",
+    "spreadsheet_cell",
 ]

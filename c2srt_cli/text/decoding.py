@@ -30,7 +30,8 @@ class Text:
     """What a text says, and what is wrong with it.
 
     Attributes:
-        lines: Without their ends and without invisible characters; one that cannot be decoded is empty.
+        lines: Without their ends and without invisible characters, unless they were asked for exactly as they are; one
+            that cannot be decoded is empty.
         problems: One for each faulty line, with its number.
         hint: What to do where the encoding is wrong; else None.
     """
@@ -43,22 +44,29 @@ class Text:
         return "\n".join(self.lines)
 
 
-def decode_text(data: bytes) -> Text:
+def decode_text(data: bytes, *, exact: bool = False) -> Text:
     """Decode UTF-8 and UTF-16, with or without a byte-order mark, and UTF-32 with one.
 
     No other encoding is guessed at: what is not UTF-8 is a problem, with its line and column.
+
+    Args:
+        data: The text.
+        exact: Keep the lines' ends and every character in them, as names of files need it.
     """
     encoding = encoding_of(data)
     hint, problems = None, dict[int, str]()
     try:
-        lines = split_lines(data.decode(encoding))
+        lines = split_lines(data.decode(encoding), ends=exact)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             number = len(_LINE_END.findall(data[: error.start].decode(encoding, "ignore"))) + 1
             problem = f"line {number}: the text is {encoding.upper()} up to here, and then it is not"
             return Text((), (problem,), "save it as UTF-8")
-        lines, problems = _decode_lines(data)
+        lines, problems = _decode_lines(data, ends=exact)
         hint = _conversion(data)
+    if exact:
+        lines[:1] = [line.removeprefix("\ufeff") for line in lines[:1]]
+        return Text(tuple(lines), tuple(f"line {number}: {what}" for number, what in problems.items()), hint)
     for number, line in enumerate(lines, 1):
         if not (line.isascii() and line.isprintable()):
             lines[number - 1] = visible(line)
@@ -75,17 +83,20 @@ def encoding_of(data: bytes) -> str:
     return _unmarked(data) if b"\0" in data else "utf-8"
 
 
-def split_lines(text: str) -> list[str]:
-    """The lines of a text, up to the end mark of DOS."""
-    lines = _LINE_END.split(_END.sub("", text))
+def split_lines(text: str, *, ends: bool = False) -> list[str]:
+    """The lines of a text, up to the end mark of DOS; with their ends where these are wanted."""
+    text = _END.sub("", text)
+    if ends:
+        return [line for line in re.findall("[^\r\n]*(?:\r\n|[\r\n]|$)", text) if line]
+    lines = _LINE_END.split(text)
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _decode_lines(data: bytes) -> tuple[list[str], dict[int, str]]:
+def _decode_lines(data: bytes, *, ends: bool) -> tuple[list[str], dict[int, str]]:
     """The lines of what is not all UTF-8, and what is wrong with them by their numbers."""
     lines, problems = [], {}
     # one letter a byte: so the line ends, which are ASCII, are found as ever
-    for number, raw in enumerate(split_lines(data.decode("latin-1")), 1):
+    for number, raw in enumerate(split_lines(data.decode("latin-1"), ends=ends), 1):
         try:
             lines.append(raw.encode("latin-1").decode())
         except UnicodeDecodeError as error:

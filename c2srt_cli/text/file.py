@@ -36,9 +36,9 @@ def read_bytes(path: Path, what: str, hint: str) -> bytes:
     return data
 
 
-def read_text(path: Path, what: str, hint: str) -> Text:
+def read_text(path: Path, what: str, hint: str, *, exact: bool = False) -> Text:
     """The lines of a file, and what is wrong with them; see `read_bytes` and `decode_text`."""
-    return decode_text(read_bytes(path, what, hint))
+    return decode_text(read_bytes(path, what, hint), exact=exact)
 
 
 def nearby(path: Path) -> str | None:

@@ -35,12 +35,14 @@ class Table:
     start: int
 
     def rows(self, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """The line where each row begins, and its cells, as many as there are columns; rows without text are left out.
+        """The line where each row begins, and its cells, at most as many as there are columns.
+
+        Rows without text are left out, and so is the header where it comes again: two tables joined have it twice.
 
         Args:
             problems: Gets one for each row that has more cells than columns, and one where quotes are not closed.
         """
-        lines = (f"{line}\n" for line in self.lines[self.start :])
+        lines = (line if line.endswith(("\r", "\n")) else f"{line}\n" for line in self.lines[self.start :])
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         width, number = len(self.header), self.start + 1
         try:
@@ -48,11 +50,14 @@ class Table:
                 if any(cell.strip() for cell in cells[width:]):
                     what = _NAMES.get(self.delimiter, "it")
                     problems.append(f"line {number}: more cells than columns; put quotes around a cell with {what}")
-                elif any(cell.strip() for cell in cells):
-                    yield number, cells[:width] + [""] * (width - len(cells))
+                elif any(cell.strip() for cell in cells) and not self._is_header(cells):
+                    yield number, cells[:width]
                 number = self.start + reader.line_num + 1
         except csv.Error as error:
             problems.append(f"line {number}: {_reason(error)}")
+
+    def _is_header(self, cells: Sequence[str]) -> bool:
+        return len(self.header) > 1 and _columns(cells[:1]) == self.header[:1] and _columns(cells) == self.header
 
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", NONE: "line ends"}
@@ -70,7 +75,7 @@ def find_table(lines: Sequence[str], columns: AbstractSet[str], *, delimiter: st
     """
     declared = None
     for number, line in enumerate(lines, 1):
-        if found := _SEP.fullmatch(line) if declared is None else None:
+        if found := _SEP.fullmatch(line.rstrip("\r\n")) if declared is None else None:
             declared = found[1]
         elif line.strip() and not line.lstrip().startswith("#"):
             return _table(lines, number, columns, declared, delimiter)
@@ -93,14 +98,18 @@ def _table(
 
 
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
-    """The names of columns in a header; what Excel adds to it on the right, empty cells, is left off."""
+    """The names of columns in a header; the empty cells that Excel adds on the right are left off."""
     try:
-        cells = [normalise(cell).lower() for cell in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+        return _columns(next(csv.reader([line], delimiter=delimiter, strict=True), []))
     except csv.Error:
         return ()
-    while cells and not cells[-1]:
-        cells.pop()
-    return tuple(cells)
+
+
+def _columns(cells: Sequence[str]) -> tuple[str, ...]:
+    names = [normalise(cell).lower() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return tuple(names)
 
 
 def _reason(error: csv.Error) -> str:

@@ -41,7 +41,7 @@ def test_faults(small: Path) -> None:
     path.write_text(path.read_text() + "images/4.jpg,test,moon\n")
     with pytest.raises(InputError) as refused:
         read(Source(small), "nus-81")
-    assert refused.value.problems == ("row 5: unknown labels moon",)
+    assert refused.value.problems == ("line 5: unknown labels moon",)
     (small / "words.txt").write_text("city\nCity\n")
     with pytest.raises(InputError, match="not what it should be"):
         read(Source(small), "nus-81")

@@ -133,11 +133,11 @@ def test_every_fault_is_named(tmp_path: Path) -> None:
     path.write_text("path,labels,split\na.jpg,cat,train\na.jpg,dog,training\n/else/b.jpg,cat,test\n../c.jpg,cat,test\n")
     with pytest.raises(InputError) as refused:
         read(Source(path), "")
-    assert [problem.split(":")[0] for problem in refused.value.problems] == ["row 3", "row 3", "row 4", "row 5"]
+    assert [problem.split(":")[0] for problem in refused.value.problems] == ["line 3", "line 3", "line 4", "line 5"]
     path.write_text("path,labels,split\na.jpg,cat\n,cat,train\n")
     with pytest.raises(InputError) as refused:
         read(Source(path), "")
-    assert refused.value.problems == ("row 2: 2 cells, 3 columns", "row 3: the path is empty")
+    assert refused.value.problems == ("line 2: 2 cells, 3 columns", "line 3: the path is empty")
 
 
 @pytest.mark.parametrize(

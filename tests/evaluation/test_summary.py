@@ -19,7 +19,8 @@ from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.scoring.average_precision import MeanAP
 from c2srt_cli.scoring.bootstrap import Interval
 from c2srt_cli.scoring.top_k import AtK
-from c2srt_cli.tagging.writers.escape import spreadsheet_cell, terminal_text
+from c2srt_cli.tagging.writers.escape import terminal_text
+from c2srt_cli.text import spreadsheet_cell
 
 EXAMPLE = Table(
     "figures",

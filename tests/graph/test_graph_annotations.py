@@ -29,7 +29,11 @@ def test_only_the_training_split_is_learnt_from(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("path,tags\na,cat\n", "no column labels"), ("", "no column labels"), ("path,labels\na,whale\n", "no photograph")],
+    [
+        ("path,tags\na,cat\n", "no column 'labels'"),
+        ("", "no column 'labels'"),
+        ("path,labels\na,whale\n", "no photograph"),
+    ],
 )
 def test_what_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):

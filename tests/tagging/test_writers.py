@@ -80,6 +80,7 @@ def test_registry_names_kinds_and_all_scores() -> None:
     assert {name: (writer.name, writer.kind, writer.suffix, writer.all_scores) for name, writer in WRITERS.items()} == {
         "jsonl": ("jsonl", "stream", ".jsonl", True),
         "csv": ("csv", "stream", ".csv", True),
+        "excel": ("excel", "file", ".csv", True),
         "parquet": ("parquet", "file", ".parquet", True),
         "txt": ("txt", "sidecar", ".txt", False),
         "xmp": ("xmp", "sidecar", ".xmp", False),
@@ -111,7 +112,7 @@ def test_jsonl_line() -> None:
 def test_jsonl_round_trip(case: tuple[tuple[str, ...], list[TaggedImage]]) -> None:
     labels, rows = case
     text = written("jsonl", rows, context(labels, all_scores=True))
-    assert text.isascii()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]", text)
     lines = text.split("\n")
     assert lines.pop() == ""
     assert len(lines) == len(rows)

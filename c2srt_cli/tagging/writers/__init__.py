@@ -2,6 +2,7 @@
 
 from c2srt_cli.tagging.writers.context import KeptRows, WriteContext, Writer
 from c2srt_cli.tagging.writers.delimited import csv_rows, write_csv
+from c2srt_cli.tagging.writers.excel import excel_rows, write_excel
 from c2srt_cli.tagging.writers.jsonl import jsonl_rows, write_jsonl
 from c2srt_cli.tagging.writers.parquet import parquet_rows, write_parquet
 from c2srt_cli.tagging.writers.table import write_table
@@ -16,6 +17,7 @@ WRITERS: dict[str, Writer] = {
     for writer in (
         Writer("jsonl", "stream", ".jsonl", True, "JSON Lines: one object an image", write_jsonl, rows=jsonl_rows),
         Writer("csv", "stream", ".csv", True, "CSV: one row an image, lists joined by ';'", write_csv, rows=csv_rows),
+        Writer("excel", "file", ".csv", True, "CSV that Excel opens with a double click", write_excel, rows=excel_rows),
         Writer("parquet", "file", ".parquet", True, "Parquet: one row an image", write_parquet, rows=parquet_rows),
         Writer(
             "txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", write_txt, current_txt

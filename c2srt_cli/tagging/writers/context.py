@@ -9,8 +9,11 @@ from typing import Literal
 from c2srt_cli.artifacts import Stamp
 from c2srt_cli.tagging.record import FailedImage, KeptImage, TaggedImage
 
-#: Columns of csv and parquet, one row an image. The last four run in parallel: entry i speaks of label i.
+#: Columns of tables, one row an image. The last four run in parallel: entry i speaks of label i.
 COLUMNS = ("path", "labels", "scores", "probabilities", "shares")
+
+#: What no column of scores may be called, in any case: `prepare table` reads these.
+_TAKEN = frozenset((*COLUMNS, "split"))
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,11 @@ class Writer:
 
 def score_columns(labels: Sequence[str]) -> list[str]:
     """Name of each label's score column: the label, with ``label:`` before it where a fixed column has that name."""
-    taken = {*COLUMNS, *labels}
+    taken = {*_TAKEN, *labels}
     names = []
     for label in labels:
         name = label
-        if label in COLUMNS:
+        if label.lower() in _TAKEN:
             while name in taken:
                 name = f"label:{name}"
         names.append(name)

@@ -9,18 +9,24 @@ from typing import TextIO
 
 from c2srt_cli.tagging.record import FailedImage, KeptImage, TaggedImage
 from c2srt_cli.tagging.writers.context import COLUMNS, KeptRows, WriteContext, score_columns
-from c2srt_cli.tagging.writers.escape import spreadsheet_cell
 from c2srt_cli.tagging.writers.lines import text_rows
+from c2srt_cli.text import join_list, spreadsheet_cell
 
 
 def write_csv(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
-    r"""Write columns path, labels, scores, probabilities, shares and, on request, one score column a label.
+    """Write columns path, labels, scores, probabilities, shares and, on request, one score column a label.
 
-    The lists are joined by ``;``. Inside a label ``;`` is written ``\;`` and ``\`` is written ``\\``. Paths, labels and
-    headings that a spreadsheet would take for a formula carry a leading single quote (`escape.spreadsheet_cell`).
-    Numbers have 6 decimals; a list of which nothing is known is empty.
+    Lists, and guards against formulas, are those of `text.cells`. Numbers have 6 decimals; a list of which nothing is
+    known is empty.
     """
-    table = csv.writer(stream)
+    return write_table_of(rows, stream, context)
+
+
+def write_table_of(
+    rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: WriteContext, *, delimiter: str = ","
+) -> list[FailedImage]:
+    """`write_csv` with something else between the cells."""
+    table = csv.writer(stream, delimiter=delimiter)
     names = score_columns(context.labels) if context.all_scores else []
     table.writerow([*COLUMNS, *map(spreadsheet_cell, names)])
     for row in rows:
@@ -29,8 +35,7 @@ def write_csv(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: 
             continue
         cells = [
             spreadsheet_cell(row.path),
-            # each label is guarded, not the cell alone: where lists are split at ";" every one of them starts a cell
-            ";".join(spreadsheet_cell(tag.label.replace("\\", "\\\\").replace(";", "\\;")) for tag in row.tags),
+            join_list(tag.label for tag in row.tags),
             _numbers([tag.score for tag in row.tags]),
             _numbers([tag.probability for tag in row.tags]),
             _numbers([tag.share for tag in row.tags]),
@@ -43,13 +48,14 @@ def write_csv(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: 
 
 def csv_rows(path: Path, names: Sequence[str], context: WriteContext) -> AbstractContextManager[KeptRows]:  # noqa: ARG001
     """The records of a file that `write_csv` wrote."""
+    return text_rows(path, names, first_cells, table=True)
 
-    def start(name: str) -> str:
-        text = io.StringIO()
-        csv.writer(text).writerow([spreadsheet_cell(name), ""])
-        return text.getvalue().removesuffix("\r\n")
 
-    return text_rows(path, names, start, table=True)
+def first_cells(name: str, delimiter: str = ",") -> str:
+    """The record of an image up to its labels."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerow([spreadsheet_cell(name), ""])
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _numbers(values: Sequence[float | None]) -> str:

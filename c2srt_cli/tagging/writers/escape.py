@@ -2,21 +2,10 @@
 
 import re
 
-#: What starts a formula in a spreadsheet, full-width forms included, also behind quotes that look like our guard.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-
 #: C0 and C1 controls, surrogates, line and paragraph separators, and the marks that reorder text on screen.
 _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-
-
-def spreadsheet_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: one single quote goes before anything that looks like one.
-
-    To undo it, take one single quote off cells that start with quotes followed by ``= + - @``, tab or line break.
-    """
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def terminal_text(text: str) -> str:

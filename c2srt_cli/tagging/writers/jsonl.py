@@ -1,6 +1,5 @@
-"""JSON Lines: one object an image, ASCII only."""
+"""JSON Lines: one object an image, UTF-8."""
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TextIO
 from c2srt_cli.tagging.record import FailedImage, KeptImage, Tag, TaggedImage
 from c2srt_cli.tagging.writers.context import KeptRows, WriteContext
 from c2srt_cli.tagging.writers.lines import text_rows
+from c2srt_cli.text import json_text
 
 
 def write_jsonl(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context: WriteContext) -> list[FailedImage]:
@@ -24,13 +24,13 @@ def write_jsonl(rows: Iterable[TaggedImage | KeptImage], stream: TextIO, context
         value: dict[str, Any] = {"path": row.path, "tags": [_tag(tag) for tag in row.tags]}
         if context.all_scores and row.scores is not None:
             value["scores"] = {label: round(score, 6) for label, score in zip(context.labels, row.scores, strict=True)}
-        stream.write(json.dumps(value, allow_nan=False) + "\n")
+        stream.write(f"{json_text(value)}\n")
     return []
 
 
 def jsonl_rows(path: Path, names: Sequence[str], context: WriteContext) -> AbstractContextManager[KeptRows]:  # noqa: ARG001
     """The lines of a file that `write_jsonl` wrote."""
-    return text_rows(path, names, lambda name: f'{{"path": {json.dumps(name)}, ')
+    return text_rows(path, names, lambda name: f'{{"path": {json_text(name)}, ')
 
 
 def _tag(tag: Tag) -> dict[str, str | float | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from c2srt_cli.tagging.writers.context import KeptRows
 
 @contextmanager
 def text_rows(
-    path: Path, names: Sequence[str], start: Callable[[str], str], *, table: bool = False
+    path: Path, names: Sequence[str], start: Callable[[str], str], *, table: bool = False, encoding: str = "utf-8"
 ) -> Iterator[KeptRows]:
     """Open a file of one record an image.
 
@@ -21,6 +22,7 @@ def text_rows(
         names: Of the images, in the order of their records.
         start: With what the record of an image begins.
         table: Whether a heading comes first, and quoted cells may have line breaks, as in RFC 4180.
+        encoding: Of the file.
 
     Raises:
         InputError: there are more or fewer records, or one speaks of another image.
@@ -28,11 +30,13 @@ def text_rows(
     offsets = [0]
     with path.open("rb") as file:
         quotes = end = 0
-        for line in file:
-            end += len(line)
-            quotes += line.count(b'"')
+        text = TextIOWrapper(file, encoding, newline="\n")
+        for line in text:
+            end += len(line.encode(encoding))
+            quotes += line.count('"')
             if not (table and quotes % 2):
                 offsets.append(end)
+        text.detach()
         if table:
             del offsets[0]
         places = dict(zip(names, pairwise(offsets), strict=False))
@@ -42,10 +46,10 @@ def text_rows(
         def row(name: str) -> KeptImage:
             first, last = places[name]
             file.seek(first)
-            text = file.read(last - first).decode()
-            if not text.startswith(start(name)):
+            record = file.read(last - first).decode(encoding)
+            if not record.startswith(start(name)):
                 raise _damaged(path)
-            return KeptImage(name, text)
+            return KeptImage(name, record)
 
         yield row
 
