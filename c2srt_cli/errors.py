@@ -90,6 +90,11 @@ class ImageError(Exception):
 SOME_ITEMS_FAILED = 5
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``2,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def meant(word: str, words: Iterable[str]) -> str:
     """A guess at what was meant, to end a message with; empty where nothing is near."""
     close = difflib.get_close_matches(word, list(words), n=1)

@@ -16,7 +16,6 @@ row.
 import itertools
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from c2srt_cli.errors import C2srtError, InputError, UsageError, meant
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.methods.options import Options, Training
 from c2srt_cli.methods.registry import DEFAULT, METHODS
+from c2srt_cli.text import read_toml
 from c2srt_cli.training.config import as_toml, resolve
 
 ZERO_SHOT, BASE = "zero-shot", "base"
@@ -79,12 +79,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: it is missing, no TOML, or has faults, all of which are named.
     """
-    try:
-        value = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path)) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as TOML ({error})", where=str(path)) from None
+    value = read_toml(path)
     problems: list[str] = []
     tables: dict[str, dict[str, Any]] = {"base": {}, "rows": {}, "grid": {}}
     for key, entry in value.items():

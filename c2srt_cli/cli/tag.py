@@ -11,7 +11,7 @@ import typer
 from c2srt_cli.artifacts import disk_errors
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, pipe, running
-from c2srt_cli.errors import UsageError
+from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.tagging.writers import WRITERS, Writer
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
 
 def _report(result: "TagResult", out: Path | None) -> None:
     anew = result.tagged - result.unchanged
-    parts = [f"{anew:,} image{'' if anew == 1 else 's'} tagged"]
+    parts = [f"{counted(anew, 'image')} tagged"]
     if result.unchanged or result.gone:
         parts = [f"{parts[0]} anew", f"{result.unchanged:,} unchanged"]
     parts += [f"{result.gone:,} gone"] if result.gone else []

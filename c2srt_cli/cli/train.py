@@ -83,7 +83,8 @@ def train(
     What a paper leaves open is an option of its method: [bold]c2srt train c2srt --print-options[/] lists them, each
     with the reason for its default. Stopped runs go on where they were.
     """
-    from c2srt_cli.training.config import as_toml, describe, parse_set, read_toml, resolve
+    from c2srt_cli.text import read_toml
+    from c2srt_cli.training.config import as_toml, describe, parse_set, resolve
 
     given = {} if config is None else read_toml(config)
     if method and option and method != option:

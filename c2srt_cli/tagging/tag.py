@@ -9,6 +9,7 @@ from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import make_encoder
 from c2srt_cli.embeddings.store import TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
+from c2srt_cli.errors import counted
 from c2srt_cli.images import find_images
 from c2srt_cli.labels import LabelSet, check_labels, read_labels, vocabulary_name
 from c2srt_cli.predict.attach import Attached
@@ -61,7 +62,8 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     else:
         assert store is not None
         source = EmbeddingSource(store, encoder)
-    progress.note(f"{len(source.items):,} images, {len(labels):,} labels, {encoder.describe()}")
+    counts = f"{counted(len(source.items), 'image')}, {counted(len(labels), 'label')}"
+    progress.note(f"{counts}, {encoder.describe()}")
     if predictor.attached is not None and run is not None:
         _note_attached(predictor.attached, run, progress)
     named = [] if labels_file is None else [labels_file]

@@ -6,6 +6,7 @@ from c2srt_cli.text.decoding import Text, decode_text
 from c2srt_cli.text.file import nearby, read_bytes, read_text
 from c2srt_cli.text.path_list import path_list, spellings
 from c2srt_cli.text.table import Table, find_table
+from c2srt_cli.text.toml import read_toml
 
 __all__ = [
     "Table",
@@ -21,6 +22,7 @@ __all__ = [
     "plain_cell",
     "read_bytes",
     "read_text",
+    "read_toml",
     "spellings",
     "split_list",
     "spreadsheet_cell",

@@ -3,29 +3,14 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
-from c2srt_cli.errors import InputError, UsageError, meant
+from c2srt_cli.errors import UsageError, meant
 from c2srt_cli.methods.options import Choice, Options
 from c2srt_cli.methods.registry import METHODS
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Options of a file, by group; ``method`` is one of them.
-
-    Raises:
-        InputError: it is missing, or no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path)) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as TOML ({error})", where=str(path)) from None
 
 
 def parse_set(assignments: list[str]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.vocabulary import Vocabulary
 from c2srt_cli.scoring.calibration import RunCalibration
-from c2srt_cli.training.config import read_toml, resolve
+from c2srt_cli.text import read_toml
+from c2srt_cli.training.config import resolve
 
 KIND, SCHEMA = "run", 2
 CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (

@@ -6,7 +6,8 @@ import pytest
 
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.training.config import as_toml, describe, parse_set, read_toml, resolve
+from c2srt_cli.text import read_toml
+from c2srt_cli.training.config import as_toml, describe, parse_set, resolve
 
 
 def faults(method: str, given: dict[str, Any]) -> list[str]:

@@ -23,7 +23,8 @@ from c2srt_cli.datasets.coco import SEEN_48, UNSEEN_17
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.labels import DEFAULT_TEMPLATE
-from c2srt_cli.training.config import as_toml, read_toml, resolve
+from c2srt_cli.text import read_toml
+from c2srt_cli.training.config import as_toml, resolve
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml") if not path.stem.startswith("ablate-"))

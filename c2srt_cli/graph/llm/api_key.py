@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.text import decode_text, normalise
 
 #: The environment variable that holds it.
 VARIABLE = "OPENAI_API_KEY"
@@ -20,7 +21,7 @@ def read_key(file: Path | None, base_url: str | None) -> str:
         UsageError: there is no key, and the server is OpenAI's.
     """
     if file is None:
-        key = os.environ.get(VARIABLE, "").strip()
+        key = normalise(os.environ.get(VARIABLE, ""))
         if not key and not (base_url or os.environ.get("OPENAI_BASE_URL")):
             raise UsageError(
                 "a language model is asked, and there is no API key",
@@ -45,10 +46,12 @@ def _from_file(file: Path) -> str:
                 hint="it takes the name of a file with the key in it, not the key",
             )
         with file.open("rb") as stream:
-            key = stream.read(10_000).decode().strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise InputError(f"the API key cannot be read ({reason})", where="--api-key-file") from None
+            text = decode_text(stream.read(10_000))
+    except OSError as error:
+        raise InputError(f"the API key cannot be read ({error.strerror})", where="--api-key-file") from None
+    if text.problems:  # which are not shown: they may hold some of the key
+        raise InputError("the API key cannot be read (not plain text)", where="--api-key-file")
+    key = normalise(str(text))
     if not key:
         raise InputError("there is no API key in the file", where=str(file))
     return key
