@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.methods.method import Method, load_learned
+from c2srt_cli.methods.method import Method, Scores, load_learned
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.vocabulary import Labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import TrainingData, sample
 from c2srt_cli.training.images import ImageSet
-from c2srt_cli.training.processes import any_of, rank, world
+from c2srt_cli.training.processes import any_of, gathered, rank, shares, world
 from c2srt_cli.training.state import TrainState
 from c2srt_cli.training.tokens import TokenSet
 from c2srt_cli.training.validation import val_map
@@ -60,7 +61,8 @@ class FitResult:
 def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress) -> FitResult:
     """Train a method, or go on where the checkpoint stands.
 
-    Random numbers depend on the seed, the epoch, the step and the process alone.
+    Random numbers depend on the seed, the epoch and the step alone, those of dropout on the process too. Several
+    processes take the steps that one would take with the same batches: losses are those of the whole batch.
 
     Args:
         data: What to learn from.
@@ -101,25 +103,26 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
         if o.augment:
             shown = shown.augmented(seed=o.seed, epoch=epoch, teacher=options.distillation.weight > 0)
         with closing(_own_share(shown, order[first * size :], size)) as batches:
-            for images, tokens, target in batches:
+            for images, tokens, target, everyone in batches:
                 if not len(images):  # none of them can be read
                     state.skip()
                     continue
-                random = np.random.default_rng((o.seed, state.done, rank()))
-                torch.manual_seed(int(random.integers(2**62)))
-                truth = data.annotations.truth(images, data.labels)
-                columns = sample(truth, o.sampled_negatives, random)
-                known = torch.from_numpy(truth[:, columns]).to(method.device)
+                random = np.random.default_rng((o.seed, state.done, 0))  # the same labels in every process
+                torch.manual_seed(int(random.integers(2**62)) + rank())
+                columns = sample(data.annotations.truth(everyone, data.labels), o.sampled_negatives, random)
+                truth = data.annotations.truth(images, data.labels)[:, columns]
+                known = torch.from_numpy(truth).to(method.device)
                 asked = data.labels_of(method.train(), data.labels[columns])
+                precision = data.precision(method.device)
                 found = losses(
-                    method, tokens, asked, known, target, cut=data.cut, precision=data.precision(method.device)
+                    method, tokens, asked, known, target, cut=data.cut, precision=precision, images=len(everyone)
                 )
                 if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
                     break
                 for name, value in found.items():
                     facts["sums"][name] = facts["sums"].get(name, 0.0) + float(value.detach()) / steps
-                used += len(images) * world()
+                used += len(everyone)
                 spent += time.monotonic() - began
                 progress.advance(state.done, state.steps)
                 if state.done % steps == 0:
@@ -191,8 +194,9 @@ def losses(
     *,
     cut: int,
     precision: torch.autocast,
+    images: int | None = None,
 ) -> dict[str, Tensor]:
-    """What a batch costs, by name.
+    """What a batch costs, by name; of all processes together, as if one had all of it.
 
     Args:
         method: In training.
@@ -202,12 +206,19 @@ def losses(
         target: Frozen global embeddings ``(B, D)``.
         cut: Where the tokens enter.
         precision: Of the forward pass; losses are in float32.
+        images: Of the batch in all processes; B where None.
     """
     with precision:
         moved = tokens.to(method.device, torch.float32)
         image = method.embed(moved, labels, cut, method.need.patch_attention).float()
         scores = method.scores(image, labels, truth)
-    return method.losses(scores, truth, image, target.to(method.device))
+    counts = shares(len(truth) if images is None else images)
+    sides = None if scores.sides is None else gathered(scores.sides, counts)
+    ranking = gathered(scores.ranking, counts)
+    everyone = Scores(ranking, ranking, sides=sides)
+    whole = ImageEmbedding(gathered(image.global_, counts), image.patches)
+    targets = gathered(target.to(method.device), counts) if target.numel() else target
+    return method.losses(everyone, gathered(truth, counts), whole, targets)
 
 
 def _val_map(data: TrainingData, state: TrainState) -> float | None:
@@ -222,15 +233,17 @@ def _val_map(data: TrainingData, state: TrainState) -> float | None:
 
 def _own_share(
     tokens: TokenSet | ImageSet, order: np.ndarray, size: int
-) -> Generator[tuple[np.ndarray, Any, Tensor], None, None]:
-    """The batches of this process: all processes together see each batch of ``size`` once."""
+) -> Generator[tuple[np.ndarray, Any, Tensor, np.ndarray], None, None]:
+    """The batches of this process, and the numbers of all images of each: together they see each batch once."""
     if world() == 1:
-        yield from tokens.batches(order, size)
+        for images, read, target in tokens.batches(order, size):
+            yield images, read, target, images
         return
-    for start in range(0, len(order), size):
-        batch = order[start : start + size]
-        share = batch[rank() :: world()]
-        yield from tokens.batches(share if len(share) else batch[:1], size)
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    shares_of = [batch[rank() :: world()] if rank() < len(batch) else batch[:1] for batch in batches]
+    own = tokens.batches(np.concatenate(shares_of), size // world())
+    for batch, (images, read, target) in zip(batches, own, strict=True):
+        yield images, read, target, np.sort(tokens.rows[batch])
 
 
 def _unreadable(failed: dict[str, str]) -> str:

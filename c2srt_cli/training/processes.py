@@ -1,9 +1,10 @@
 """The processes of ``torchrun``: which one this is, and what they settle together."""
 
 import os
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def join() -> None:
@@ -38,11 +39,63 @@ def any_of(here: bool, device: torch.device) -> bool:
 
 
 def mean_gradients(parameters: list[nn.Parameter]) -> None:
-    """Average gradients over the processes, a parameter without one counting as zero."""
+    """Average gradients over the processes, a parameter without one counting as zero; all of them in one message."""
     if world() == 1:
         return
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        torch.distributed.all_reduce(parameter.grad)
-        parameter.grad /= world()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    parts = torch.split(flat.div_(world()), [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def shares(count: int) -> list[int]:
+    """How many rows of a batch each process has."""
+    return [len(range(number, count, world())) for number in range(world())]
+
+
+def gathered(rows: Tensor, counts: list[int]) -> Tensor:
+    """Rows of all processes, one after the other, with a gradient.
+
+    Each process then has the loss of the whole batch, and the gradient that flows back to its own rows is that of all
+    these losses together: averaged over the processes (`mean_gradients`) it is that of one.
+
+    Args:
+        rows: This process's own, ``(n, ...)``; more than its count are left out.
+        counts: Of every process.
+    """
+    if world() == 1:
+        return rows
+    own = rows[: counts[rank()]]
+    padded = torch.cat([own, own.new_zeros(max(counts) - len(own), *own.shape[1:])])
+    found: Tensor = _Gather.apply(padded)
+    return torch.cat([part[:count] for part, count in zip(found, counts, strict=True)])
+
+
+class _Gather(torch.autograd.Function):
+    """``(n, ...)`` of each process to ``(processes, n, ...)``."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ARG004
+        parts = [torch.empty_like(rows) for _ in range(world())]
+        torch.distributed.all_gather(parts, rows.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        whole = grad.contiguous().clone()
+        torch.distributed.all_reduce(whole)
+        return whole[rank()]
+
+
+def objects_of_all(own: Any) -> list[Any]:
+    """What every process has, in the order of their numbers."""
+    if world() == 1:
+        return [own]
+    found: list[Any] = [None] * world()
+    torch.distributed.all_gather_object(found, own)
+    return found

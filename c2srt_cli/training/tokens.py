@@ -1,6 +1,8 @@
 """Cached tokens joined with annotations, in an order that never needs the whole set in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ from c2srt_cli.embeddings.store import SHARD, Row, Store
 WINDOW = 16
 
 Entry = TypeVar("Entry")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +76,13 @@ class TokenSet:
         return self
 
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
-        """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
+        """Images ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
-        Within a batch they stand in the order of the disk.
+        Within a batch they stand in the order of the disk, which is read ahead.
         """
+        return ahead(self._read(places, size))
+
+    def _read(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         for start in range(0, len(places), size):
             batch = sorted(places[start : start + size], key=lambda i: (self.entries[i].shard, self.entries[i].row))
             ((_, tokens, whole),) = self.store.batches([self.entries[i] for i in batch], size)
@@ -100,3 +106,13 @@ def join(
     found = [int(i) for i in rows if annotations.paths[i] in there]
     missing = tuple(annotations.paths[i] for i in rows if annotations.paths[i] not in there)
     return np.array(found, dtype=np.int64), [there[annotations.paths[i]] for i in found], missing
+
+
+def ahead(batches: Iterator[Item], depth: int = 2) -> Generator[Item, None, None]:
+    """The same, read in another thread up to ``depth`` ahead of who takes them."""
+    done = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="tokens") as pool:
+        waiting = deque(pool.submit(next, batches, done) for _ in range(depth))
+        while (found := waiting.popleft().result()) is not done:
+            waiting.append(pool.submit(next, batches, done))
+            yield found  # type: ignore[misc] # what is not the end is one of them

@@ -1,4 +1,4 @@
-"""Scores on the validation set."""
+"""Scores on the validation set, of which each process takes a share."""
 
 import math
 
@@ -8,6 +8,7 @@ import torch
 from c2srt_cli.methods.method import Method
 from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.data import TrainingData, images_at_once
+from c2srt_cli.training.processes import objects_of_all, rank, world
 
 
 @torch.inference_mode()
@@ -25,7 +26,8 @@ def predict(
     method.eval()
     asked, scores, images = data.labels_of(method, labels), [], []
     size = images_at_once(method, len(data.vocabulary.text))
-    for numbers, tokens, _ in data.validation.batches(np.arange(len(data.validation)), size):
+    own = np.arange(rank(), len(data.validation), world())
+    for numbers, tokens, _ in data.validation.batches(own, size):
         if len(numbers):  # some of them can be read
             with data.precision(method.device):
                 embedding = method.embed(
@@ -34,6 +36,8 @@ def predict(
                 found = method.scores(embedding, asked)
             scores.append((found.logit if logit else found.ranking).float().cpu().numpy())
             images.append(numbers)
+    parts = objects_of_all((scores, images))
+    scores, images = ([some for part in parts for some in part[side]] for side in (0, 1))
     if not scores:
         return np.empty((0, len(labels)), np.float32), np.empty((0, len(labels)), np.int8)
     return np.concatenate(scores), data.annotations.truth(np.concatenate(images), labels)
