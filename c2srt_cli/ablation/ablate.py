@@ -6,11 +6,11 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from c2srt_cli.ablation.figure import write_figure
-from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, Grid, GridRow, read_grid, slug
+from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, GridRow
+from c2srt_cli.ablation.prepare import KIND, RUNS, AblationJob, run_name, train_options
 from c2srt_cli.ablation.rows import Outcome, Row, figures_table, row_tables
 from c2srt_cli.artifacts import (
     LOCK,
@@ -29,11 +29,8 @@ from c2srt_cli.artifacts import (
     remove_leftovers,
     write_json,
 )
-from c2srt_cli.datasets.annotations import Annotations, read_annotations
-from c2srt_cli.embeddings.store import Store
-from c2srt_cli.errors import C2srtError, InputError, Interrupted, UsageError
+from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import Comparison, compare
-from c2srt_cli.evaluation.protocol import Protocol, protocol
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
@@ -42,80 +39,16 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import terminal_text
 from c2srt_cli.text import spreadsheet_cell
 from c2srt_cli.training import run as runs
-from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged
-from c2srt_cli.training.prepare import TrainOptions, prepare_training
+from c2srt_cli.training.prepare import prepare_training
 from c2srt_cli.training.rundir import what_decides
 from c2srt_cli.training.train import train
 
-KIND, SCHEMA = "ablation", 1
-RUNS, SCORES, TIMES = "runs", "scores", "times.csv"
+SCORES, TIMES = "scores", "times.csv"
 #: In a run's folder: why it has no state to keep.
 DIVERGED = "diverged.json"
 CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
 FORMATS = ("svg", "png")
-
-
-@dataclass(frozen=True)
-class AblationOptions:
-    """What the user asks for.
-
-    Attributes:
-        grid: TOML file with the rows.
-        embeddings: Folder with the tokens.
-        annotations: Folder with the annotations.
-        out: Folder to write.
-        protocol: How the test set is used; None for the dataset's first.
-        templates: Prompts around the labels; None for those of the embeddings.
-        device: Where to train and score; None for the fastest there is.
-        overwrite: Start again instead of resuming.
-    """
-
-    grid: Path
-    embeddings: Path
-    annotations: Path
-    out: Path
-    protocol: str | None = None
-    templates: str | None = None
-    device: str | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class AblationJob:
-    """Everything `ablate` needs, resolved and checked.
-
-    Attributes:
-        options: As given.
-        grid: Rows and seeds.
-        annotations: The photographs.
-        store: Their tokens.
-        protocol: How the test set is used.
-        made_from: By the name of a row, what a run of it is made from, but for its config.
-    """
-
-    options: AblationOptions
-    grid: Grid
-    annotations: Annotations
-    store: Store
-    protocol: Protocol
-    made_from: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """The manifest of the ablation."""
-        rows = {row.name: {"options": as_toml(row.options), "graph": row.graph} for row in self.grid.rows}
-        return manifest(
-            KIND,
-            SCHEMA,
-            {
-                "protocol": self.protocol.name,
-                "templates": self.made_from[BASE]["templates"],
-                "seeds": list(self.grid.seeds),
-                "rows": rows,
-            },
-            {name: self.made_from[BASE][name] for name in ("annotations", "embeddings")},
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,33 +62,6 @@ class AblationResult:
 
     tables: tuple[Table, ...]
     failed: int
-
-
-def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJob:
-    """Read the inputs and check that every row can be trained from them.
-
-    Raises:
-        InputError: something is missing, stale or damaged, or the grid or some of its rows have faults: all are named.
-        UsageError: there is no such protocol.
-    """
-    grid = read_grid(options.grid)
-    annotations, store = read_annotations(options.annotations), Store.open(options.embeddings)
-    chosen = protocol(annotations.dataset, options.protocol)
-    made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
-    for row in grid.rows:
-        try:
-            job = prepare_training(_train_options(options, row, grid.seeds[0]), Progress())
-            made_from[row.name] = {**job.facts, **job.inputs}
-        except C2srtError as error:
-            problems.setdefault(str(error).replace("\n", " "), row.name)
-    if problems:
-        raise InputError(
-            "some rows cannot be trained",
-            where=str(options.grid),
-            problems=[f"{name}: {said}" for said, name in problems.items()],
-        )
-    progress.note(f"{len(grid.rows):,} rows and zero-shot, seeds {', '.join(map(str, grid.seeds))}")
-    return AblationJob(options, grid, annotations, store, chosen, made_from)
 
 
 def ablate(job: AblationJob, progress: Progress) -> AblationResult:
@@ -175,7 +81,7 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
         runs_in_all = [(row, seed) for row in job.grid.rows for seed in job.grid.seeds]
         rows = [Row(ZERO_SHOT, "", (_zero_shot(job, progress),))]
         for done, (row, seed) in enumerate(runs_in_all):
-            folder = out / RUNS / _name(row, seed)
+            folder = out / RUNS / run_name(row, seed)
             there = (folder / MANIFEST).exists() or (folder / DIVERGED).exists()
             try:
                 if progress.stopped():
@@ -212,7 +118,7 @@ def _claim(job: AblationJob) -> None:
     problems = []
     for row in job.grid.rows:
         for seed in job.grid.seeds:
-            folder = out / RUNS / _name(row, seed)
+            folder = out / RUNS / run_name(row, seed)
             there = peek_manifest(folder)
             if there is None:
                 continue
@@ -238,22 +144,6 @@ def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
     return what_decides({"options": made, "inputs": {"method": {**made["method"], "training": training}}})
 
 
-def _name(row: GridRow, seed: int) -> str:
-    return f"{slug(row.name)}-{seed}"
-
-
-def _train_options(options: AblationOptions, row: GridRow, seed: int) -> TrainOptions:
-    return TrainOptions(
-        embeddings=options.embeddings,
-        annotations=options.annotations,
-        out=options.out / RUNS / _name(row, seed),
-        options=row.with_seed(seed),
-        graph=row.graph,
-        templates=options.templates,
-        device=options.device,
-    )
-
-
 def _zero_shot(job: AblationJob, progress: Progress) -> Outcome:
     made = fingerprint([job.store.manifest["options"]["weights_sha256"], job.manifest["options"]["templates"]])
     files = _scores(job, ZERO_SHOT, ZERO_SHOT, made, progress)
@@ -262,36 +152,36 @@ def _zero_shot(job: AblationJob, progress: Progress) -> Outcome:
 
 def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outcome:
     """Train, score and evaluate one run, as far as that is not done."""
-    folder = job.options.out / RUNS / _name(row, seed)
+    folder = job.options.out / RUNS / run_name(row, seed)
     if not (folder / MANIFEST).exists():
         if (folder / DIVERGED).exists():  # it would again
             return Outcome(seed, None, {}, note=str(read_json(folder / DIVERGED)["what"]))
         try:
-            training = prepare_training(_train_options(job.options, row, seed), progress)
+            training = prepare_training(train_options(job.options, row, seed), progress)
             began = time.monotonic()
             try:
                 train(training, progress)
             finally:
-                _add_time(job, _name(row, seed), (time.monotonic() - began) / 60)
+                _add_time(job, run_name(row, seed), (time.monotonic() - began) / 60)
         except UsageError as error:
             if isinstance(error, Diverged):  # before there was a state to keep
                 write_json(folder / DIVERGED, {"what": error.what})
             return Outcome(seed, None, {}, note=error.what)
     made = fingerprint([read_json(folder / MANIFEST), file_sha256(folder / runs.WEIGHTS)])
-    files = _scores(job, _name(row, seed), str(folder), made, progress)
+    files = _scores(job, run_name(row, seed), str(folder), made, progress)
     metrics = read_json(folder / runs.METRICS)
     return Outcome(
         seed,
         evaluate(job.annotations, job.protocol, files),
         files,
         epochs=int(metrics["epochs"]),
-        minutes=_times(job).get(_name(row, seed)),
+        minutes=_times(job).get(run_name(row, seed)),
         note="diverged: the last good state" if metrics["diverged"] else "",
     )
 
 
 def _scores(job: AblationJob, name: str, method: str, made: str, progress: Progress) -> Mapping[str, ScoreFile]:
-    """Scores of the test photographs, by setting: those that are kept, where they are of the same run and test set."""
+    """Scores of the test images, by setting: those that are kept, where they are of the same run and test set."""
     folder = job.options.out / SCORES / name
     wanted = manifest("scores", 1, {"protocol": job.protocol.name}, {**job.manifest["inputs"], "run": made})
     if (folder / MANIFEST).exists():

@@ -47,8 +47,8 @@ def ablate(
 
     ablation.csv, .md, .svg and .png are written after every run. Finished runs are kept, a stopped one goes on.
     """
-    from c2srt_cli.ablation.ablate import AblationOptions, prepare_ablation
     from c2srt_cli.ablation.ablate import ablate as run
+    from c2srt_cli.ablation.prepare import AblationOptions, prepare_ablation
     from c2srt_cli.evaluation.table import print_table
     from c2srt_cli.tagging.writers.escape import terminal_text
 

@@ -25,9 +25,10 @@ from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.cut import Cut, resolve_cut
-from c2srt_cli.embeddings.encoder import Encoder, Machine, encode, make_encoder, pixel_spec
+from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.index import write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
 from c2srt_cli.embeddings.previous import check_moved, discard, previous_options
 from c2srt_cli.embeddings.shard_writer import ShardWriter

@@ -1,80 +1,32 @@
-"""Photographs → tokens: decode threads feed forward passes of one fixed batch shape."""
+"""A backbone on its device, in its precision, ready to encode batches of one shape."""
 
 import ctypes
 import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import Stamp, file_stamp
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.precision import Runtime, probe
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Streams, Tokens
 from c2srt_cli.embeddings.cut import Cut
-from c2srt_cli.errors import ImageError
-from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_pixels
+from c2srt_cli.images import PixelSpec
 from c2srt_cli.threads import torch_threads
 
-#: Batches decoded ahead of the forward passes.
-LOOK_AHEAD = 2
 #: Cores that torch may use.
 CORES = torch.get_num_threads()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One photograph of a batch: its pixels' facts, or why there are none.
-
-    Attributes:
-        file: Which.
-        stamp: As it was before it was read: a file that is still being copied will look changed.
-        pixels: None where there is an error.
-        error: None where there are pixels.
-        shown: What the tower is shown, ``(S, S, 3)`` uint8; None where there is an error.
-    """
-
-    file: ImageFile
-    stamp: Stamp
-    pixels: Pixels | None
-    error: ImageError | None
-    shown: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedBatch:
-    """Photographs in the order of the list, and rows for those that could be read.
-
-    Attributes:
-        outcomes: One per photograph, failures included.
-        count: Photographs without an error; their rows come first, padding up to the batch shape follows.
-        tokens: Streams at the cut, ``(B, T, W)``.
-        embedding: Un-normalised; patches from the local stream where there is one.
-    """
-
-    outcomes: list[Outcome]
-    count: int
-    tokens: Tokens
-    embedding: ImageEmbedding
-
-    @property
-    def global_embedding(self) -> Tensor:
-        """``(B, D)``."""
-        return self.embedding.global_
 
 
 @dataclass(frozen=True)
 class Encoder:
     """A backbone ready to encode batches of one shape.
 
-    Every forward has ``runtime.batch`` rows, the last ones padded with black, so that a photograph's values do not
+    Every forward has ``runtime.batch`` rows, the last ones padded with black, so that an image's values do not
     depend on which others it came with.
 
     Attributes:
@@ -163,7 +115,7 @@ class Machine:
 
     @property
     def decode_threads(self) -> int:
-        """Threads that read and decode photographs."""
+        """Threads that read and decode images."""
         return self.workers or min(8, CORES)
 
 
@@ -229,85 +181,3 @@ def pixel_spec(backbone: Backbone, *, fit: str | None, draft: bool) -> PixelSpec
         fill=backbone.fill,
         draft=draft,
     )
-
-
-def encode(
-    files: Iterable[ImageFile],
-    encoder: Encoder,
-    pixels: PixelSpec,
-    *,
-    workers: int,
-    chunk: int | None = None,
-    done: int = 0,
-    transform: Callable[[ImageFile, np.ndarray], np.ndarray] | None = None,
-) -> Generator[EncodedBatch, None, None]:
-    """Encode photographs in order, decoding ahead in threads.
-
-    Close it (`contextlib.closing`): left to the garbage collector, it would join its threads from whichever thread
-    the collector runs in, and wait for ever where that one is just starting or ending another thread.
-
-    No batch crosses a multiple of ``chunk`` photographs, so a run that stops and goes on at such a multiple forms the
-    same batches as one that never stopped.
-
-    Args:
-        files: What to encode.
-        encoder: The forward pass.
-        pixels: How pictures are prepared.
-        workers: Decode threads.
-        chunk: Photographs, failures counted in, after which a batch is closed even if it is not full.
-        done: Photographs of the first chunk that an earlier run has encoded.
-        transform: Gives what the tower is shown in place of a photograph's pixels ``(S, S, 3)`` uint8, of the same
-            shape; called in the decode threads.
-    """
-
-    def attempt(file: ImageFile) -> Outcome:
-        stamp = file_stamp(file.path)
-        try:
-            found = load_pixels(file.path, pixels)
-        except ImageError as error:
-            return Outcome(file, stamp, None, error)
-        return Outcome(file, stamp, found, None, transform(file, found.array) if transform else found.array)
-
-    batch, lanes = encoder.runtime.batch, encoder.lanes
-    remaining = iter(files)
-    with (
-        encoder.threads_per_lane(),
-        ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool,
-        ThreadPoolExecutor(lanes, thread_name_prefix="forward") as passes,
-    ):
-        running: deque[Future[EncodedBatch]] = deque()
-        ahead: deque[Future[Outcome]] = deque(
-            pool.submit(attempt, file) for file in islice(remaining, max(LOOK_AHEAD * batch, workers))
-        )
-        outcomes: list[Outcome] = []
-        good: list[np.ndarray] = []
-        seen = done
-        try:
-            while ahead:
-                outcome = ahead.popleft().result()
-                for file in islice(remaining, 1):
-                    ahead.append(pool.submit(attempt, file))
-                outcomes.append(outcome)
-                if outcome.shown is not None:
-                    good.append(outcome.shown)
-                seen += 1
-                if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
-                    running.append(passes.submit(_run, encoder, outcomes, good))
-                    outcomes, good = [], []
-                    if len(running) > lanes:
-                        yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for picture in ahead:
-                picture.cancel()
-            for later in running:
-                later.cancel()
-
-
-def _run(encoder: Encoder, outcomes: list[Outcome], good: list[np.ndarray]) -> EncodedBatch:
-    if not good:
-        empty = torch.empty(0, device=encoder.runtime.device)
-        return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), ImageEmbedding(empty, empty))
-    tokens, embedding = encoder.forward(good)
-    return EncodedBatch(outcomes, len(good), tokens, embedding)

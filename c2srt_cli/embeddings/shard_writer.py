@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.embeddings import shards
-from c2srt_cli.embeddings.encoder import EncodedBatch, Outcome
 from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.pipeline import EncodedBatch, Outcome
 from c2srt_cli.embeddings.store import same_photograph
 
 

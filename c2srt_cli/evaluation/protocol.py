@@ -76,7 +76,7 @@ def ranked_labels(annotations: Annotations, setting: str) -> np.ndarray:
 
 
 def counted_images(annotations: Annotations, one: Protocol, setting: str) -> np.ndarray:
-    """Numbers of the test photographs that count in a setting, ascending."""
+    """Numbers of the test images that count in a setting, ascending."""
     rows = annotations.rows("test")
     if one.labelled_only:
         rows = rows[label_counts(annotations.positive.select(rows), ranked_labels(annotations, setting)) > 0]
@@ -84,7 +84,7 @@ def counted_images(annotations: Annotations, one: Protocol, setting: str) -> np.
 
 
 def label_counts(incidence: Incidence, columns: np.ndarray) -> np.ndarray:
-    """How many of some labels each photograph has: ``(N,)``."""
+    """How many of some labels each image has: ``(N,)``."""
     wanted = np.isin(incidence.labels, columns)
-    photographs = np.repeat(np.arange(len(incidence)), incidence.lengths)
-    return np.bincount(photographs[wanted], minlength=len(incidence))
+    images = np.repeat(np.arange(len(incidence)), incidence.lengths)
+    return np.bincount(images[wanted], minlength=len(incidence))

@@ -94,7 +94,7 @@ def score_split(
         progress: Called after every batch.
 
     Raises:
-        InputError: no photograph of the test set has tokens.
+        InputError: no image of the test set has tokens.
         Interrupted: the user stopped it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def score_split(
         tokens = tokens.take(np.flatnonzero([row in wanted for row in tokens.rows.tolist()]))
         if len(tokens) == 0:
             raise InputError(
-                "none of the test photographs has tokens",
+                "none of the test images has tokens",
                 where=str(store.folder),
                 hint="run c2srt embed --annotations for these annotations",
             )

@@ -1,7 +1,7 @@
 """The scores of a method on a test set, in a file that is written by images and read by images or by labels.
 
 A safetensors file with ``scores`` ``(L, N)`` float32, a row a label, ``rows`` ``(N,)`` and ``columns`` ``(L,)`` int64:
-which photographs and which labels of the annotations they are of. It is read in pieces and never mapped: a set of
+which images and which labels of the annotations they are of. It is read in pieces and never mapped: a set of
 125,436 images and 7,586 labels is 3.8 GB.
 """
 
@@ -27,7 +27,7 @@ class ScoreFile:
 
     Attributes:
         path: The file.
-        rows: ``(N,)`` photographs, by their number in the annotations.
+        rows: ``(N,)`` images, by their number in the annotations.
         columns: ``(L,)`` labels, by their id.
         facts: What its writer said of it, such as ``method`` and ``annotations``, their fingerprint.
         offset: Where the scores start in the file, in bytes.
@@ -127,11 +127,11 @@ class ScoreWriter:
 
 @contextmanager
 def write_scores(path: Path, rows: np.ndarray, columns: np.ndarray, facts: Mapping[str, str]) -> Iterator[ScoreWriter]:
-    """A writer for the scores of some photographs and labels; the file is there once all of them have come.
+    """A writer for the scores of some images and labels; the file is there once all of them have come.
 
     Args:
         path: The file; it is replaced at the end.
-        rows: ``(N,)`` photographs, by their number in the annotations, in the order in which their scores will come.
+        rows: ``(N,)`` images, by their number in the annotations, in the order in which their scores will come.
         columns: ``(L,)`` labels, by their id, in the order of the scores of an image.
         facts: What to say of it.
 

@@ -17,9 +17,10 @@ from c2srt_cli.methods import ist
 from c2srt_cli.methods import options as groups
 from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.losses import LossOption, Ranking
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Adapters, Distillation, GraphOptions, ScaledOptions, TailOptions
 from c2srt_cli.methods.pooling import ISR, PoolingOption, cosines
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

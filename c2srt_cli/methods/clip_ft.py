@@ -6,9 +6,10 @@ from torch import Tensor
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.methods.losses import LossOption, Ranking
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions
 from c2srt_cli.methods.pooling import cosines
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

@@ -14,7 +14,7 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.losses import LossOption, Ranking
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import (
     Adapters,
     Distillation,
@@ -25,6 +25,7 @@ from c2srt_cli.methods.options import (
 )
 from c2srt_cli.methods.pooling import ISR, PoolingOption, cosines
 from c2srt_cli.methods.propagation import ScorePropagation, strengths
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

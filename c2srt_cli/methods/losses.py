@@ -46,9 +46,9 @@ def ranking_loss(scores: Tensor, truth: Tensor, margin: float = 1.0) -> Tensor:
 
 
 def ranking_loss_over_images(scores: Tensor, truth: Tensor, margin: float = 1.0) -> Tensor:
-    """`ranking_loss` turned about: every photograph with a label should score ``margin`` above every one without it.
+    """`ranking_loss` turned about: every image with a label should score ``margin`` above every one without it.
 
-    That is what average precision looks at, a label at a time. Labels that no photograph of the batch has do not count.
+    That is what average precision looks at, a label at a time. Labels that no image of the batch has do not count.
     Shapes as in `ranking_loss`.
     """
     occurs = (truth > 0).any(0)
@@ -97,7 +97,7 @@ def mmc_loss(scores: Tensor, truth: Tensor) -> Tensor:
     """Multi-matching contrastive loss (RAM, arXiv 2503.15337): one softmax over all pairs of an image and a label.
 
     ``-mean over present pairs of log(exp(s_bc) / sum exp(s))``, where the sum is over all known pairs; 0 where none is
-    present. So photographs compete as labels do.
+    present. So images compete as labels do.
 
     Args:
         scores: ``(B, C)`` logits, that is divided by the temperature.

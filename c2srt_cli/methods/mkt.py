@@ -14,9 +14,10 @@ from torch.nn.functional import normalize
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.methods.isr import patch_cap, select_top
 from c2srt_cli.methods.losses import LossOption, Ranking
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions, Training
 from c2srt_cli.methods.pooling import TopK
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

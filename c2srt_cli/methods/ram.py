@@ -18,7 +18,7 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.methods import options as groups
 from c2srt_cli.methods.losses import MMC, LossOption
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import (
     Adapters,
     Distillation,
@@ -31,6 +31,7 @@ from c2srt_cli.methods.options import (
 from c2srt_cli.methods.pooling import KCOT, Global, PoolingOption, share
 from c2srt_cli.methods.prompt import TextTokens
 from c2srt_cli.methods.propagation import ScorePropagation, strengths
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

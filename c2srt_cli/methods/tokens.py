@@ -2,7 +2,7 @@
 
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
-from c2srt_cli.methods.method import TokenNeed
+from c2srt_cli.methods.scores import TokenNeed
 
 
 def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = None, weights: str | None = None) -> None:

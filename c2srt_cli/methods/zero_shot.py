@@ -11,8 +11,9 @@ from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.methods import options as groups
 from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.isr import bfloat16_matmul, patch_cap, pooled_cosines, select_patches, select_top
-from c2srt_cli.methods.method import Method, Scores, TokenNeed
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.pooling import ISR, Best, Global, Mean, Pooling, PoolingOption, TopK, cosines
+from c2srt_cli.methods.scores import Scores, TokenNeed
 from c2srt_cli.methods.vocabulary import Labels
 
 #: Entries of one (images, labels, patches) block; a block costs about five float32 tensors of this size.

@@ -19,9 +19,10 @@ from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.methods.vocabulary import Labels, Vocabulary
 from c2srt_cli.predict.attach import Attached, attach

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
-from c2srt_cli.methods.method import Scores
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.record import KeptImage, TaggedImage
 from c2srt_cli.tagging.writers import KeptRows

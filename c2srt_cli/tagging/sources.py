@@ -12,7 +12,8 @@ from torch import Tensor
 from c2srt_cli.artifacts import MANIFEST, Stamp, file_stamp, fingerprint
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
-from c2srt_cli.embeddings.encoder import Encoder, encode
+from c2srt_cli.embeddings.encoder import Encoder
+from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.store import Row, Store, payload
 from c2srt_cli.images import Found, PixelSpec
 from c2srt_cli.tagging.record import FailedImage

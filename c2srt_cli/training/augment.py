@@ -1,4 +1,4 @@
-"""Random views of a photograph: most of it, stretched a little, and mirrored or not."""
+"""Random views of an image: most of it, stretched a little, and mirrored or not."""
 
 import math
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-#: Smallest share of a photograph that a crop keeps.
+#: Smallest share of an image that a crop keeps.
 AREA = 0.5
 #: Most that a crop is wider than high, or higher than wide.
 ASPECT = 4 / 3
@@ -15,7 +15,7 @@ STREAM = 1
 
 
 class View(NamedTuple):
-    """A part of a photograph, in pixels, and whether it is mirrored."""
+    """A part of an image, in pixels, and whether it is mirrored."""
 
     left: int
     top: int
@@ -51,5 +51,5 @@ def show(array: np.ndarray, view: View) -> np.ndarray:
 
 
 def augmented(array: np.ndarray, *, seed: int, epoch: int, number: int) -> np.ndarray:
-    """What an epoch shows of photograph ``number``, of the same shape: it depends on nothing else but these."""
+    """What an epoch shows of image ``number``, of the same shape: it depends on nothing else but these."""
     return show(array, draw(len(array), np.random.default_rng((seed, epoch, number, STREAM))))

@@ -15,8 +15,10 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.methods.method import Method, Scores, load_learned
+from c2srt_cli.methods.image_side import load_learned
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import TrainingData, sample
@@ -29,7 +31,7 @@ from c2srt_cli.training.validation import val_map
 #: Minutes from one checkpoint to the next inside an epoch.
 MINUTES = 10.0
 CHECKPOINT, BEST = "state.safetensors", "best.safetensors"
-#: Photographs that cannot be read of which the reasons are told.
+#: Images that cannot be read of which the reasons are told.
 TOLD = 3
 
 
@@ -46,7 +48,7 @@ class FitResult:
             early.
         history: One row an epoch.
         best: The epoch of the best mean AP on the validation set, and that; epoch 0 where there is none.
-        images_per_second: Photographs of all processes that were learned from, over the time of the steps alone, their
+        images_per_second: Images of all processes that were learned from, over the time of the steps alone, their
             reading included; None where no step was left to do.
         diverged: The loss stopped being a number; the weights are the last good ones.
     """

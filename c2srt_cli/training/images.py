@@ -1,4 +1,4 @@
-"""Photographs encoded anew in every epoch, so that each may show them differently, and no tokens fill the disk."""
+"""Images encoded anew in every epoch, so that each may show them differently, and no tokens fill the disk."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +11,7 @@ from torch import Tensor
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedJob
-from c2srt_cli.embeddings.encoder import encode
+from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.images import ImageFile
 from c2srt_cli.training.augment import augmented
 from c2srt_cli.training.tokens import join
@@ -19,18 +19,18 @@ from c2srt_cli.training.tokens import join
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The photographs of a split, in the place of a `TokenSet`: the same tokens, not kept.
+    """The images of a split, in the place of a `TokenSet`: the same tokens, not kept.
 
     Attributes:
         job: How they are encoded.
-        annotations: What is known of the photographs.
+        annotations: What is known of the images.
         rows: Their numbers in the annotations, ``(N,)``.
-        files: The photographs.
+        files: The images.
         missing: Paths of the split that are not there.
-        failed: Paths of photographs that turned out to be unreadable, and why; parts of a set share it.
-        views: Seed and epoch of the random views that are shown in place of the photographs as they are; None for none.
-        teacher: Frozen global embeddings of photographs as they are, ``(D,)`` float32, by number; None where nobody
-            asks for them. Beside views they are made once and stay in memory, N x D in all: 2 KiB a photograph for 512
+        failed: Paths of images that turned out to be unreadable, and why; parts of a set share it.
+        views: Seed and epoch of the random views that are shown in place of the images as they are; None for none.
+        teacher: Frozen global embeddings of images as they are, ``(D,)`` float32, by number; None where nobody
+            asks for them. Beside views they are made once and stay in memory, N x D in all: 2 KiB an image for 512
             dimensions. Parts of a set share them.
     """
 
@@ -70,13 +70,13 @@ class ImageSet:
         return replace(self, views=(seed, epoch), teacher=self.teacher if teacher else None)
 
     def shuffled(self, random: np.random.Generator) -> np.ndarray:
-        """Places of all photographs in a random order."""
+        """Places of all images in a random order."""
         return random.permutation(len(self))
 
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
-        """Photographs ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
+        """Images ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
-        Tokens are of the views where there are any, embeddings of the photographs as they are. Those that cannot be
+        Tokens are of the views where there are any, embeddings of the images as they are. Those that cannot be
         read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding and the trunk run
         ahead.
         """
@@ -113,7 +113,7 @@ class ImageSet:
                     rows, tokens, local, whole = [], [], [], []
 
     def _taught(self, teacher: dict[int, Tensor], arrays: dict[int, np.ndarray]) -> Tensor:
-        """Frozen global embeddings ``(b, D)`` of photographs as they are; those that are not known yet are made."""
+        """Frozen global embeddings ``(b, D)`` of images as they are; those that are not known yet are made."""
         new = [number for number in arrays if number not in teacher]
         if new:
             made = self.job.encoder.forward([arrays[number] for number in new])[1].global_

@@ -19,7 +19,8 @@ from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.methods.method import Method, load_learned
+from c2srt_cli.methods.image_side import load_learned
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.vocabulary import Vocabulary

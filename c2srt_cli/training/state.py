@@ -15,7 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from c2srt_cli.embeddings.tensors import HEADER, write_tensors
 from c2srt_cli.errors import InputError
-from c2srt_cli.methods.method import Method, load_learned
+from c2srt_cli.methods.image_side import load_learned
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Training
 from c2srt_cli.training.processes import mean_gradients
 

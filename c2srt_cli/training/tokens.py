@@ -13,7 +13,7 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import SHARD, Row, Store
 
-#: Shards whose photographs are shuffled together.
+#: Shards whose images are shuffled together.
 WINDOW = 16
 
 Entry = TypeVar("Entry")
@@ -22,15 +22,15 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class TokenSet:
-    """The photographs of a split that have tokens.
+    """The images of a split that have tokens.
 
     Attributes:
         store: Where the tokens lie.
-        annotations: What is known of the photographs.
+        annotations: What is known of the images.
         rows: Their numbers in the annotations, ``(N,)``.
         entries: Their rows in the store.
         missing: Paths of the split without tokens.
-        failed: Paths of photographs that turned out to be unreadable, and why: none, they have tokens.
+        failed: Paths of images that turned out to be unreadable, and why: none, they have tokens.
     """
 
     store: Store
@@ -61,7 +61,7 @@ class TokenSet:
         )
 
     def shuffled(self, random: np.random.Generator) -> np.ndarray:
-        """Places of all photographs in a random order: shards are shuffled, then photographs in windows of shards.
+        """Places of all images in a random order: shards are shuffled, then images in windows of shards.
 
         So a pass reads every shard once, and a small set is shuffled as a whole.
         """
@@ -72,7 +72,7 @@ class TokenSet:
         return np.concatenate([random.permutation(order[i : i + window]) for i in range(0, len(order), window)])
 
     def augmented(self, *, seed: int, epoch: int, teacher: bool) -> "TokenSet":  # noqa: ARG002
-        """As it is: tokens are stored of photographs as they are."""
+        """As it is: tokens are stored of images as they are."""
         return self
 
     def batches(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
@@ -92,10 +92,10 @@ class TokenSet:
 def join(
     annotations: Annotations, split: str, there: Mapping[str, Entry]
 ) -> tuple[np.ndarray, list[Entry], tuple[str, ...]]:
-    """The photographs of a split that are there.
+    """The images of a split that are there.
 
     Args:
-        annotations: What is known of the photographs.
+        annotations: What is known of the images.
         split: Which of them.
         there: What there is, by path.
 

@@ -11,7 +11,8 @@ from photos import fingerprints, stop_after
 from PIL import Image
 from tiny_runs import write_with_graph
 
-from c2srt_cli.ablation.ablate import AblationOptions, AblationResult, ablate, prepare_ablation
+from c2srt_cli.ablation.ablate import AblationResult, ablate
+from c2srt_cli.ablation.prepare import AblationOptions, prepare_ablation
 from c2srt_cli.ablation.rows import spread
 from c2srt_cli.artifacts import read_json, read_manifest
 from c2srt_cli.cli import main

@@ -10,14 +10,8 @@ from tiny_runs import cut_for
 from c2srt_cli.backbone.precision import Runtime
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.cut import Cut, resolve_cut
-from c2srt_cli.embeddings.encoder import (
-    LOOK_AHEAD,
-    Encoder,
-    Machine,
-    encode,
-    make_encoder,
-    pixel_spec,
-)
+from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
+from c2srt_cli.embeddings.pipeline import LOOK_AHEAD, encode
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images import ImageFile, find_images, load_pixels
 

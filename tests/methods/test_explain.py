@@ -12,7 +12,7 @@ from c2srt_cli.graph.category_graph import RELATIONS
 from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.methods.kcot import transport
-from c2srt_cli.methods.method import Scores
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 IMAGES, LABELS, PATCHES, DIM, SCALE = 3, 6, 16, 12, 30.0

@@ -15,10 +15,11 @@ from torch.nn.functional import normalize
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.cli import main
 from c2srt_cli.methods.losses import LossOption, SigLIP
-from c2srt_cli.methods.method import Method, Scores
+from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions
 from c2srt_cli.methods.pooling import PoolingOption, TopK
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
 

@@ -1,0 +1,43 @@
+"""What a method reads, and what it gives."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class TokenNeed(NamedTuple):
+    """What a method reads of an image tower's tokens.
+
+    Attributes:
+        cut: Latest stage before which they may be taken.
+        patch_attention: Blocks whose value-value attention gives the patches (``vv``, ``vv-all``), or None.
+        streams: ``global``, ``both``, or ``local`` where nothing is left to run behind the cut.
+    """
+
+    cut: int
+    patch_attention: str | None
+    streams: str
+
+
+class Scores(NamedTuple):
+    """Scores of B images, and what they rest on.
+
+    Attributes:
+        ranking: The method's published score, by which labels are ranked, ``(B, T)`` float32.
+        logit: The same without a part that the other labels have in it, as a softmax over labels has: what
+            probabilities and thresholds are made from, ``(B, T)``. Nearly so with KCOT and with adapters.
+        share: Share of the patches that speak for each label, ``(B, T)`` in (0, 1]; None where the whole image does.
+        base: Of all ``C`` labels that took part, before others' were added, ``(B, C)``; None without propagation.
+        attention: To the sources of each label, in the places of the last layer's rows, ``(B, T, K)``: of IST the mean
+            over heads, of propagation the strengths; None without a graph.
+        contribution: What each source adds to the score, ``(B, T, K)``; None without propagation.
+        sides: Logits of the global and the local side, ``(B, T, 2)``, that RAM's losses look at; None otherwise.
+    """
+
+    ranking: Tensor
+    logit: Tensor
+    share: Tensor | None = None
+    base: Tensor | None = None
+    attention: Tensor | None = None
+    contribution: Tensor | None = None
+    sides: Tensor | None = None
