@@ -5,10 +5,10 @@ brought over from the photograph (``embedded``), and the labels of c2srt's vocab
 but what somebody has taken out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from c2srt_cli.tagging.keywords.lists import SUBJECT, Keyword, KeywordList, keyword_key, word_key
+from c2srt_cli.tagging.keywords.lists import SUBJECT, Keyword, KeywordList, keyword_key, label_keyword, word_key
 
 #: The keywords that each list holds.
 Present = Mapping[KeywordList, Sequence[Keyword]]
@@ -68,7 +68,7 @@ def additions(
     """The keywords that each list lacks.
 
     The user's spelling comes first: a label that one of their keywords equals but for case is theirs, and so is a flat
-    label that is a level of one of their paths.
+    label that is a level of one of their paths; one that lies below their ``Animals`` is spelt so.
 
     Args:
         present: The user's own keywords, by list.
@@ -81,8 +81,10 @@ def additions(
     flat = list(present.get(SUBJECT, ()))
     embedded = _allowed(embedded, refusals)
     implied = words([*paths, *embedded])
-    loose = [keyword for keyword in flat if word_key(keyword[0]) not in implied]
-    brought = [keyword for keyword in embedded if len(keyword) > 1 or word_key(keyword[0]) not in implied]
+    loose = [_as_path(keyword) for keyword in flat if word_key(keyword[0]) not in implied]
+    brought = [_as_path(keyword) for keyword in embedded if len(keyword) > 1 or word_key(keyword[0]) not in implied]
+    implied |= words([*loose, *brought])
+    labels = [*_respelt(labels, [*paths, *loose, *brought])]
     missing = {}
     for keywords in targets:
         have = keys(present.get(keywords, ()))
@@ -103,10 +105,28 @@ def additions(
     return missing
 
 
+def _as_path(keyword: Keyword) -> Keyword:
+    """A flat keyword as a path: some programs write all levels into one, ``People|Ann``."""
+    return label_keyword(keyword[0]) or keyword if len(keyword) == 1 else keyword
+
+
+def _respelt(labels: Sequence[Keyword], others: Sequence[Keyword]) -> Iterator[Keyword]:
+    """Labels with the levels above them spelt as others have them."""
+    spellings: dict[Keyword, Keyword] = {}
+    for other in others:
+        key = keyword_key(other)
+        for depth in range(1, len(other) + 1):
+            spellings.setdefault(key[:depth], other[:depth])
+    for label in labels:
+        key = keyword_key(label)
+        depth = next((depth for depth in range(len(label) - 1, 0, -1) if key[:depth] in spellings), 0)
+        yield (*spellings[key[:depth]], *label[depth:]) if depth else label
+
+
 def _allowed(embedded: Sequence[Keyword], refusals: Refusals) -> list[Keyword]:
     """The photograph's keywords without those taken out; with a path goes the flat keyword that it ends in."""
-    refused = [keyword for keyword in embedded if keyword_key(keyword) in refusals.everywhere]
-    kept = [keyword for keyword in embedded if keyword_key(keyword) not in refusals.everywhere]
+    refused = [keyword for keyword in embedded if keys((keyword, _as_path(keyword))) & refusals.everywhere]
+    kept = [keyword for keyword in embedded if not keys((keyword, _as_path(keyword))) & refusals.everywhere]
     ends = {word_key(path[-1]) for path in refused} - {word_key(path[-1]) for path in kept if len(path) > 1}
     return [keyword for keyword in kept if len(keyword) > 1 or word_key(keyword[0]) not in ends]
 
@@ -135,7 +155,7 @@ def taken_out(
         all_written: Whether c2srt had written all lists that were there, as it has not always done.
     """
     label_keys, label_words = keys(labels), words(labels)
-    our_keys = label_keys | keys(embedded)
+    our_keys = label_keys | keys(embedded) | keys(map(_as_path, embedded))
     by_end: dict[str, set[Keyword]] = {}
     for key in our_keys:
         by_end.setdefault(key[-1], set()).add(key)

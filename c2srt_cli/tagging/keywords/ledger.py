@@ -2,7 +2,7 @@
 
 ``vocabularies`` holds a structure for each: its name, the labels that it gave the photograph (``tags``), what decided
 them, the version of the photograph, and some of its labels, hashed, by which a later run knows it again. ``added…`` has
-the entries of each keyword list that were not there before, ``embedded`` the keywords that were brought over from the
+the entries of each keyword list that were not there before, ``embedded…`` the keywords that were brought over from the
 photograph, ``refused`` and ``refused…`` what somebody has taken out, everywhere or from one list. ``introduced`` and
 ``opened`` say which lists and tags c2srt made, ``created`` that the sidecar itself is its own.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from c2srt_cli.artifacts import Stamp
-from c2srt_cli.tagging.keywords.lists import LISTS, KeywordList, label_keyword, word_key
+from c2srt_cli.tagging.keywords.lists import LISTS, Keyword, KeywordList, label_keyword, label_keywords, word_key
 from c2srt_cli.tagging.keywords.markup import xml_element, xml_text
 from c2srt_cli.tagging.keywords.packet import Element
 from c2srt_cli.tagging.keywords.rdf import descriptions, fields, occurrences
@@ -67,7 +67,7 @@ class Ledger:
         added: The entries that c2srt put into a list, by `KeywordList.qualified`.
         refused: Keywords that somebody has taken out, ``|`` between levels.
         refused_in: Keywords of the user's that were taken out of a list which c2srt had brought them to, likewise.
-        embedded: Keywords of the photograph's that the sidecar takes over, ``|`` between levels.
+        embedded: Keywords of the photograph's that the sidecar takes over, flat ones first.
         introduced: Lists that c2srt made.
         opened: Empty lists of the user's that c2srt put something in, see `Opened`.
         created: Whether c2srt made the packet.
@@ -79,7 +79,7 @@ class Ledger:
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     refused_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    embedded: tuple[str, ...] = ()
+    embedded: tuple[Keyword, ...] = ()
     introduced: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     created: bool = False
@@ -132,7 +132,7 @@ def read_ledger(rdf: Element, vocabulary: str) -> Ledger:
         added={keywords.qualified: found for keywords in LISTS if (found := words(_part("added", keywords)))},
         refused=words("refused"),
         refused_in={keywords.qualified: found for keywords in LISTS if (found := words(_part("refused", keywords)))},
-        embedded=words("embedded"),
+        embedded=(*((word,) for word in words("embeddedSubject")), *label_keywords(words("embedded"))),
         introduced=words("introduced"),
         opened=words("opened"),
         created=words("created") == ("True",),
@@ -149,7 +149,7 @@ def _part(prefix: str, keywords: KeywordList) -> str:
     return prefix + keywords.local[0].upper() + keywords.local[1:]
 
 
-_LEDGER = {"vocabularies", "refused", "embedded", "introduced", "opened", "created"} | {
+_LEDGER = {"vocabularies", "refused", "embedded", "embeddedSubject", "introduced", "opened", "created"} | {
     _part(prefix, keywords) for prefix in ("added", "refused") for keywords in LISTS
 }
 
@@ -192,7 +192,9 @@ def ledger_lines(ledger: Ledger, prefix: str) -> list[str]:
     parts = {_part("added", keywords): ledger.added.get(keywords.qualified, ()) for keywords in LISTS}
     parts |= {"refused": ledger.refused}
     parts |= {_part("refused", keywords): ledger.refused_in.get(keywords.qualified, ()) for keywords in LISTS}
-    parts |= {"embedded": ledger.embedded, "introduced": ledger.introduced, "opened": ledger.opened}
+    parts["embeddedSubject"] = tuple(keyword[0] for keyword in ledger.embedded if len(keyword) == 1)
+    parts["embedded"] = tuple("|".join(keyword) for keyword in ledger.embedded if len(keyword) > 1)
+    parts |= {"introduced": ledger.introduced, "opened": ledger.opened}
     for name, words in parts.items():
         lines += list_lines(f"c2srt:{name}", words, prefix, "Bag") if words else []
     return lines + (["  <c2srt:created>True</c2srt:created>"] if ledger.created else [])

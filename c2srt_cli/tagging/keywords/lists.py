@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from c2srt_cli.tagging.keywords.markup import xml_text
+from c2srt_cli.tagging.keywords.packet import PacketError
 
 #: Deeper hierarchies are nobody's.
 MAX_LEVELS = 100
@@ -60,7 +61,7 @@ class KeywordList:
         levels = entry.split(self.separator) if self.separator else [entry]
         if self.separator == "/":  # a level cannot hold its separator: Immich writes | for a slash, and we with it
             levels = [level.replace("|", "/") for level in levels]
-        return tuple(word for level in levels if (word := level.strip()))
+        return _keyword(levels)
 
     def entry(self, keyword: Keyword) -> str:
         """The entry that stands for a keyword; its last level where the list holds single levels."""
@@ -89,7 +90,18 @@ def label_keywords(labels: Iterable[str]) -> list[Keyword]:
 
 def label_keyword(label: str) -> Keyword:
     """The keyword that a label ``parent|child`` is, as XML can hold it; without levels where nothing is left of it."""
-    return tuple(word for level in xml_text(label).split("|") if (word := level.strip()))
+    return _keyword(xml_text(label).split("|"))
+
+
+def _keyword(levels: list[str]) -> Keyword:
+    """A keyword of its levels.
+
+    Raises:
+        PacketError: there are more than anybody has.
+    """
+    if len(levels) > MAX_LEVELS:
+        raise PacketError(f"it holds a keyword of more than {MAX_LEVELS} levels")
+    return tuple(word for level in levels if (word := level.strip()))
 
 
 def word_key(word: str) -> str:

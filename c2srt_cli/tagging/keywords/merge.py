@@ -44,7 +44,7 @@ def merge(
     known = ledger != Ledger()
     if embedded is None:
         embedded = Embedded(
-            tuple(label_keywords(ledger.embedded)),
+            ledger.embedded,
             frozenset(keywords for keywords in LISTS if keywords.qualified in ledger.introduced),
         )
     base = read_state(strip(state)) if known else state
@@ -58,7 +58,7 @@ def merge(
         claims=claims,
         refused=_recorded(refusals.everywhere),
         refused_in={keywords.qualified: _recorded(found) for keywords, found in refusals.by_list.items()},
-        embedded=tuple("|".join(keyword) for keyword in embedded.keywords),
+        embedded=embedded.keywords,
         created=ledger.created or not packet.strip() or packet == EMPTY,
     )
     lacking = lacking_keywords(base, ledger, refusals, embedded)
@@ -76,8 +76,7 @@ def is_settled(state: State) -> bool:
     It would where somebody has since taken a keyword out or put one back, or brought a list that lacks some.
     """
     ledger, refusals = state.ledger, refusals_of(state)
-    embedded = Embedded(tuple(label_keywords(ledger.embedded)))
-    lacking = lacking_keywords(state, ledger, refusals, embedded)
+    lacking = lacking_keywords(state, ledger, refusals, Embedded(ledger.embedded))
     return (
         not ledger.legacy
         and ledger.refused == _recorded(refusals.everywhere)
@@ -96,7 +95,7 @@ def refusals_of(state: State, restored: Iterable[str] = ()) -> Refusals:
         state.base,
         state.added,
         labels,
-        label_keywords(ledger.embedded),
+        ledger.embedded,
         all_written=not ledger.legacy,
     )
     back = keys(keyword for found in state.base.values() for keyword in found)

@@ -76,10 +76,8 @@ class Sidecars:
             for group in groups:
                 for name in group if len(group) > 1 else ():
                     others = ", ".join(other for other in group if other != name)
-                    self.problems[name] = (
-                        f"{self._paths[name]} would be that of {others} too; "
-                        "--sidecar-name ext names sidecars after the whole file name"
-                    )
+                    named = "" if self._paths[name].startswith(name) else "; --sidecar-name ext gives each its own"
+                    self.problems[name] = f"{self._paths[name]} would be that of {others} too{named}"
 
 
 def _listing(folder: Path, suffix: str) -> tuple[set[str], list[str]]:

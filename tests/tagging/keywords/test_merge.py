@@ -109,6 +109,10 @@ def test_equal_keywords_in_another_composition_or_case_are_not_doubled() -> None
     assert words(merged, f"{OWN}addedSubject") == ["sea"]
     assert words(merged, SUBJECT) == ["Köln", "Zoe\u0308", "sea"]
     assert words(merged, TAGS_LIST) == ["Orte/Köln", "Menschen/Zoë", "sea"]
+    merged = tagged(packet(bag("dc:subject", "Animal", "Sun|Set") + bag("lr:hierarchicalSubject", "Pets|Tom")),
+                    ["animal|cat", "pets|Rex", "sun|set", "set"])  # fmt: skip
+    assert words(merged, HIERARCHY) == ["Pets|Tom", "Animal", "Sun|Set", "Animal|cat", "Pets|Rex"]
+    assert words(merged, SUBJECT) == ["Animal", "Sun|Set", "Tom", "cat", "Pets", "Rex", "Sun", "set"]
     # the user's spelling comes into the list that c2srt makes
     merged = tagged(packet(bag("dc:subject", "Cat")), ["cat", "dog"])
     assert words(merged, SUBJECT) == ["Cat", "dog"]
@@ -143,6 +147,13 @@ EMBEDDED = Embedded((("Ann",), ("Rome",), ("People", "Ann"), ("Trips", "Rome")))
 
 
 def test_a_new_sidecar_starts_from_the_photograph() -> None:
+    odd = Embedded((("x|y",), ("a/b",)))  # a path written into one word, and a word with a slash
+    merged = tagged(b"", ["cat"], embedded=odd)
+    assert (words(merged, SUBJECT), words(merged, HIERARCHY)) == (["x|y", "a/b", "cat"], ["x|y", "a/b", "cat"])
+    assert is_settled(read_state(merged))
+    assert tagged(merged, ["cat"], embedded=None) == merged
+    assert words(tagged(without(merged, HIERARCHY, "x|y"), ["cat"], embedded=odd), SUBJECT) == ["a/b", "cat"]
+
     merged = tagged(b"", ["animal|cat"], embedded=EMBEDDED)
     assert words(merged, SUBJECT) == ["Ann", "Rome", "animal", "cat"]
     assert words(merged, HIERARCHY) == ["People|Ann", "Trips|Rome", "animal|cat"]
