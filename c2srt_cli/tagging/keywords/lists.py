@@ -13,6 +13,7 @@ none of the others, so every list that is there has to hold every keyword:
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from c2srt_cli.tagging.keywords.markup import xml_text
@@ -104,6 +105,7 @@ def _keyword(levels: list[str]) -> Keyword:
     return tuple(word for level in levels if (word := level.strip()))
 
 
+@lru_cache(maxsize=1 << 16)
 def word_key(word: str) -> str:
     """What makes two words the same: neither case nor Unicode composition nor white space around them."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", word.strip()).casefold())
