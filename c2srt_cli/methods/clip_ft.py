@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.losses import LossOption, Ranking
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions
@@ -27,5 +28,6 @@ class ClipFT(Method):
 
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
         """``cos(f_G, t)``."""
-        found = cosines(image.global_.float()[:, None], labels.text)
+        features, _ = fused_features(image, labels.text, self.pooling, self.weigh)  # of the whole image alone
+        found = cosines(features, labels.text)
         return Scores(found, found)
