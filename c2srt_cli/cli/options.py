@@ -105,7 +105,18 @@ Draft = Annotated[
     bool,
     typer.Option(
         "--draft/--no-draft",
-        help="Decode JPEGs at a reduced size of at least twice the model's input. Published protocols decode in full.",
+        help="Decode JPEGs at a reduced size of at least twice the model's input, and bring colours to sRGB by the "
+        "photograph's profile. Published protocols do neither.",
+        rich_help_panel=IMAGES,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Leave these files and folders out of the search, as .gitignore would; may be given several times. "
+        "!GLOB takes back, also what is left out by itself (@eaDir, #recycle and the like).",
+        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]

@@ -69,6 +69,7 @@ def prepare(
     prefix: Annotated[
         str, typer.Option(help="Strip this from the beginning of the photographs' paths.", rich_help_panel=o.IMAGES)
     ] = "",
+    exclude: o.Exclude = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace annotations made with other options.", rich_help_panel=o.OUTPUT),
@@ -92,6 +93,7 @@ def prepare(
         seed=seed,
         root=root,
         prefix=prefix,
+        exclude=tuple(exclude or ()),
         overwrite=overwrite,
     )
     result = run(options)

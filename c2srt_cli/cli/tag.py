@@ -109,6 +109,7 @@ def tag(
     draft: o.Draft = True,
     null: o.Null = False,
     recursive: o.Recursive = False,
+    exclude: o.Exclude = None,
     all_scores: Annotated[
         bool,
         typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
@@ -183,6 +184,7 @@ def tag(
         inputs=tuple(photos),
         stdin=o.stdin_list(photos, null=null),
         recursive=recursive,
+        exclude=tuple(exclude or ()),
         labels=labels,
         run=run,
         graph=graph,

@@ -55,6 +55,7 @@ class PrepareOptions:
         seed: Of the draw.
         root: The folder that the photographs' paths are relative to; the dataset's own where None.
         prefix: What to strip from the beginning of the photographs' paths.
+        exclude: Patterns in gitignore form of what the search of a folder leaves out.
         overwrite: Replace annotations that were made with other options.
     """
 
@@ -67,6 +68,7 @@ class PrepareOptions:
     seed: int = 0
     root: Path | None = None
     prefix: str = ""
+    exclude: tuple[str, ...] = ()
     overwrite: bool = False
 
 
@@ -100,7 +102,9 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         raise InputError(
             "no such file or folder", where=str(options.source), hint=f"its photographs come from {dataset.photographs}"
         )
-    source = Source(options.source, options.root, options.prefix)
+    if options.exclude and not (options.dataset == "table" and options.source.is_dir()):
+        raise UsageError("is about a folder that is searched for photographs", where="--exclude")
+    source = Source(options.source, options.root, options.prefix, options.exclude)
     annotations = dataset.read(source, protocol)
     _check_names(source, annotations)
     if options.unseen is not None:
@@ -128,6 +132,8 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         "unseen_share": options.unseen_share,
         "seed": options.seed if options.unseen_share is not None else None,
     }
+    if options.exclude:
+        resolved["exclude"] = list(options.exclude)
     inputs = {"source": source.fingerprint}
     write_annotations(options.out, annotations, resolved, inputs=inputs, overwrite=options.overwrite)
     return PrepareResult(annotations, missing, dataset.photographs)

@@ -19,6 +19,7 @@ class Source:
         path: Its folder, or its one file.
         photographs: The folder that the user says the photographs' paths are relative to; None for the dataset's own.
         prefix: What to strip from the beginning of the photographs' paths.
+        exclude: Patterns in gitignore form of what a search for photographs leaves out.
         used: The files that were read, by name.
         counts: What was counted, with the figure it should be where that is known.
         remarks: What is worth saying, one line each.
@@ -27,6 +28,7 @@ class Source:
     path: Path
     photographs: Path | None = None
     prefix: str = ""
+    exclude: tuple[str, ...] = ()
     used: dict[str, Path] = field(default_factory=dict)
     counts: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)

@@ -98,7 +98,9 @@ def gather(source: Source, rows: Iterable[Row], labels: LabelSet, folder: Path, 
 
 def _beside(source: Source) -> list[Row]:
     """Photographs that have a ``.txt`` of their name beside them, ``a.txt`` or ``a.jpg.txt``, one label a line."""
-    found = find_images([str(source.path)])
+    found = find_images([str(source.path)], exclude=source.exclude)
+    if found.left_out:
+        source.remark(found.left_out)
     rows, bare = [], 0
     for file in found.files:
         beside = (file.path.with_suffix(".txt"), file.path.with_name(file.path.name + ".txt"))

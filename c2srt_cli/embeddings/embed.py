@@ -50,6 +50,7 @@ class EmbedOptions:
         out: The folder to write.
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
+        exclude: Patterns in gitignore form of what the search leaves out.
         annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
         labels: A file of labels, or the words, whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
@@ -68,6 +69,7 @@ class EmbedOptions:
     out: Path
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
+    exclude: tuple[str, ...] = ()
     annotations: Path | None = None
     labels: Path | str | None = None
     backbone: str | None = None
@@ -96,10 +98,12 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
         raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")
     annotations = None if options.annotations is None else read_annotations(options.annotations)
     found = (
-        find_images(options.inputs, stdin=options.stdin, recursive=options.recursive)
+        find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
         if annotations is None
         else annotated_images(annotations)
     )
+    if found.left_out:
+        progress.note(found.left_out)
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)

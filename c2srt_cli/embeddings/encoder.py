@@ -173,11 +173,15 @@ def _is_there(device: str) -> bool:
 
 
 def pixel_spec(backbone: Backbone, *, fit: str | None, draft: bool) -> PixelSpec:
-    """How pictures are prepared for ``backbone``, by its own preprocessing unless ``fit`` says otherwise."""
+    """How pictures are prepared for ``backbone``, by its own preprocessing unless ``fit`` says otherwise.
+
+    Without ``draft`` to the pixel as open_clip does it, which knows no colour profiles.
+    """
     return PixelSpec(
         size=backbone.image_size,
         fit=fit or backbone.default_fit,
         interpolation=backbone.interpolation,
         fill=backbone.fill,
         draft=draft,
+        icc=draft,
     )

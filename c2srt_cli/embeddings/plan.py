@@ -8,7 +8,7 @@ from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import Row
 from c2srt_cli.errors import InputError
-from c2srt_cli.images import FailedFile, Found, ImageFile, is_supported
+from c2srt_cli.images import FailedFile, Found, ImageFile, extra_reads
 
 
 def annotated_images(annotations: Annotations) -> Found:
@@ -62,7 +62,7 @@ def _held(file: ImageFile, row: Row) -> Row | None:
     now, then = file_stamp(file.path), Stamp(row.size, row.mtime_ns, row.ctime_ns, row.sha256)
     if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
         return None
-    if row.reason == "unsupported" and file.path.is_file() and is_supported(file.path):  # an extra was installed
+    if row.reason == "unsupported" and file.path.is_file() and extra_reads(file.path):  # an extra was installed
         return None
     if now.size == then.size == -1:  # missing, as before
         return row

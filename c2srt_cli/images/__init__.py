@@ -1,8 +1,11 @@
 """The only door for pixels: discovery, safe decode, orientation, resize."""
 
-from c2srt_cli.images.discovery import SUFFIXES, FailedFile, Found, ImageFile, find_images
+from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
+from c2srt_cli.images.discovery import Found, find_images
 from c2srt_cli.images.fit import FITS, PixelSpec
-from c2srt_cli.images.pixels import MAX_BYTES, MAX_PIXELS, Pixels, is_supported, load_pixels
+from c2srt_cli.images.formats import SUFFIXES, extra_reads
+from c2srt_cli.images.pixels import Pixels, load_pixels
+from c2srt_cli.images.search import FailedFile, ImageFile
 
 __all__ = [
     "FITS",
@@ -14,7 +17,7 @@ __all__ = [
     "ImageFile",
     "PixelSpec",
     "Pixels",
+    "extra_reads",
     "find_images",
-    "is_supported",
     "load_pixels",
 ]

@@ -1,53 +1,46 @@
-"""Whatever mode a picture is stored in, to 8-bit RGB."""
+"""Whatever mode a picture is decoded to, to 8 bits without transparency."""
 
 import numpy as np
 from PIL import Image
 
-from c2srt_cli.errors import ImageError
-
-#: Ranges that numbers without a stated depth usually have: fractions, 8 bits, 16 bits.
-_RANGES = (1.0, 255.0, 65535.0)
+#: Numbers that are converted at once.
+_BAND = 1 << 22
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """A decoded image of any mode as RGB.
+def opaque(image: Image.Image) -> Image.Image:
+    """A decoded picture as L, RGB, CMYK or LAB.
 
-    Transparent parts show white. 16 bits are scaled to 8 (by 257), not clipped. Float and 32-bit integer pixels are
-    scaled from the smallest of 0..1, 0..255 and 0..65535 that holds them all, else from their own range. Other modes
-    are converted as Pillow does, which is what open_clip's transform does: embedded colour profiles are not applied.
-
-    Raises:
-        ImageError: float pixels of which none is a number.
+    Transparent parts show white. 16 bits are scaled to 8 (by 257), not clipped. Other modes become RGB as Pillow
+    converts them, which is what open_clip's transform does.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16"):
         return _from_deep(image)
     if image.has_transparency_data:
-        # Pillow converts premultiplied grey to nothing but "LA".
-        layered = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        picture = Image.new("RGB", image.size, "white")
-        picture.paste(layered, mask=layered.getchannel("A"))
-        return picture
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return _on_white(image)
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("LA", "La"):
+        layered, mode = image.convert("LA"), "L"
+    else:
+        layered, mode = image if image.mode == "RGBA" else image.convert("RGBA"), "RGB"
+    picture = Image.new(mode, image.size, "white")
+    picture.paste(layered if mode == "RGB" else layered.convert("L"), mask=layered.getchannel("A"))
+    return picture
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)  # (H, W)
-    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _range(values)
-    scaled = np.nan_to_num(values.astype(np.float32), nan=low, posinf=high, neginf=low)
-    grey = np.rint((scaled - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+    """16-bit grey; as a whole it would need eight times its bytes on the way."""
     transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        raise ImageError("corrupt", "no pixel is a number")
-    low, high = float(finite.min()), float(finite.max())
-    if low >= 0:
-        for limit in _RANGES:
-            if high <= limit:
-                return 0.0, limit
-    return low, high
+    picture = Image.new("L", image.size)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        values = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.uint32)
+        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        picture.paste(Image.fromarray(grey), (0, top))
+    return picture

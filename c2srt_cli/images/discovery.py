@@ -1,55 +1,18 @@
 """From what the user names (folders, files, patterns, a list on stdin) to a list of image files with stable names."""
 
 # Strings and os.scandir list 100,000 photographs in a second, where pathlib takes several.
-# ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120, PTH122
+# ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.images.exclusion import Exclusion
+from c2srt_cli.images.formats import SUFFIXES
+from c2srt_cli.images.search import FailedFile, ImageFile, Search, printable
 from c2srt_cli.text import spellings
-
-#: What folders and patterns are searched for, in any case. A file named in full is tried whatever its suffix.
-SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".hif",
-    ".jfif",
-    ".jpeg",
-    ".jpg",
-    ".mpo",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """An image to read.
-
-    Attributes:
-        path: Where it is.
-        name: Relative to the root, ``/`` between its parts, valid UTF-8: the key of its row.
-    """
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedFile:
-    """Something named or found that cannot be read: a reason code (see `errors.ImageError`) and one line of detail."""
-
-    name: str
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +23,34 @@ class Found:
         root: The folder that was named where it is the only input, otherwise the common parent of everything named.
         files: In the order of the inputs; inside a folder or pattern bytewise by the parts of their paths.
         problems: What is not there, cannot be listed, or has a name that no row can hold.
+        left_out: One line that says what the search has passed over; empty where that is nothing.
     """
 
     root: Path
     files: list[ImageFile]
     problems: list[FailedFile]
+    left_out: str = ""
 
 
-def find_images(inputs: Sequence[str], *, stdin: Sequence[str] | None = None, recursive: bool = False) -> Found:
+def find_images(
+    inputs: Sequence[str],
+    *,
+    stdin: Sequence[str] | None = None,
+    recursive: bool = False,
+    exclude: Sequence[str] = (),
+) -> Found:
     """List the images that the inputs name, each real file once.
 
-    Folders are searched to any depth for files with one of `SUFFIXES`; hidden entries are left out, symbolic links to
-    files are followed, those to folders are not. Patterns (``*``, ``?``, ``[…]``, ``**``) find files by the same
-    suffixes, and folders, which are then searched. Files named in full are always tried.
+    Folders are searched to any depth for files with one of `SUFFIXES`. Left out are hidden entries, folders that are
+    known to hold no photographs (`exclusion`), and what ``exclude`` says. Links to files are followed, links to folders
+    are not. Patterns (``*``, ``?``, ``[…]``, ``**``) find files by the same suffixes, and folders, which are then
+    searched. Files and folders named in full are always tried.
 
     Args:
         inputs: Folders, files and patterns; ``-`` stands for the list on ``stdin``.
         stdin: Paths, never patterns, empty ones passed over (see `text.path_list`).
         recursive: Search the folders on ``stdin`` too; otherwise each is a problem.
+        exclude: Patterns in gitignore form, relative to the folder that is searched.
 
     Raises:
         InputError: a folder or pattern holds no image, or none of the named files is there.
@@ -85,7 +58,7 @@ def find_images(inputs: Sequence[str], *, stdin: Sequence[str] | None = None, re
     """
     targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive)]
     bases = {os.path.dirname(target.path) if target.kind == "file" else target.path for target in targets}
-    search = _Search(os.path.commonpath(bases) if bases else os.getcwd())
+    search = Search(os.path.commonpath(bases) if bases else os.getcwd(), Exclusion(exclude))
     fruitless = []
     for target in targets:
         before = search.matches
@@ -96,16 +69,18 @@ def find_images(inputs: Sequence[str], *, stdin: Sequence[str] | None = None, re
         elif target.kind == "unasked":
             search.fail(target.path, "folder", f"line {target.line} of the list is a folder; --recursive searches it")
         else:
-            search.file(target)
+            search.file(target.path, f"no such file{_foreign(target)}")
         if search.matches == before:
-            fruitless.append(f"{_printable(target.text)}: no image found")
+            fruitless.append(f"{printable(target.text)}: no image found")
     looked_for = f"folders and patterns are searched for {' '.join(SUFFIXES)}; a file named in full is always tried"
+    if str(search.left_out):
+        looked_for = f"{search.left_out}; {looked_for}"
     if fruitless:
         raise InputError("some of what was named holds no image", problems=fruitless, hint=looked_for)
     if not search.files:
         problems = [f"{bad.name}: {bad.reason}, {bad.detail}" for bad in search.problems]
         raise InputError("there is no image to read", problems=problems, hint=looked_for)
-    return Found(Path(search.root), search.files, search.problems)
+    return Found(Path(search.root), search.files, search.problems, str(search.left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,96 +140,3 @@ def _foreign(target: _Target) -> str:
     if not target.line or not any("\udc80" <= letter <= "\udcff" for letter in target.text):
         return ""
     return f"; line {target.line} of the list is not UTF-8: write it as UTF-8 (in cmd, chcp 65001 before dir)"
-
-
-def _printable(path: str) -> str:
-    """A path as valid UTF-8; bytes that are not appear in hexadecimal."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _has_suffix(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-@dataclass(slots=True)
-class _Search:
-    """What has been found so far below ``root``; ``matches`` counts repeated finds too."""
-
-    root: str
-    files: list[ImageFile] = field(default_factory=list)
-    problems: list[FailedFile] = field(default_factory=list)
-    matches: int = 0
-    seen: set[str] = field(default_factory=set)
-
-    def add(self, path: str, real: str) -> None:
-        self.matches += 1
-        if real in self.seen:
-            return
-        self.seen.add(real)
-        name = self.name(path)
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            self.fail(path, "bad-name", "the name is not valid UTF-8; rename it to have the image read")
-        else:
-            self.files.append(ImageFile(Path(path), name))
-
-    def fail(self, path: str, reason: str, detail: str) -> None:
-        self.matches += 1
-        self.problems.append(FailedFile(_printable(self.name(path)), reason, detail))
-
-    def name(self, path: str) -> str:
-        return path[len(self.root) :].lstrip(os.sep).replace(os.sep, "/") or "."
-
-    def file(self, target: _Target) -> None:
-        path = target.path
-        if os.path.lexists(path):
-            self.add(path, os.path.realpath(path))
-        elif path in self.seen:
-            self.matches += 1
-        else:
-            self.seen.add(path)
-            self.fail(path, "missing", f"no such file{_foreign(target)}")
-
-    def walk(self, folder: str) -> None:
-        # A stack, not recursion: folders may be nested deeper than Python's calls.
-        pending = [(folder, os.path.realpath(folder), True)]
-        while pending:
-            path, real, is_folder = pending.pop()
-            if not is_folder:
-                self.add(path, real)
-                continue
-            try:
-                with os.scandir(path) as scan:
-                    entries = sorted(scan, key=lambda entry: os.fsencode(entry.name), reverse=True)
-            except OSError as error:
-                self.fail(path, "unreadable", f"the folder cannot be listed ({error.strerror})")
-                continue
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, os.path.join(real, entry.name), True))
-                elif _has_suffix(entry.name):
-                    if not entry.is_symlink():
-                        pending.append((entry.path, os.path.join(real, entry.name), False))
-                    elif not os.path.isdir(entry.path):
-                        pending.append((entry.path, os.path.realpath(entry.path), False))
-
-    def glob(self, base: str, pattern: str) -> None:
-        parts = Path(pattern).parts
-        hidden = any(part.startswith(".") for part in parts)
-        # Path.glob does not follow links to folders under "**", as glob.glob does until the system gives up.
-        try:
-            found = list(Path(base).glob(os.path.join(pattern, "*") if parts[-1] == "**" else pattern))
-        except ValueError as error:
-            raise UsageError(f"not a pattern: {error}", where=pattern) from None
-        for path in sorted(found, key=lambda path: [os.fsencode(part) for part in path.parts]):
-            if not hidden and any(part.startswith(".") for part in path.relative_to(base).parts):
-                continue
-            if path.is_dir():
-                # "**" lists what is in every folder below by itself.
-                if "**" not in parts:
-                    self.walk(str(path))
-            elif _has_suffix(path.name):
-                self.add(str(path), os.path.realpath(path))

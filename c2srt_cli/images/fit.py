@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from c2srt_cli.errors import UsageError
+from c2srt_cli.images.profile import Conversion
 
 #: open_clip's resize modes ``shortest``, ``squash`` and ``longest``.
 FITS = ("crop", "squash", "pad")
@@ -30,6 +31,7 @@ class PixelSpec:
         fill: Grey level that ``pad`` fills up with.
         draft: Let the JPEG decoder scale down by 2, 4 or 8 where at least twice the wanted size remains. Several times
             as fast on photographs; off for published protocols.
+        icc: Convert by the picture's colour profile to sRGB. Published protocols take its numbers as they stand.
 
     Raises:
         UsageError: a value that is none of these.
@@ -40,6 +42,7 @@ class PixelSpec:
     interpolation: str = "bicubic"
     fill: int = 0
     draft: bool = True
+    icc: bool = False
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
@@ -51,7 +54,11 @@ class PixelSpec:
 
 
 def fit_square(
-    picture: Image.Image, part: tuple[float, float, float, float], original: tuple[int, int], spec: PixelSpec
+    picture: Image.Image,
+    part: tuple[float, float, float, float],
+    original: tuple[int, int],
+    spec: PixelSpec,
+    conversion: Conversion | None = None,
 ) -> Image.Image:
     """Scale, then crop or pad.
 
@@ -63,28 +70,32 @@ def fit_square(
         part: Where in ``picture`` the original lies; a scaled JPEG may hold a fraction of a row or column too much.
         original: Width and height of the original.
         spec: Size, fit, interpolation and fill.
+        conversion: What is done to the colours of the square, but for what ``pad`` fills up with. Of the millions of
+            pixels before most would be thrown away.
 
     Returns:
         RGB, ``spec.size`` squared.
     """
     size = spec.size
     resample = _RESAMPLING[spec.interpolation]
+    converted = conversion or (lambda square: square)
     if spec.fit == "squash":
-        return picture.resize((size, size), resample, part)
+        return converted(picture.resize((size, size), resample, part))
     if spec.fit == "pad":
         ratio = max(original) / size
         # open_clip fails where the short side rounds to nothing
         inner = (max(1, round(original[0] / ratio)), max(1, round(original[1] / ratio)))
         square = Image.new("RGB", (size, size), (spec.fill,) * 3)
-        square.paste(picture.resize(inner, resample, part), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+        scaled = converted(picture.resize(inner, resample, part))
+        square.paste(scaled, ((size - inner[0]) // 2, (size - inner[1]) // 2))
         return square
     short = min(original)
     outer = (int(size * original[0] / short), int(size * original[1] / short))
     left, top = round((outer[0] - size) / 2.0), round((outer[1] - size) / 2.0)
     if outer[0] * outer[1] <= _MOST_SCALED:
-        return picture.resize(outer, resample, part).crop((left, top, left + size, top + size))
+        return converted(picture.resize(outer, resample, part).crop((left, top, left + size, top + size)))
     # Hundreds of times as long as wide: only the middle. Pillow may take its two passes, each of which rounds, in the
     # other order here.
     x, y = (part[2] - part[0]) / outer[0], (part[3] - part[1]) / outer[1]
     window = (part[0] + left * x, part[1] + top * y, part[0] + (left + size) * x, part[1] + (top + size) * y)
-    return picture.resize((size, size), resample, window)
+    return converted(picture.resize((size, size), resample, window))

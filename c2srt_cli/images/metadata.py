@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image, TiffImagePlugin
 
-from c2srt_cli.images.pixels import _hush_pillow, _sniff
+from c2srt_cli.images.formats import format_of
+from c2srt_cli.images.pixels import _hush_pillow
 
 #: Text of a PNG is not expanded further.
 MAX_TEXT = 16 << 20
@@ -46,7 +47,7 @@ def read_metadata(path: Path) -> Metadata:
         start = file.read(512)
     _hush_pillow()
     try:
-        kind = _sniff(start)
+        kind = format_of(start)
         if kind == "PNG":
             return _from_png(path)
         if kind == "GIF":

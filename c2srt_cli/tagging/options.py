@@ -18,6 +18,7 @@ class TagOptions:
         inputs: Folders, files, globs, ``-`` for a list on standard input, or one folder of embeddings.
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
+        exclude: Patterns in gitignore form of what the search for photographs leaves out.
         labels: The file of labels, or the words with commas between them.
         run: A trained run to tag with, or None. It decides backbone, templates, method, dense mode and fit.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
@@ -42,6 +43,7 @@ class TagOptions:
     labels: Path | str
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
+    exclude: tuple[str, ...] = ()
     run: Path | None = None
     graph: str | None = None
     backbone: str | None = None

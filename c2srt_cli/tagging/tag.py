@@ -36,7 +36,11 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     labels_file = check_labels(options.labels)  # before anything slow is loaded
     run, graph = open_run(options)
     store = open_embeddings(options)
-    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive) if store is None else None
+    found = None
+    if store is None:
+        found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+        if found.left_out:
+            progress.note(found.left_out)
     model = untrained_model(options, store, progress) if run is None else trained_model(options, run, store)
     method, backbone = model.method, model.method.backbone
     begun = store.options.runtime if store else _begun_runtime(options, found.root if found else Path())

@@ -349,6 +349,8 @@ class TestIncremental:
         pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
         write_photos(tmp_path / "photos", 2)
         pillow_heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(tmp_path / "photos/a.heic")
+        # under its own suffix it would not be searched for
+        (tmp_path / "photos/a.heic").rename(tmp_path / "photos/a.jpg")
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, "pillow_heif", None)  # as if the extra were not installed
             result = run(tmp_path / "photos", tmp_path / "e", tiny)

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 from collections.abc import Callable
@@ -274,3 +275,150 @@ def test_odd_files_are_all_found(tmp_path: Path) -> None:
     assert {*names(found), *(bad.name for bad in found.problems)} == set(expected)
     assert [bad.name for bad in found.problems] == [name for name, reason in expected.items() if reason == "bad-name"]
     assert {file.name for file in find_images([f"{tmp_path}/**/*"]).files} == set(names(found))
+
+
+def link(path: Path, target: Path | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("album", ["Albums/best", "z-albums"])
+def test_a_photograph_is_found_under_its_own_path_not_that_of_a_link(make: Make, album: str) -> None:
+    root = make("originals/a.jpg", "originals/b.jpg")
+    link(root / album / "a.jpg", "../../originals/a.jpg" if "/" in album else "../originals/a.jpg")
+    link(root / album / "renamed.jpg", root / "originals" / "b.jpg")
+    link(root / "more" / "again.jpg", root / album / "a.jpg")  # to a link
+    for inputs in ([str(root)], [f"{root}/**"], [f"{root}/**/*.jpg"], [f"{root}/{album}", f"{root}/originals"]):
+        found = find_images(inputs)
+        assert [file.path for file in found.files] == [root / "originals/a.jpg", root / "originals/b.jpg"]
+    # named alone, or beside photographs elsewhere, a link is what there is
+    assert names(find_images([str(root / album)])) == ["a.jpg", "renamed.jpg"]
+    listed = find_images(["-"], stdin=[f"{root}/{album}/a.jpg", f"{root}/originals/a.jpg"])
+    assert [file.path for file in listed.files] == [root / "originals/a.jpg"]
+
+
+def test_a_root_behind_a_link_is_no_link_in_its_photographs(make: Make) -> None:
+    root = make("originals/a.jpg")
+    link(root / "0.jpg", "originals/a.jpg")
+    link(root.parent / "other", "photos")
+    assert names(find_images([str(root.parent / "other")])) == ["originals/a.jpg"]
+
+
+def test_two_files_are_two_rows_however_alike(make: Make) -> None:
+    twins = ["IMG_1.JPG", "img_1.jpg", "\u00e9.jpg", "e\u0301.jpg"]
+    root = make(*twins)
+    if len(list(root.iterdir())) < len(twins):
+        pytest.skip("this file system takes some of these names for one")
+    (root / "hard.jpg").hardlink_to(root / "img_1.jpg")
+    for inputs in ([str(root)], [f"{root}/*"], [str(root / name) for name in (*twins, "hard.jpg")]):
+        assert sorted(names(find_images(inputs))) == sorted([*twins, "hard.jpg"])
+
+
+def test_pictures_that_are_not_read_are_counted_by_suffix(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make("a.jpg", "b.CR3", "c/d.cr3", "c/e.NEF", "f.psd", "g.txt", "h.xmp", ".i.nef", "j.heic", "k.jxl")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # the extra is not installed
+    said = "left out: 2 .cr3, 1 .heic, 1 .jxl, 1 .nef, 1 .psd (not read; HEIC: pip install 'c2srt[heif]')"
+    for inputs in ([str(root)], [f"{root}/**"], [f"{root}/**/*", str(root)]):
+        found = find_images(inputs)
+        assert names(found) == ["a.jpg"] and not found.problems
+        assert found.left_out == said
+    assert find_images([str(root / "a.jpg")]).left_out == ""
+    with pytest.raises(InputError) as caught:
+        find_images([f"{root}/*.CR3", f"{root}/c"])
+    assert caught.value.hint and "left out: 2 .cr3, 1 .nef" in caught.value.hint
+    # named in full they are tried, and then refused for what they are
+    assert names(find_images([str(root / "b.CR3"), str(root / "j.heic")])) == ["b.CR3", "j.heic"]
+
+
+NOT_PHOTOGRAPHS = [
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "$RECYCLE.BIN",
+    "$Recycle.Bin",
+    "RECYCLER",
+    "__MACOSX",
+    "lost+found",
+]
+NOT_PHOTOGRAPHS += ["@Recycle", ".@__thumb", ".Trash-1000", ".Trashes", ".dtrash", ".thumbnails", "appdata_oc1x2y"]
+
+
+@pytest.mark.parametrize("name", [*NOT_PHOTOGRAPHS, "System Volume Information", "Catalog Previews.lrdata"])
+def test_folders_of_no_photographs_are_left_out_and_said(make: Make, name: str) -> None:
+    root = make("a.jpg", f"{name}/b.jpg", f"2020/{name}/c.jpg/SYNOPHOTO_THUMB_XL.jpg", "2020/d.jpg", f"{name}.jpg")
+    for inputs in ([str(root)], [f"{root}/**"], [f"{root}/**/*.jpg"], [f"{root}/*"]):
+        found = find_images(inputs)
+        expected = {"a.jpg", "2020/d.jpg", f"{name}.jpg"} - ({f"{name}.jpg"} if name.startswith(".") else set())
+        assert set(names(found)) == expected
+        assert f"folders {name} (2)" in found.left_out
+    # whoever names it means it
+    assert names(find_images([str(root / name)])) == ["b.jpg"]
+    assert names(find_images([str(root / name / "b.jpg")])) == ["b.jpg"]
+    assert names(find_images([f"{root}/{name}/*"])) == ["b.jpg"]
+    assert names(find_images([f"{root}/*/{name}/**"])) == [f"2020/{name}/c.jpg/SYNOPHOTO_THUMB_XL.jpg"]
+    assert len(find_images([str(root)], exclude=[f"!{name.replace('#', chr(92) + '#')}/"]).files) >= 4
+
+
+def test_of_a_library_only_the_originals_are_photographs(make: Make) -> None:
+    library = "My Photos.photoslibrary"
+    root = make(f"{library}/originals/0/a.heic", f"{library}/resources/derivatives/b.jpg", f"{library}/c.jpg", "d.jpg")
+    make("old.photolibrary/Masters/2010/e.jpg", "old.photolibrary/Thumbnails/f.jpg", f"{library}/private/g/h.jpg")
+    kept = [f"{library}/originals/0/a.heic", "d.jpg", "old.photolibrary/Masters/2010/e.jpg"]
+    found = find_images([str(root)])
+    assert [name for name in names(found) if not name.endswith(f"{library}/c.jpg")] == kept
+    assert "resources" in found.left_out and "private" in found.left_out and "Thumbnails" in found.left_out
+    named = find_images([str(root / library)])
+    assert "originals/0/a.heic" in names(named) and not any("derivatives" in name for name in names(named))
+
+
+def test_hidden_pictures_are_counted(make: Make) -> None:
+    root = make("a.jpg", "._a.jpg", "b/._c.JPG", ".DS_Store", "b/._notes.txt", "b/c.JPG", ".git/x.jpg")
+    for inputs in ([str(root)], [f"{root}/**"]):
+        found = find_images(inputs)
+        assert names(found) == ["a.jpg", "b/c.JPG"]
+        assert found.left_out == "left out: 2 hidden pictures; folder .git"
+    assert names(find_images([str(root / "._a.jpg")])) == ["._a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["raw/"], {"a.jpg", "b.png", "c/d.jpg", "c/e/f.jpg"}),
+        (["*.png", "e"], {"a.jpg", "raw/g.jpg", "c/d.jpg", "c/raw/h.jpg"}),
+        (["/raw"], {"a.jpg", "b.png", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg"}),
+        (["*", "!*/", "!d.jpg"], {"c/d.jpg"}),
+        (["c/**/*.jpg"], {"a.jpg", "b.png", "raw/g.jpg"}),
+        (["# a comment", ""], {"a.jpg", "b.png", "raw/g.jpg", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg"}),
+        (["*/", "!c/"], {"a.jpg", "b.png", "c/d.jpg"}),
+        (["c/e", "!**/e"], {"a.jpg", "b.png", "raw/g.jpg", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg"}),
+        (["**/raw/*.jpg", "!/raw/g.jpg"], {"a.jpg", "b.png", "raw/g.jpg", "c/d.jpg", "c/e/f.jpg"}),
+        (["c/*", "!c/e/"], {"a.jpg", "b.png", "raw/g.jpg", "c/e/f.jpg"}),
+        (["[ab].*"], {"raw/g.jpg", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg"}),
+        (["!.hidden/"], {"a.jpg", "b.png", "raw/g.jpg", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg", ".hidden/i.jpg"}),
+    ],
+)
+def test_exclude_means_what_gitignore_means(make: Make, patterns: list[str], expected: set[str]) -> None:
+    root = make("a.jpg", "b.png", "raw/g.jpg", "c/d.jpg", "c/e/f.jpg", "c/raw/h.jpg", ".hidden/i.jpg")
+    found = find_images([str(root)], exclude=patterns)
+    assert set(names(found)) == expected
+    if patterns != ["!.hidden/"]:
+        assert set(names(find_images([f"{root}/**"], exclude=patterns))) == expected
+        assert set(names(find_images([f"{root}/*"], exclude=patterns))) == expected
+    if len(expected) < 6:
+        assert "by --exclude" in found.left_out
+    # git's own opinion
+    (root / ".gitignore").write_text(
+        "\n".join([*patterns, ".gitignore", *([] if "!.hidden/" in patterns else [".hidden"])])
+    )
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-o", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
+    )
+    assert set(listed.stdout.split()) == expected
+
+
+def test_a_pattern_that_is_none(make: Make) -> None:
+    root = make("a.jpg")
+    with pytest.raises(UsageError) as caught:
+        find_images([str(root)], exclude=["!"])
+    assert caught.value.where == "--exclude '!'"

@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from c2srt_cli.errors import ImageError, UsageError
-from c2srt_cli.images import FITS, MAX_BYTES, MAX_PIXELS, Pixels, PixelSpec, fit, load_pixels, pixels
+from c2srt_cli.images import FITS, MAX_BYTES, MAX_PIXELS, Pixels, PixelSpec, bounds, fit, load_pixels, pixels
 
 RESIZE_MODES = {"crop": "shortest", "squash": "squash", "pad": "longest"}
 
@@ -451,7 +451,7 @@ def test_only_images_are_hushed() -> None:
 
 
 def test_whatever_bytes_come_only_image_errors_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(bounds, "MAX_PIXELS", 1_000_000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500_000)
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("JPEG", {"exif": exif(6)}),
@@ -514,7 +514,7 @@ def test_memory_error_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def exhausted(*_: Any) -> Image.Image:
         raise MemoryError
 
-    monkeypatch.setattr(pixels, "to_rgb", exhausted)
+    monkeypatch.setattr(pixels, "opaque", exhausted)
     (tmp_path / "a.png").write_bytes(encode(picture(), "PNG"))
     assert outcome(tmp_path / "a.png", PixelSpec(16)) == "too-large"
 

@@ -1,0 +1,201 @@
+"""The search for photographs below folders and by patterns."""
+
+# Strings and os.scandir list 100,000 photographs in a second, where pathlib takes several.
+# ruff: noqa: PTH112, PTH118, PTH119, PTH122
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from c2srt_cli.errors import UsageError
+from c2srt_cli.images.exclusion import Exclusion, LeftOut
+from c2srt_cli.images.formats import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, searched_suffixes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image to read.
+
+    Attributes:
+        path: Where it is.
+        name: Relative to the root, ``/`` between its parts, valid UTF-8: the key of its row.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """Something named or found that cannot be read: a reason code (see `errors.ImageError`) and one line of detail."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+def printable(path: str) -> str:
+    """A path as valid UTF-8; bytes that are not appear in hexadecimal."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@dataclass(slots=True)
+class Search:
+    """What has been found so far below ``root``; ``matches`` counts repeated finds too.
+
+    A photograph has one row however often it is found: under its own path where that is among them, else under that of
+    the first link to it. Hard links are files of their own.
+    """
+
+    root: str
+    exclusion: Exclusion
+    problems: list[FailedFile] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    matches: int = 0
+    _found: dict[str, tuple[ImageFile, bool]] = field(default_factory=dict)
+    _failed: set[str] = field(default_factory=set)
+    _passed_over: set[str] = field(default_factory=set)
+    _suffixes: tuple[str, ...] = field(default_factory=searched_suffixes)
+    _real_root: str = ""
+
+    def __post_init__(self) -> None:
+        self._real_root = os.path.realpath(self.root)
+
+    @property
+    def files(self) -> list[ImageFile]:
+        """In the order of their finds."""
+        return [file for file, _ in self._found.values()]
+
+    def add(self, path: str, real: str) -> None:
+        """A photograph at ``path``, which is ``real`` where no link is followed."""
+        self.matches += 1
+        relative = self._relative(path)
+        own = real == os.path.join(self._real_root, relative)
+        before = self._found.get(real)
+        if real in self._failed or (before is not None and (before[1] or not own)):
+            return
+        name = relative.replace(os.sep, "/")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            if before is None:
+                self._failed.add(real)
+                self.fail(path, "bad-name", "the name is not valid UTF-8; rename it to have the image read")
+            return
+        self._found.pop(real, None)  # the photograph's place is its own, not that of the link
+        self._found[real] = ImageFile(Path(path), name), own
+
+    def fail(self, path: str, reason: str, detail: str) -> None:
+        """Something at ``path`` that cannot be read."""
+        self.matches += 1
+        self.problems.append(FailedFile(printable(self._relative(path).replace(os.sep, "/") or "."), reason, detail))
+
+    def file(self, path: str, missing: str) -> None:
+        """A file named in full, whatever its suffix; ``missing`` is said where it is not there."""
+        if os.path.lexists(path):
+            self.add(path, os.path.realpath(path))
+        elif path in self._failed:
+            self.matches += 1
+        else:
+            self._failed.add(path)
+            self.fail(path, "missing", missing)
+
+    def walk(self, folder: str, base: str | None = None) -> None:
+        """Search a folder to any depth; what is excluded is so relative to ``base``, by default the folder."""
+        base = folder if base is None else base
+        # A stack, not recursion: folders may be nested deeper than Python's calls.
+        pending = [(folder, os.path.realpath(folder), True)]
+        while pending:
+            path, real, is_folder = pending.pop()
+            if not is_folder:
+                self.add(path, real)
+                continue
+            try:
+                with os.scandir(path) as scan:
+                    entries = sorted(scan, key=lambda entry: os.fsencode(entry.name), reverse=True)
+            except OSError as error:
+                self.fail(path, "unreadable", f"the folder cannot be listed ({error.strerror})")
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if self._is_searched(entry.path, base):
+                        pending.append((entry.path, os.path.join(real, entry.name), True))
+                elif self._is_wanted(entry.path, base):
+                    if not entry.is_symlink():
+                        pending.append((entry.path, os.path.join(real, entry.name), False))
+                    elif not os.path.isdir(entry.path):
+                        pending.append((entry.path, os.path.realpath(entry.path), False))
+
+    def glob(self, base: str, pattern: str) -> None:
+        """Search for what matches a pattern below ``base``; a folder that it names is searched whatever its name."""
+        parts = Path(pattern).parts
+        # Path.glob does not follow links to folders under "**", as glob.glob does until the system gives up.
+        try:
+            found = list(Path(base).glob(os.path.join(pattern, "*") if parts[-1] == "**" else pattern))
+        except ValueError as error:
+            raise UsageError(f"not a pattern: {error}", where=pattern) from None
+        hidden = any(part.startswith(".") for part in parts)
+        searched: dict[Path, bool] = {Path(base): True}
+        for path in sorted(found, key=lambda path: [os.fsencode(part) for part in path.parts]):
+            if not self._all_searched(path.parent, base, parts, searched, hidden=hidden):
+                continue
+            if path.is_dir():
+                # "**" lists what is in every folder below by itself.
+                if "**" not in parts and self._all_searched(path, base, parts, searched, hidden=hidden):
+                    self.walk(str(path), base)
+            elif self._is_wanted(str(path), base, hidden=hidden):
+                self.add(str(path), os.path.realpath(path))
+
+    def _all_searched(
+        self, folder: Path, base: str, named: tuple[str, ...], known: dict[Path, bool], *, hidden: bool
+    ) -> bool:
+        """Whether a folder and all above it, up to ``base``, are searched."""
+        pending = []
+        while folder not in known:
+            pending.append(folder)
+            folder = folder.parent
+        for below in reversed(pending):
+            known[below] = known[below.parent] and (
+                below.name in named or self._is_searched(str(below), base, hidden=hidden)
+            )
+        return known[pending[0]] if pending else known[folder]
+
+    def _is_searched(self, path: str, base: str, *, hidden: bool = False) -> bool:
+        """Whether a folder is searched; if not, it is counted, once."""
+        parent, name = os.path.split(path)
+        relative = path[len(base) :].strip(os.sep).replace(os.sep, "/") + "/"
+        wish = self.exclusion.by_user(relative)
+        dotted = name.startswith(".") and not hidden
+        if wish is False or (wish is None and not dotted and not self.exclusion.by_default(parent, name)):
+            return True
+        if path not in self._passed_over:
+            self._passed_over.add(path)
+            if wish:
+                self.left_out.excluded += 1
+            else:
+                self.left_out.folders[printable(name)] += 1
+        return False
+
+    def _is_wanted(self, path: str, base: str, *, hidden: bool = False) -> bool:
+        """Whether a file is read, by its name; a picture that is not is counted, once."""
+        name = os.path.basename(path)
+        suffix = os.path.splitext(name)[1].lower()
+        is_read = suffix in self._suffixes
+        if not is_read and suffix not in RAW_SUFFIXES and suffix not in OTHER_SUFFIXES and suffix not in SUFFIXES:
+            return False
+        dotted = name.startswith(".") and not hidden
+        wish = self.exclusion.by_user(path[len(base) :].strip(os.sep).replace(os.sep, "/"))
+        if is_read and (wish is False or (wish is None and not dotted)):
+            return True
+        if path not in self._passed_over:
+            self._passed_over.add(path)
+            if wish:
+                self.left_out.excluded += 1
+            elif dotted:
+                self.left_out.hidden += is_read
+            else:
+                self.left_out.suffixes[suffix] += 1
+        return False
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.root) :].lstrip(os.sep)
