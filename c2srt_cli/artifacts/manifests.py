@@ -96,21 +96,31 @@ def _faults(value: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def previous_manifest(out: Path, kind: str) -> dict[str, Any] | None:
-    """The manifest of the artifact that is to be written or gone on with in ``out``; None where nothing is there.
+def previous_manifest(out: Path, kind: str, *, overwrite: bool = False) -> dict[str, Any] | None:
+    """The manifest of the artifact that is to be written or gone on with in ``out``.
+
+    None where nothing is there, or only a damaged one that is to be overwritten.
 
     Raises:
-        InputError: something else is there.
+        InputError: something else is there, or an artifact of that kind whose manifest is damaged.
     """
-    previous = peek_manifest(out)
-    if previous is not None:
-        if previous["kind"] != kind:
-            raise InputError(f"holds {previous['kind']}, no {kind}", where=str(out), hint="name another --out")
-    elif out.is_file():
+    there, previous = artifact_kind(out), peek_manifest(out)
+    if there not in (None, kind):
+        raise InputError(f"holds {there}, no {kind}", where=str(out), hint="name another --out")
+    if there is not None:
+        if previous is None and not overwrite:
+            raise InputError("its manifest is damaged", where=str(out), hint="give --overwrite to start again")
+        return previous
+    if out.is_file():
         raise InputError("is a file", where=str(out), hint="name another --out")
-    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise InputError(f"the folder is not empty and holds no {kind}", where=str(out), hint="name another --out")
-    return previous
+    foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.is_dir() else []
+    if foreign:
+        raise InputError(
+            f"the folder is not empty ({foreign[0]}, …) and holds no {kind}",
+            where=str(out),
+            hint="name another --out",
+        )
+    return None
 
 
 def artifact_kind(folder: Path) -> str | None:

@@ -94,6 +94,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 #: Whole numbers that every reader of JSON holds exactly.
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 @cache

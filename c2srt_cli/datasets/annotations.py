@@ -1,14 +1,14 @@
 """``annotations.parquet`` and ``labels.csv``: which photographs have which labels, and what is known to be absent."""
 
-import csv
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from c2srt_cli.artifacts import (
     LOCK,
@@ -20,13 +20,18 @@ from c2srt_cli.artifacts import (
     fingerprint,
     lock,
     manifest,
-    peek_manifest,
+    previous_manifest,
     read_manifest,
     remove_leftovers,
     write_json,
 )
+from c2srt_cli.artifacts.records import Record, Sha256, Text, checked, relative_path
+from c2srt_cli.datasets.incidence import Incidence
+from c2srt_cli.datasets.label_table import read_label_table, write_label_table
 from c2srt_cli.errors import InputError
-from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.labels import LabelSet
+
+__all__ = ["Annotations", "Incidence", "read_annotations", "read_label_table", "write_annotations", "write_label_table"]
 
 KIND = "annotations"
 SCHEMA = 1
@@ -34,70 +39,6 @@ ANNOTATIONS = "annotations.parquet"
 LABELS = "labels.csv"
 SPLITS = ("train", "val", "test")
 AGAIN = "run c2srt prepare again, with --overwrite"
-RESTORE = "restore it, or run the command that wrote this folder again, with --overwrite"
-
-
-@dataclass(frozen=True, eq=False)
-class Incidence:
-    """Which labels each of N photographs has, in compressed rows.
-
-    Attributes:
-        starts: ``(N + 1,)`` int64; row ``i`` is ``labels[starts[i]:starts[i + 1]]``.
-        labels: int32 ids into a `LabelSet`, ascending and unique within a row.
-    """
-
-    starts: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @classmethod
-    def from_pairs(cls, rows: np.ndarray, labels: np.ndarray, count: int) -> "Incidence":
-        """From pairs of a row and a label in any order, repeated or not; ``count`` is N."""
-        width = int(labels.max(initial=-1)) + 1
-        keys = np.unique(rows.astype(np.int64) * width + labels)
-        lengths = np.bincount(keys // max(width, 1), minlength=count)
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(starts, (keys % max(width, 1)).astype(np.int32))
-
-    @classmethod
-    def from_lists(cls, lists: Sequence[Iterable[int]]) -> "Incidence":
-        """From one collection of label ids per photograph."""
-        rows = [sorted(set(ids)) for ids in lists]
-        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-        return cls(starts, np.array([label for row in rows for label in row], dtype=np.int32))
-
-    @classmethod
-    def empty(cls, count: int) -> "Incidence":
-        """No label for any of ``count`` photographs."""
-        return cls(np.zeros(count + 1, np.int64), np.zeros(0, np.int32))
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Labels of each photograph: ``(N,)`` int64."""
-        return np.diff(self.starts)
-
-    def row(self, i: int) -> np.ndarray:
-        """Label ids of photograph ``i``."""
-        return self.labels[self.starts[i] : self.starts[i + 1]]
-
-    def select(self, rows: np.ndarray) -> "Incidence":
-        """Some rows, by number or by a mask of all of them, in the order that they are named in."""
-        numbers = np.arange(len(self))[rows]
-        lengths = self.lengths[numbers]
-        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        where = np.arange(starts[-1]) + np.repeat(self.starts[numbers] - starts[:-1], lengths)
-        return Incidence(starts, self.labels[where])
-
-    def dense(self, columns: np.ndarray) -> np.ndarray:
-        """Whether each photograph has each of some labels: ``(N, len(columns))`` bool, for distinct columns."""
-        place = np.full(max(self.labels.max(initial=-1), columns.max(initial=-1)) + 1, -1)
-        place[columns] = np.arange(len(columns))
-        found = place[self.labels]
-        dense = np.zeros((len(self), len(columns)), dtype=bool)
-        dense[np.repeat(np.arange(len(self)), self.lengths)[found >= 0], found[found >= 0]] = True
-        return dense
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,16 +122,7 @@ def write_annotations(
     """
     with lock(folder / LOCK), disk_errors(folder):
         remove_leftovers(folder)
-        previous = peek_manifest(folder)
-        there = [path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        if previous is None and there:
-            raise InputError(
-                f"the folder is not empty ({there[0]}, …) and holds no annotations",
-                where=str(folder),
-                hint="name another --out",
-            )
-        if previous is not None and previous["kind"] != KIND:
-            raise InputError(f"holds {previous['kind']}", where=str(folder), hint="name another --out")
+        previous = previous_manifest(folder, KIND, overwrite=overwrite)
         made = manifest(KIND, SCHEMA, options, inputs or {})
         if previous and not overwrite:
             check_same(folder, previous["options"], made["options"])
@@ -215,34 +147,62 @@ def read_annotations(folder: Path) -> Annotations:
     Raises:
         InputError: there are none, they are unfinished, of another layout, damaged, or changed since.
     """
-    made = read_manifest(folder, KIND, SCHEMA)
+    made = checked(_Made, read_manifest(folder, KIND, SCHEMA), folder / MANIFEST, AGAIN)
+    labels, seen = read_label_table(folder / LABELS)
+    path = folder / ANNOTATIONS
     try:
-        labels, seen = read_label_table(folder / LABELS)
-        paths, split, positive, negative = _read_table(folder / ANNOTATIONS)
-        annotations = Annotations(
-            Path(made["root"]),
-            labels,
-            seen,
-            paths,
-            split,
-            positive,
-            negative,
-            made["complete"],
-            made["dataset"],
-            made["notes"],
-        )
-        unchanged = annotations.fingerprint == made["fingerprint"]
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=str(error.filename or folder), hint=AGAIN) from None
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:  # Arrow's are ValueErrors
-        raise InputError(f"the annotations are damaged ({error})", where=str(folder), hint=AGAIN) from None
-    if not unchanged:
+        paths, split, lists = _read_table(path)
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path), hint=AGAIN) from None
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:  # Arrow's are of these
+        raise InputError(f"the annotations are damaged ({error})", where=str(path), hint=AGAIN) from None
+    problems = [*_path_problems(paths), *(f"there is no split {one!r}" for one in sorted(set(split) - set(SPLITS)))]
+    for name, incidence in lists.items():
+        problems += [f"column {name!r}: {fault}" for fault in incidence.faults(len(labels))]
+    if made.complete and len(lists["negative"].labels):
+        problems.append("column 'negative': there is nothing in it where what is not positive is absent")
+    if problems:
+        raise InputError("the annotations are damaged", where=str(path), problems=problems, hint=AGAIN)
+    annotations = Annotations(
+        Path(made.root),
+        labels,
+        seen,
+        paths,
+        np.array(split, dtype="U5"),
+        lists["positive"],
+        lists["negative"],
+        made.complete,
+        made.dataset,
+        made.notes,
+    )
+    if annotations.fingerprint != made.fingerprint:
         raise InputError(
             "the annotations are not the ones that were written: their fingerprint differs",
             where=str(folder),
             hint=AGAIN,
         )
     return annotations
+
+
+class _Made(Record):
+    root: Text
+    dataset: Text
+    complete: bool
+    notes: dict[str, JsonValue]
+    fingerprint: Sha256
+
+
+def _path_problems(paths: Sequence[str]) -> list[str]:
+    """What is wrong with paths: those that are not below the root, those that stand twice."""
+    problems, seen = [], dict[str, int]()
+    for number, path in enumerate(paths):
+        try:
+            relative_path(path)
+        except ValueError as error:
+            problems.append(f"row {number}, {path!r}: its path {error}")
+        if seen.setdefault(path, number) != number:
+            problems.append(f"row {number}, {path!r}: stands in row {seen[path]} too")
+    return problems
 
 
 def _write_table(path: Path, annotations: Annotations) -> None:
@@ -263,43 +223,25 @@ def _write_table(path: Path, annotations: Annotations) -> None:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
-def _read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray, Incidence, Incidence]:
+def _read_table(path: Path) -> tuple[tuple[str, ...], list[str], dict[str, Incidence]]:
+    """The columns, once they are of the right types: a ValueError says which is not."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, columns=["path", "positive", "negative", "split"], partitioning=None)
-    found = []
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=["path", "split", "positive", "negative"])
+    lists = {}
     for name in ("positive", "negative"):
         column = table[name].combine_chunks()
+        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        if not is_list or not pa.types.is_integer(column.type.value_type):
+            raise ValueError(f"column {name!r} is {column.type}, it must be a list of whole numbers")
+        ids = column.flatten()
+        if column.null_count or ids.null_count:
+            raise ValueError(f"column {name!r} has empty cells")
         starts = np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy())]).astype(np.int64)
-        found.append(Incidence(starts, column.flatten().to_numpy().astype(np.int32)))
-    split = np.array(table["split"].to_pylist(), dtype="U5")
-    return tuple(table["path"].to_pylist()), split, found[0], found[1]
-
-
-def write_label_table(path: Path, labels: LabelSet, seen: np.ndarray) -> None:
-    """Write ``labels.csv``, atomically."""
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("label", "synonyms", "id", "seen"))
-        for label, known in zip(labels, seen, strict=True):
-            writer.writerow((label.name, ";".join(label.synonyms), label.id, int(known)))
-
-
-def read_label_table(path: Path) -> tuple[LabelSet, np.ndarray]:
-    """Read ``labels.csv``: the labels, and ``(L,)`` bool, whether each is seen.
-
-    Raises:
-        InputError: it is missing, or is not what `write_label_table` wrote.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-        if not rows:
-            raise ValueError("there is no label in the file")
-        labels = [Label(row["label"], tuple(filter(None, row["synonyms"].split(";"))), id=row["id"]) for row in rows]
-        seen = np.array([bool(int(row["seen"])) for row in rows], dtype=bool)
-    except FileNotFoundError:
-        raise InputError("no such file", where=str(path), hint=RESTORE) from None
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise InputError(f"the labels are damaged ({error})", where=str(path), hint=RESTORE) from None
-    return LabelSet(tuple(labels)), seen
+        lists[name] = Incidence(starts, ids.cast(pa.int32()).to_numpy())
+    for name in ("path", "split"):
+        if table[name].type not in (pa.string(), pa.large_string()) or table[name].null_count:
+            raise ValueError(f"column {name!r} is {table[name].type}, it must be text without empty cells")
+    return tuple(table["path"].to_pylist()), table["split"].to_pylist(), lists

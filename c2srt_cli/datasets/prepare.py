@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from c2srt_cli.artifacts.records import relative_path
 from c2srt_cli.datasets import coco, corel5k, nus_wide, open_images, ram_json, table, voc
 from c2srt_cli.datasets.annotations import SPLITS, Annotations, write_annotations
 from c2srt_cli.datasets.source import Source, damaged
@@ -158,11 +159,11 @@ def _check_names(source: Source, annotations: Annotations) -> None:
     problems = []
     if len(set(annotations.paths)) < len(annotations.paths):
         problems.append(f"{len(annotations.paths) - len(set(annotations.paths)):,} photographs stand twice")
-    problems += [
-        f"{path!r} leads out of the folder of the photographs"
-        for path in annotations.paths
-        if path.startswith("/") or ".." in path.split("/")
-    ]
+    for path in annotations.paths:
+        try:
+            relative_path(path)
+        except ValueError as error:
+            problems.append(f"{path!r} {error}")
     for name in (*annotations.paths, *annotations.labels.names):
         try:
             name.encode()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from c2srt_cli.artifacts import MANIFEST, UNFINISHED, artifact_kind, peek_manifest, write_json
+from c2srt_cli.artifacts import MANIFEST, UNFINISHED, peek_manifest, previous_manifest, write_json
 from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.store import KIND, SCHEMA, payload
@@ -16,28 +16,15 @@ def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
     Raises:
         InputError: there is something else, or what says what is there is damaged.
     """
-    kind = artifact_kind(out)
-    if kind is None:
-        foreign = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
-        if foreign or out.is_file():
-            raise InputError(
-                f"the folder is not empty ({foreign[0]}, …) and holds no embeddings" if foreign else "is a file",
-                where=str(out),
-                hint="name another --out",
-            )
-        return None
-    found = peek_manifest(out)
-    schema = None if found is None else found.get("schema")
-    if kind != KIND or (found is not None and schema != SCHEMA):
+    found = previous_manifest(out, KIND, overwrite=overwrite)
+    if found is not None and found.get("schema") != SCHEMA:
         raise InputError(
-            f"holds {kind}, layout {schema}; this version writes {KIND}, layout {SCHEMA}",
+            f"holds {KIND} of layout {found.get('schema')}; this version writes layout {SCHEMA}",
             where=str(out),
             hint="name another --out",
         )
-    if overwrite:
+    if found is None or overwrite:
         return None
-    if found is None:
-        raise InputError("the manifest is damaged", where=str(out), hint="give --overwrite to start again")
     return EmbeddingOptions.of(out, found, "give --overwrite to start again")
 
 

@@ -3,12 +3,32 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, JsonValue
 
-from c2srt_cli.artifacts import read_json
-from c2srt_cli.errors import InputError
+from c2srt_cli.artifacts.records import Probability, Record, parse, read_bytes
+
+
+class _Map(Record):
+    # beyond these no score has a probability that is not 0 or 1, and products leave the range of numbers
+    slope: Annotated[float, Field(gt=0, le=1e9)]
+    intercept: Annotated[float, Field(ge=-1e9, le=1e9)]
+
+
+class _Logistic(_Map):
+    method: Literal["logistic"]
+    scoring: dict[str, JsonValue]
+
+
+class _BySeen(Record):
+    method: Literal["logistic by seen"]
+    seen: _Map
+    unseen: _Map
+    threshold: Probability
+    unseen_threshold: Probability
+    thresholds: dict[str, Probability]
 
 
 @dataclass(frozen=True)
@@ -36,13 +56,8 @@ class Calibration:
         Raises:
             InputError: it is not such a file.
         """
-        value = read_json(path)
-        try:
-            if value["method"] != "logistic":
-                raise ValueError(f"unknown method {value['method']!r}")
-            return cls(float(value["slope"]), float(value["intercept"]), dict(value["scoring"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"is no calibration ({error})", where=str(path)) from None
+        found = parse(_Logistic, read_bytes(path), path, what="is no calibration")
+        return cls(found.slope, found.intercept, found.scoring)
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities of scores of any shape, float64 in (0, 1)."""
@@ -75,15 +90,9 @@ class RunCalibration:
         Raises:
             InputError: it is not such a file.
         """
-        value = read_json(path)
-        try:
-            if value["method"] != "logistic by seen":
-                raise ValueError(f"unknown method {value['method']!r}")
-            maps = [Calibration(float(value[k]["slope"]), float(value[k]["intercept"]), {}) for k in ("seen", "unseen")]
-            own = {str(key): float(threshold) for key, threshold in value["thresholds"].items()}
-            return cls(maps[0], maps[1], float(value["threshold"]), float(value["unseen_threshold"]), own)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"is no calibration of a run ({error})", where=str(path)) from None
+        found = parse(_BySeen, read_bytes(path), path, what="is no calibration of a run")
+        seen, unseen = (Calibration(one.slope, one.intercept, {}) for one in (found.seen, found.unseen))
+        return cls(seen, unseen, found.threshold, found.unseen_threshold, found.thresholds)
 
     def record(self) -> dict[str, Any]:
         """As JSON."""

@@ -3,8 +3,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -163,6 +165,8 @@ class TestFiles:
             "label,id,seen\ncat,,1\n",
             "label,synonyms,id,seen\ncat,,,yes\n",
             "label,synonyms,id,seen\ncat\n",
+            "label,synonyms,id,seen\ncat,,,2\n",
+            "label,synonyms,id,seen\ncat,,,1,5\n",
             'label,synonyms,id,seen\n"cat',
             "\xff",
         ],
@@ -202,3 +206,53 @@ class TestFiles:
         (tmp_path / "e/manifest.json").write_text('{"kind": "embeddings"}')
         with pytest.raises(InputError, match="holds embeddings"):
             write_annotations(tmp_path / "e", example(), {}, overwrite=True)
+
+    FORGED: ClassVar[dict[str, tuple[dict[str, object], str]]] = {
+        "a path that leads out": ({"paths": ("../a", "b", "c", "d")}, "row 0, '../a': its path leads out"),
+        "an absolute path": ({"paths": ("a", "/etc/passwd", "c", "d")}, "row 1, '/etc/passwd': its path is an abs"),
+        "a path twice": ({"paths": ("a", "b", "c", "a")}, "row 3, 'a': stands in row 0 too"),
+        "a split": ({"split": np.array(["train", "test", "all", "val"])}, "there is no split 'all'"),
+        "a long split": ({"split": np.array(["training", "test", "val", "val"])}, "there is no split 'training'"),
+        "a label too many": ({"positive": Incidence.from_lists([[3], [], [], []])}, "row 0: there is no label 3"),
+        "a label below": ({"negative": Incidence.from_lists([[], [-1], [], []])}, "row 1: there is no label -1"),
+        "a label twice": (
+            {"positive": Incidence(np.array([0, 1, 3, 3, 3]), np.array([2, 0, 0], np.int32))},
+            "row 1: labels do not ascend",
+        ),
+        "absent and unknown": ({"complete": True}, "column 'negative': there is nothing in it"),
+        "a label by two names": (
+            {"labels": LabelSet((Label("cat"), Label("Cat"), Label("crane")))},
+            "line 3: 'cat' stands in line 2 too",
+        ),
+        "an empty label": ({"labels": LabelSet((Label("cat"), Label(" "), Label("crane")))}, "line 3: ' ' is no label"),
+        "notes": ({"notes": {"a": float("1e300")}}, ""),
+        "a zero byte": ({"dataset": "a\0b"}, "dataset: holds a zero byte"),
+    }
+
+    @pytest.mark.parametrize(("change", "said"), FORGED.values(), ids=FORGED)
+    def test_what_somebody_sends_is_checked_though_its_fingerprint_is_right(
+        self, tmp_path: Path, change: dict[str, object], said: str
+    ) -> None:
+        write_annotations(tmp_path, replace(example(), **change), {})  # type: ignore[arg-type]
+        if not said:
+            read_annotations(tmp_path)
+            return
+        with pytest.raises(InputError) as refused:
+            read_annotations(tmp_path)
+        assert said in str(refused.value)
+
+    @pytest.mark.parametrize("column", ["path", "positive", "split"])
+    @pytest.mark.parametrize("how", ["numbers", "holes", "nothing"])
+    def test_columns_of_other_types(self, tmp_path: Path, column: str, how: str) -> None:
+        write_annotations(tmp_path, example(), {})
+        table = pq.read_table(tmp_path / "annotations.parquet")
+        columns = {name: table[name] for name in table.column_names}
+        if how == "nothing":
+            del columns[column]
+        elif how == "holes":
+            columns[column] = pa.array([*table[column].to_pylist()[:3], None], table[column].type)
+        else:
+            columns[column] = pa.array([1.5, 2.5, 3.5, 4.5])
+        pq.write_table(pa.table(columns), tmp_path / "annotations.parquet")
+        with pytest.raises(InputError, match=f"the annotations are damaged.*{column}"):
+            read_annotations(tmp_path)

@@ -123,7 +123,7 @@ def test_evidence_from_the_question_to_the_file(tmp_path: Path) -> None:
     ("labels", "problem"),
     [
         ('{"label":"cat"},{"label":"dog","evidence":true}', "evidence has no sources"),
-        ('{"label":"cat","evidence":1},{"label":"dog"}', "label 0: is no label"),
+        ('{"label":"cat","evidence":1},{"label":"dog"}', "labels[0].evidence: must be true or false, is 1"),
     ],
 )
 def test_evidence_that_cannot_be_read(labels: str, problem: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit
 
 from c2srt_cli.errors import InputError
-from c2srt_cli.scoring.calibration import Calibration
+from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 
 
 def test_probability_is_the_logistic_of_the_score(tmp_path: Path) -> None:
@@ -24,6 +24,12 @@ def test_probability_is_the_logistic_of_the_score(tmp_path: Path) -> None:
         "nonsense",
         json.dumps({"method": "beta", "slope": 1, "intercept": 0, "scoring": {}}),
         json.dumps({"method": "logistic", "slope": -1, "intercept": 0, "scoring": {}}),
+        json.dumps({"method": "logistic", "slope": "1", "intercept": 0, "scoring": {}}),
+        json.dumps({"method": "logistic", "slope": True, "intercept": 0, "scoring": {}}),
+        json.dumps({"method": "logistic", "slope": 10**400, "intercept": 0, "scoring": {}}),
+        '{"method": "logistic", "slope": 1e999, "intercept": 0, "scoring": {}}',
+        '{"method": "logistic", "slope": 1, "intercept": NaN, "scoring": {}}',
+        json.dumps({"method": "logistic", "slope": 1, "intercept": 0, "scoring": []}),
         json.dumps({"method": "logistic", "slope": 1}),
         json.dumps([1]),
     ],
@@ -33,3 +39,46 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path, value: str) -> None:
     path.write_text(value)
     with pytest.raises(InputError, match=r"calibration\.json"):
         Calibration.read(path)
+
+
+RUN = {
+    "method": "logistic by seen",
+    "seen": {"slope": 2.0, "intercept": 1},
+    "unseen": {"slope": 0.5, "intercept": -1.0},
+    "threshold": 0.25,
+    "unseen_threshold": 1,
+    "thresholds": {"cat": 0.125},
+}
+
+
+def test_a_run_s_record_there_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(RUN))
+    found = RunCalibration.read(path)
+    assert found.record() == RUN
+    seen = np.array([True, False, True])
+    np.testing.assert_array_equal(found.thresholds_of(["cat", "dog", "cow"], seen), [0.125, 1.0, 0.25])
+    scores = np.array([[0.5, 0.5, -1.0]])
+    np.testing.assert_allclose(found.probability(scores, seen), expit([[2.0, -0.75, -1.0]]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seen": {"slope": 0, "intercept": 0}}, "seen.slope: must be greater than 0, is 0"),
+        ({"seen": []}, "seen: must be an object"),
+        ({"unseen": {"slope": 1e300, "intercept": 0}}, "unseen.slope: must be less than"),
+        ({"threshold": 1.5}, "threshold: must be less than or equal to 1, is 1.5"),
+        ({"threshold": "0.5"}, "threshold: must be a number"),
+        ({"thresholds": {"cat": -0.1}}, "thresholds.cat: must be greater than or equal to 0"),
+        ({"thresholds": {"cat": None}}, "thresholds.cat: must be a number"),
+        ({"thresholds": [0.5]}, "thresholds: must be an object"),
+        ({"method": "logistic"}, "method: must be 'logistic by seen'"),
+    ],
+)
+def test_what_no_run_s_calibration_can_be(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({**RUN, **change}))
+    with pytest.raises(InputError, match="is no calibration of a run") as refused:
+        RunCalibration.read(path)
+    assert said in str(refused.value)
