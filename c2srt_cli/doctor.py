@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from c2srt_cli.artifacts import artifact_kind, file_sha256, read_json
+from c2srt_cli.artifacts.records import Record, Sha256, Text, checked
 from c2srt_cli.backbone import names
 from c2srt_cli.errors import C2srtError, InputError
 
@@ -34,7 +35,7 @@ def examine(artifacts: list[Path]) -> list[Finding]:
     """Look at everything, and at the artifacts that are named.
 
     Args:
-        artifacts: Folders of embeddings and runs, files of tags.
+        artifacts: Folders of embeddings, annotations and runs, files of graphs and tags.
     """
     return [
         *_backbones(),
@@ -51,10 +52,10 @@ def _backbones() -> list[Finding]:
         else Finding("backbone mini", "missing", "the embedded backbone's weights are not part of this version")
     ]
     for record in names.fetched():
-        spec = str(record["spec"])
+        spec = record.spec
         try:
             names.verify(spec)
-            findings.append(Finding(f"backbone {spec}", "ok", f"{_mebibytes(record['size'])}, sha256 verified"))
+            findings.append(Finding(f"backbone {spec}", "ok", f"{_mebibytes(record.size)}, sha256 verified"))
         except C2srtError as error:
             findings.append(Finding(f"backbone {spec}", "bad", str(error)))
     if names.record(names.PREFERRED) is None:
@@ -100,45 +101,57 @@ def _parts() -> list[Finding]:
     return findings
 
 
-def _artifact(folder: Path) -> Finding:
-    part = f"artifact {folder}"
+def _artifact(path: Path) -> Finding:
+    part = f"artifact {path}"
     try:
-        if folder.is_file():
-            return _tags(part, folder)
-        kind = artifact_kind(folder)
-        if kind is None:
-            raise InputError("there is no manifest", where=str(folder), hint="name a folder that a c2srt stage wrote")
-        if kind == "run":
-            return _run(part, folder)
-        if kind != "embeddings":
-            raise InputError(f"{kind} are of no kind that this version knows", where=str(folder))
-        from c2srt_cli.embeddings.store import Store
-
-        store = Store.open(folder)
-        count = store.verify()
+        return Finding(part, "ok", _file(path) if path.is_file() else _folder(path))
     except C2srtError as error:
         return Finding(part, "bad", str(error))
-    return Finding(part, "ok", f"embeddings of {count:,} photographs, every row read")
 
 
-def _run(part: str, folder: Path) -> Finding:
-    from c2srt_cli.training.run import Run
+def _folder(path: Path) -> str:
+    """What is in a folder, once all of it has been read."""
+    kind = artifact_kind(path)
+    if kind is None:
+        raise InputError("there is no manifest", where=str(path), hint="name a folder that a c2srt stage wrote")
+    if kind == "run":
+        from c2srt_cli.training.run import Run
 
-    run = Run.open(folder)
-    run.method()  # the weights in their backbone
-    seen = int(run.seen.sum())
-    kind = "calibrated" if run.calibration else "not calibrated"
-    detail = f"run of {run.options.method} on {run.manifest['options']['backbone']}, {len(run.labels):,} labels"
-    return Finding(part, "ok", f"{detail}, {seen:,} of them seen, {kind}")
+        run = Run.open(path)
+        run.method()  # the weights in their backbone
+        seen, calibrated = int(run.seen.sum()), "calibrated" if run.calibration else "not calibrated"
+        detail = f"run of {run.options.method} on {run.manifest['options']['backbone']}, {len(run.labels):,} labels"
+        return f"{detail}, {seen:,} of them seen, {calibrated}"
+    if kind == "annotations":
+        from c2srt_cli.datasets.annotations import read_annotations
+
+        annotations = read_annotations(path)
+        return f"annotations of {len(annotations):,} photographs by {len(annotations.labels):,} labels"
+    if kind != "embeddings":
+        raise InputError(f"{kind} are of no kind that can be verified", where=str(path))
+    from c2srt_cli.embeddings.store import Store
+
+    return f"embeddings of {Store.open(path).verify():,} photographs, every row read"
 
 
-def _tags(part: str, path: Path) -> Finding:
+def _file(path: Path) -> str:
+    """What a file is, once all of it has been read."""
     from c2srt_cli.tagging.targets import manifest_path
 
-    made = read_json(manifest_path(path))
-    if made.get("sha256") != file_sha256(path):
+    if path.suffix == ".json" and not manifest_path(path).exists():
+        from c2srt_cli.graph.category_graph import read_graph
+
+        graph = read_graph(path)
+        return f"graph of {len(graph.labels):,} labels and {len(graph.edges):,} edges"
+    made = checked(_Tags, read_json(manifest_path(path)), manifest_path(path), "tag again, with --overwrite")
+    if made.sha256 != file_sha256(path):
         raise InputError("has been changed since c2srt wrote it", where=str(path))
-    return Finding(part, "ok", f"{made['kind']}, as they were written")
+    return f"{made.kind}, as they were written"
+
+
+class _Tags(Record):
+    kind: Text
+    sha256: Sha256
 
 
 def _mebibytes(size: int) -> str:

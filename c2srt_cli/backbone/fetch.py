@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from c2srt_cli.artifacts import file_sha256, lock, write_json
-from c2srt_cli.backbone.checkpoint import build_model, read_config
+from c2srt_cli.backbone.checkpoint import build_model
+from c2srt_cli.backbone.config import read_config
 from c2srt_cli.backbone.names import CONFIG, PREFERRED, RECORD, WEIGHTS, check_name, fetched_folder, home
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import C2srtError, ServiceError, UsageError

@@ -4,9 +4,9 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any
 
-from c2srt_cli.artifacts import file_sha256, read_json
+from c2srt_cli.artifacts import file_sha256
+from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, read_record
 from c2srt_cli.errors import InputError, UsageError
 
 #: What ``auto`` takes where its verified weights are on disk.
@@ -31,37 +31,53 @@ def fetched_folder(spec: str) -> Path:
     return home() / "backbones" / re.sub(r"[/:\\]", "__", spec)
 
 
-def record(spec: str) -> dict[str, Any] | None:
+class FetchRecord(Record):
+    """What ``c2srt fetch`` writes beside weights that it has checked.
+
+    Attributes:
+        spec: Name of the backbone.
+        sha256: Of its weights.
+        size: Of their file, in bytes.
+        mtime_ns: When that was written; -1 where it is not known.
+    """
+
+    spec: Text
+    sha256: Sha256
+    size: Count
+    mtime_ns: int = -1
+
+
+def record(spec: str) -> FetchRecord | None:
     """What ``c2srt fetch`` recorded of a backbone; None unless those weights are there, untouched."""
     value = _recorded(spec)
     if value is None:
         return None
     weights = fetched_folder(spec) / WEIGHTS[0]
-    if value.get("mtime_ns") != weights.stat().st_mtime_ns and file_sha256(weights) != value.get("sha256"):
+    if value.mtime_ns != weights.stat().st_mtime_ns and file_sha256(weights) != value.sha256:
         return None  # touched since it was fetched, and not the same any more
     return value
 
 
-def _recorded(spec: str) -> dict[str, Any] | None:
+def _recorded(spec: str) -> FetchRecord | None:
     """The record of weights that are there and of the recorded size."""
     folder = fetched_folder(spec)
     try:
-        value = read_json(folder / RECORD)
+        value = read_record(folder / RECORD, FetchRecord)
         size = (folder / WEIGHTS[0]).stat().st_size
     except (InputError, OSError):
         return None
-    return value if isinstance(value, dict) and (value.get("spec"), value.get("size")) == (spec, size) else None
+    return value if (value.spec, value.size) == (spec, size) else None
 
 
-def fetched() -> list[dict[str, Any]]:
+def fetched() -> list[FetchRecord]:
     """The records of all fetched backbones, by name."""
     found = []
     for path in sorted((home() / "backbones").glob(f"*/{RECORD}")):
         try:
-            spec = read_json(path)["spec"]
-        except (InputError, KeyError, TypeError):
+            spec = read_record(path, FetchRecord).spec
+        except InputError:
             continue
-        if isinstance(spec, str) and (value := _recorded(spec)) is not None:
+        if (value := _recorded(spec)) is not None:
             found.append(value)
     return found
 
@@ -179,7 +195,7 @@ def verify(spec: str) -> None:
         weights_file(locate(spec))
         return
     folder = fetched_folder(spec)
-    if file_sha256(weights_file(folder)) != known.get("sha256"):
+    if file_sha256(weights_file(folder)) != known.sha256:
         raise InputError(
             f"the weights of {spec} are not those that were fetched", where=str(folder), hint=f"c2srt fetch {spec}"
         )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 
 from c2srt_cli import artifacts
-from c2srt_cli.artifacts.records import all_of, checked
+from c2srt_cli.artifacts.records import all_of, checked, read_record
 from c2srt_cli.backbone.linear import linear
 from c2srt_cli.backbone.names import home
 from c2srt_cli.backbone.registry import Backbone
@@ -216,8 +216,8 @@ def _processor(device: str) -> str:
 def _remembered(key: list[Any]) -> Any:
     """What was measured before under ``key``; None for nothing, or where the file cannot be used."""
     try:
-        return artifacts.read_json(home() / MEASURED)[artifacts.fingerprint(key)]
-    except (InputError, KeyError, TypeError):
+        return read_record(home() / MEASURED, dict[str, str | int])[artifacts.fingerprint(key)]
+    except (InputError, KeyError):
         return None
 
 
@@ -225,8 +225,8 @@ def _remember(key: list[Any], value: str | int) -> None:
     """Keep a measured value. A home that cannot be written to costs a measurement per run, not the run."""
     path = home() / MEASURED
     try:
-        known = artifacts.read_json(path)
+        known = read_record(path, dict[str, str | int])
     except InputError:
         known = {}
     with suppress(OSError):
-        artifacts.write_json(path, {**(known if isinstance(known, dict) else {}), artifacts.fingerprint(key): value})
+        artifacts.write_json(path, {**known, artifacts.fingerprint(key): value})

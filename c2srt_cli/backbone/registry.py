@@ -11,7 +11,8 @@ from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from c2srt_cli.artifacts import file_sha256
-from c2srt_cli.backbone.checkpoint import build_model, load_weights, read_config
+from c2srt_cli.backbone.checkpoint import build_model, load_weights
+from c2srt_cli.backbone.config import read_config
 from c2srt_cli.backbone.linear import use_packed_linears
 from c2srt_cli.backbone.names import CALIBRATION, locate, record, resolve, weights_file
 from c2srt_cli.backbone.quickgelu import fold_quickgelu
@@ -178,6 +179,6 @@ def load_backbone(spec: str) -> Backbone:
     tower_of(model.visual)  # refuses what is not supported before the weights are read
     load_weights(model, weights)
     known = record(spec)
-    sha256 = known["sha256"] if known is not None else file_sha256(weights)
+    sha256 = known.sha256 if known is not None else file_sha256(weights)
     fold_quickgelu(model)
     return Backbone(spec, folder, model.eval(), config, sha256)

@@ -15,7 +15,8 @@ def doctor(
     artifacts: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[ARTIFACT]...", help="What to verify: embeddings, a run, a file of tags or of explanations."
+            metavar="[ARTIFACT]...",
+            help="What to verify: embeddings, annotations, a run, a graph, a file of tags or of explanations.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from c2srt_cli.artifacts import atomic_write
 from c2srt_cli.errors import InputError
@@ -47,26 +48,26 @@ class ScoreFile:
             InputError: it is missing or is no such file.
         """
         try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(length)) if length < path.stat().st_size else {}
-                facts = header.pop("__metadata__", {})
-                found = {name: _tensor(file, header[name], 8 + length) for name in ("rows", "columns")}
-                layout, shape = header["scores"], (len(found["columns"]), len(found["rows"]))
-                start, end = layout["data_offsets"]
-                if (
-                    layout["dtype"] != "F32"
-                    or tuple(layout["shape"]) != shape
-                    or end - start != 4 * shape[0] * shape[1]
-                ):
-                    raise ValueError(f"scores of {layout['dtype']} {layout['shape']}")
-                if path.stat().st_size < 8 + length + end:
-                    raise ValueError("it ends too early")
+            with safe_open(path, "np") as file:  # it checks that the tensors fill the file, one after the other
+                layout = {name: (part.get_dtype(), part.get_shape()) for name, part in _slices(file)}
+                problems = _layout_problems(layout)
+                rows, columns = (np.empty(0) if problems else file.get_tensor(name) for name in ("rows", "columns"))
+                facts = file.metadata() or {}
+            with path.open("rb") as opened:
+                length = int.from_bytes(opened.read(8), "little")
+                header = json.loads(opened.read(length))
         except FileNotFoundError:
             raise InputError("no such file", where=str(path)) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise InputError(f"is no score file ({error})", where=str(path)) from None
-        return cls(path, found["rows"], found["columns"], facts, 8 + length + start)
+        for name, numbers in (("rows", rows), ("columns", columns)):
+            if len(numbers) and numbers.min() < 0:
+                problems.append(f"{name}: {numbers.min()} is the number of nothing")
+            if len(np.unique(numbers)) < len(numbers):
+                problems.append(f"{name}: some stand twice")
+        if problems:
+            raise InputError("is no score file", where=str(path), problems=problems, hint="evaluate again")
+        return cls(path, rows, columns, facts, 8 + length + header["scores"]["data_offsets"][0])
 
     def read(self, places: np.ndarray, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Scores ``(len(places), stop - start)`` float32 of some labels on a range of images.
@@ -77,7 +78,7 @@ class ScoreFile:
             stop: The image after the last one; all of them unless given.
 
         Raises:
-            InputError: the file is shorter than it was.
+            InputError: the file is shorter than it was, or a score in it is no number.
         """
         count = len(self.rows)
         stop = count if stop is None else min(stop, count)
@@ -87,6 +88,10 @@ class ScoreFile:
                 file.seek(self.offset + 4 * (place * count + start))
                 if file.readinto(row.data) != row.nbytes:
                     raise InputError("the file ends too early", where=str(self.path), hint="evaluate again")
+        if np.isnan(out).any():
+            raise InputError(
+                "a score is NaN, which has no place in a ranking", where=str(self.path), hint="evaluate again"
+            )
         return out
 
 
@@ -103,12 +108,16 @@ class ScoreWriter:
         """Take the scores ``(n, L)`` of the next n images.
 
         Raises:
-            ValueError: the shape is not that of the file, or a score is NaN.
+            InputError: a score is NaN.
+            ValueError: the shape is not that of the file.
         """
         if scores.ndim != 2 or scores.shape[1] != self._labels or self.done + self._held + len(scores) > self._count:
             raise ValueError(f"scores {scores.shape} do not fit into {self._count} images by {self._labels} labels")
         if np.isnan(scores).any():
-            raise ValueError("a score is NaN, which has no place in a ranking")
+            raise InputError(
+                "a score is NaN, which has no place in a ranking",
+                hint="the tokens may have left the range of their numbers: embed with --precision float32",
+            )
         self._blocks.append(np.array(scores, dtype=np.float32))
         self._held += len(scores)
         if self._held * self._labels * 4 >= BUFFER:
@@ -163,10 +172,20 @@ def write_scores(path: Path, rows: np.ndarray, columns: np.ndarray, facts: Mappi
             raise ValueError(f"scores of {writer.done} images came, {len(rows)} were announced")
 
 
-def _tensor(file: BinaryIO, layout: Mapping[str, Any], base: int) -> np.ndarray:
-    """A vector of int64."""
-    start, end = layout["data_offsets"]
-    if layout["dtype"] != "I64" or [8 * n for n in layout["shape"]] != [end - start]:
-        raise ValueError(f"a vector of {layout['dtype']} {layout['shape']}")
-    file.seek(base + start)
-    return np.frombuffer(file.read(end - start), dtype="<i8")
+def _slices(file: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, file.get_slice(name)) for name in file.keys())  # noqa: SIM118 - not a mapping
+
+
+def _layout_problems(layout: Mapping[str, tuple[str, list[int]]]) -> list[str]:
+    """What is wrong with the tensors of a file, by their types and shapes."""
+    if layout.keys() != {"rows", "columns", "scores"}:
+        return [f"it holds {', '.join(sorted(layout)) or 'nothing'} instead of columns, rows, scores"]
+    sizes = {name: layout[name][1] for name in ("columns", "rows")}
+    problems = [
+        f"{name}: {layout[name][0]} of shape {shape} are no numbers of labels or images"
+        for name, shape in sizes.items()
+        if layout[name][0] != "I64" or len(shape) != 1 or not shape[0]
+    ]
+    if layout["scores"] != ("F32", [*sizes["columns"], *sizes["rows"]]):
+        problems.append(f"scores: {layout['scores'][0]} of shape {layout['scores'][1]}")
+    return problems

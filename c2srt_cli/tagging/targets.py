@@ -72,7 +72,7 @@ def finished_options(out: Path) -> dict[str, Any] | None:
     """The options that the manifest of ``out`` speaks of, whether or not the file is still the same."""
     try:
         return dict(json.loads(manifest_path(out).read_bytes())["options"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
@@ -81,7 +81,7 @@ def _speaking_of(out: Path, path: Path) -> dict[str, Any] | None:
     try:
         made = json.loads(path.read_bytes())
         ours = made["kind"] in (TAGS, EXPLANATIONS) and made["sha256"] == file_sha256(out)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return dict(made) if ours else None
 

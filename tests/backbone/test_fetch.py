@@ -94,7 +94,9 @@ def test_fetch_records_and_the_result_loads_offline(fetcher: Fetcher, home: Path
     assert answer["progress"] == [[size, size]]
     assert found["source"] == "hf-hub:some/model/open_clip_model.safetensors"
     assert found["source_sha256"] == file_sha256(folder / "open_clip_model.safetensors")
-    assert names.record("hf-hub:some/model") == found
+    record = names.record("hf-hub:some/model")
+    assert record is not None
+    assert record.model_dump() == {name: found[name] for name in ("spec", "sha256", "size", "mtime_ns")}
     names.verify("hf-hub:some/model")
     assert [path.name for path in (home / "downloads").iterdir()] == []
     assert [path.name for path in (home / "backbones").iterdir()] == ["hf-hub__some__model"]

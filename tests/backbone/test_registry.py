@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import write_tiny_model
 
-from c2srt_cli.artifacts import file_sha256, write_json
+from c2srt_cli.artifacts import file_sha256, read_json, write_json
 from c2srt_cli.backbone import names
+from c2srt_cli.backbone.config import read_config
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.errors import InputError, UsageError
 
@@ -73,7 +74,7 @@ def test_auto_prefers_fetched_weights_then_mini_and_says_how_to_get_the_other(
     spec, note = names.resolve("auto")
     assert spec == "ViT-B-16/openai" and "--backbone mini" in note
     assert load_backbone("auto").id == "ViT-B-16/openai"
-    assert [record["spec"] for record in names.fetched()] == ["ViT-B-16/openai"]
+    assert [record.spec for record in names.fetched()] == ["ViT-B-16/openai"]
     names.verify("ViT-B-16/openai")
     content = bytearray((folder / names.WEIGHTS[0]).read_bytes())
     content[-1] ^= 1
@@ -170,3 +171,85 @@ def test_names_are_cheap_and_loading_needs_no_network(tmp_path: Path) -> None:
     )
     environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"spec": "ViT-B-16/openai"}',
+        b'{"spec": 1}',
+        b"[" * 10**5,
+        b"\xff",
+        "sha256",
+        "size",
+        "spec",
+    ],
+)
+def test_a_record_that_cannot_be_is_as_good_as_none(record: bytes | str) -> None:
+    path = pretend_fetched("ViT-B-16/openai") / names.RECORD
+    assert names.record("ViT-B-16/openai") is not None
+    path.write_bytes(record if isinstance(record, bytes) else json.dumps(read_json(path) | {record: True}).encode())
+    assert names.record("ViT-B-16/openai") is None
+    assert names.fetched() == []
+    with pytest.raises(InputError, match="not on disk"):
+        load_backbone("ViT-B-16/openai")
+
+
+CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
+    "no model": ({"model_cfg": None}, "model_cfg: must be an object"),
+    "no width of the joint space": ({"model_cfg": {}}, "model_cfg.embed_dim: is missing"),
+    "text": ({"vision_cfg": {"width": "64"}}, "model_cfg.vision_cfg.width: must be a whole number"),
+    "a million blocks": ({"vision_cfg": {"layers": 10**6}}, "model_cfg.vision_cfg.layers"),
+    "a context of a million": ({"text_cfg": {"context_length": 10**6}}, "text_cfg.context_length: must be less than"),
+    "a model from a hub": ({"vision_cfg": {"timm_model_name": "hf-hub:a/b"}}, "timm_model_name: must match pattern"),
+    "a model from a folder": ({"vision_cfg": {"timm_model_name": "local-dir:/a"}}, "timm_model_name: must match"),
+    "code beside the weights": (
+        {"text_cfg": {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}}},
+        "tokenizer_kwargs.trust_remote_code: is not known",
+    ),
+    "an unknown option": ({"vision_cfg": {"wings": 2}}, "open_clip cannot build this model"),
+    "three numbers": ({"preprocess_cfg": {"mean": [0.5, 0.5]}}, "preprocess_cfg.mean"),
+    "no spread": ({"preprocess_cfg": {"std": [0, 1, 1]}}, "preprocess_cfg.std[0]: must be greater than 0"),
+    "another mode": ({"preprocess_cfg": {"resize_mode": "melt"}}, "preprocess_cfg.resize_mode: must be 'shortest'"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), CONFIGS.values(), ids=CONFIGS)
+def test_a_config_that_cannot_be_is_refused_by_field(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    spec = write_tiny_model(tmp_path / "m")
+    path = tmp_path / "m/open_clip_config.json"
+    config = read_json(path)
+    for name, part in change.items():
+        if name in ("vision_cfg", "text_cfg"):
+            config["model_cfg"][name] |= part
+        else:
+            config[name] = part
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError) as refused:
+        load_backbone(spec)
+    assert said in str(refused.value)
+
+
+def test_every_model_of_open_clip_is_a_config(tmp_path: Path) -> None:
+    for name in open_clip.list_models():
+        (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": open_clip.get_model_config(name)}))
+        assert read_config(tmp_path)["model_cfg"] == open_clip.get_model_config(name), name
+
+
+@pytest.mark.parametrize("how", ["whole numbers", "not finite", "many scales"])
+def test_weights_that_are_no_numbers(how: str, tmp_path: Path) -> None:
+    spec = write_tiny_model(tmp_path / "m")
+    path = tmp_path / "m/open_clip_model.safetensors"
+    state = load_file(path)
+    if how == "many scales":
+        state["logit_scale"] = torch.ones(3)
+    else:
+        state["visual.proj"] = (
+            state["visual.proj"].int() if how == "whole numbers" else state["visual.proj"] * torch.inf
+        )
+    save_file(state, path)
+    with pytest.raises(InputError, match="does not fit the config beside it"):
+        load_backbone(spec)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation.scores import ScoreFile, write_scores
@@ -58,7 +58,7 @@ def test_scores_that_do_not_fit_or_are_no_numbers_are_refused(tmp_path: Path) ->
         add(scores_of(8))
     with pytest.raises(ValueError, match="do not fit"):
         add(scores_of()[:, :2])
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(InputError, match="NaN"):
         add(np.full((7, 3), np.nan))
 
 
@@ -73,3 +73,42 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
             ScoreFile.open(path)
     with pytest.raises(InputError, match="ends too early"):
         file.read(np.array([0]))
+
+
+def forged(path: Path, **change: np.ndarray | None) -> None:
+    tensors = {"rows": ROWS, "columns": COLUMNS, "scores": scores_of().T.copy(), **change}
+    save_file({name: value for name, value in tensors.items() if value is not None}, path, {"method": "x"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rows": np.array([4, 2, 9, 7, 1, 3, 4])}, "rows: some stand twice"),
+        ({"columns": np.array([5, 0, 0])}, "columns: some stand twice"),
+        ({"rows": np.array([4, 2, 9, 7, 1, 3, -2])}, "rows: -2 is the number of nothing"),
+        ({"rows": ROWS[:6]}, "scores: F32 of shape [3, 7]"),
+        ({"rows": ROWS.astype(np.int32)}, "rows: I32 of shape [7] are no numbers"),
+        ({"rows": ROWS[:, None]}, "rows: I64 of shape [7, 1] are no numbers"),
+        ({"scores": scores_of().T.astype(np.float64)}, "scores: F64 of shape [3, 7]"),
+        ({"scores": scores_of()}, "scores: F32 of shape [7, 3]"),
+        ({"scores": None}, "it holds columns, rows instead of"),
+        ({"extra": ROWS}, "it holds columns, extra, rows, scores instead of"),
+        ({"columns": COLUMNS[:0], "scores": scores_of().T[:0]}, "columns: I64 of shape [0] are no numbers"),
+    ],
+)
+def test_what_no_score_file_can_be(tmp_path: Path, change: dict[str, np.ndarray | None], said: str) -> None:
+    path = tmp_path / "s.safetensors"
+    forged(path, **change)
+    with pytest.raises(InputError, match="is no score file") as refused:
+        ScoreFile.open(path)
+    assert said in str(refused.value)
+
+
+def test_a_score_that_is_no_number_is_found_when_it_is_read(tmp_path: Path) -> None:
+    path, scores = tmp_path / "s.safetensors", scores_of().T.copy()
+    scores[1, 2] = np.nan
+    forged(path, scores=scores)
+    file = ScoreFile.open(path)
+    np.testing.assert_array_equal(file.read(np.array([0, 2])), scores[[0, 2]])
+    with pytest.raises(InputError, match="a score is NaN"):
+        file.read(np.array([1]))
