@@ -83,7 +83,7 @@ def _delimited(source: Source, path: Path, lines: tuple[str, ...], problems: lis
         lacking = f"no column 'path' and no column 'labels' in its first line, {first[:60]!r}"
         raise InputError("this table cannot be read", where=str(path), problems=[*problems, lacking], hint=_HINT)
     _check_columns(source, path, table.header)
-    for number, cells in table.rows(problems):
+    for number, cells in table.rows(problems, exact=True):
         if len(cells) < len(table.header):
             problems.append(f"line {number}: {len(cells)} cells, {len(table.header)} columns")
             continue

@@ -93,8 +93,10 @@ def read_labels(
     path = check_labels(spec)
     text = Text((), ()) if path is None else read_text(path, _WHAT, _HINT)
     entries = _words(str(spec)) if path is None else _entries(text, path.suffix.lower())
+    hint = text.hint or "mend what is named above"
     if not entries.labels and not entries.problems and not text.problems:
         entries.problems.append(f"there is no label in the {'file' if path else 'words'}")
+        hint = f"{_HINT}; # begins a comment"
     problems = [*text.problems, *entries.problems, *_names(entries), *_duplicates(entries)]
     if count_tokens is not None:
         problems += _too_long(entries, templates or (DEFAULT_TEMPLATE,), count_tokens)
@@ -103,7 +105,7 @@ def read_labels(
             "these labels cannot be used",
             where=shown(str(spec)) if path is None else str(path),
             problems=problems,
-            hint=text.hint or "mend what is named above",
+            hint=hint,
         )
     return LabelSet(tuple(label for _, label in entries.labels))
 

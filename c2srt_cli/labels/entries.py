@@ -49,12 +49,17 @@ def list_entries(lines: Sequence[str]) -> Entries:
             )
         elif name := normalise(text):
             entries.labels.append((number, Label(name)))
+    if len(numbered) > 1 and all(_BULLET.match(line) for _, line in numbered):
+        entries.problems.append(
+            f"line {numbered[0][0]}: every line begins with {numbered[0][1][:2]!r}; write the labels alone"
+        )
     if len(numbered) == 1 and (words := _words_of(numbered[0][1])):
         entries.problems.append(f"line {numbered[0][0]}: {words} on the only line; write one label a line")
     return entries
 
 
 _QUOTED = re.compile('"((?:[^"]|"")*)"')
+_BULLET = re.compile("[-*+\u2022\u2013] ")
 _NEEDS_QUOTES = re.compile('[,;\t]|""')
 
 

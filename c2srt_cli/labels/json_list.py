@@ -10,7 +10,7 @@ from c2srt_cli.labels.label import Label
 from c2srt_cli.text import fault, normalise
 
 #: How an array or an object begins, and no keyword in brackets.
-_START = re.compile(r'\s*(\[\s*(["\'{\]]|$)|\{\s*["\'}])')
+_START = re.compile(r'\s*(\[\s*(["\'{\[\]]|$)|\{\s*["\'}])')
 
 
 def is_json(text: str, suffix: str) -> bool:

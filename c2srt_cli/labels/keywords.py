@@ -43,7 +43,7 @@ def tree_entries(lines: Sequence[str]) -> Entries:
     above: list[_Keyword] = []
     for number, line in enumerate(lines, 1):
         text = normalise(line)
-        if not text or text.startswith("#"):
+        if not text or text == "#" or text.startswith("# "):  # "#sunset" is a keyword
             continue
         indent = _indent(line)
         bracket = _bracket(text)
@@ -79,6 +79,8 @@ def _indent(line: str) -> int:
 
 def _fault(line: str, name: str, bracket: str, above: list[_Keyword]) -> str | None:
     text = line.strip()
+    if text[0] in _CLOSING and not bracket:
+        return f"{shown(name)} has no {_CLOSING[text[0]]} at its end"
     if not name:
         return f"nothing within {text}"
     if bracket == "{" and not above:

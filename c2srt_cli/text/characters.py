@@ -27,6 +27,10 @@ _SEPARATORS = {
     "\u2029": "paragraph separator",
 }
 
+#: How UTF-8 looks that was read as Windows-1252: two letters for an umlaut or an accent, three for a quote or a dash.
+_MISREAD = re.compile("[\u00c2\u00c3][\u0080-\u00bf\u0152-\u2122]|\u00e2\u20ac")
+
+_BRAILLE_BLANK = "\u2800"
 _JOINERS = ("\u200c", "\u200d")
 _VIRAMA = 9  # the combining class of the sign that joins consonants in the scripts of India
 
@@ -83,7 +87,7 @@ def fault(line: str) -> str | None:
     """
     found = _FAULTY.search(line.rstrip(), len(line) - len(line.lstrip()))
     if found is None:
-        return None
+        return _misread(line)
     letter = found.group()
     where = f"(U+{ord(letter):04X}) at column {found.start() + 1}"
     if letter in _SEPARATORS:
@@ -97,8 +101,18 @@ def fault(line: str) -> str | None:
     return f"what is no character of a text {where}"
 
 
+def _misread(line: str) -> str | None:
+    if not _MISREAD.search(line):
+        return None
+    try:
+        meant = line.strip().encode("cp1252").decode()
+    except UnicodeError:
+        return None
+    return f"UTF-8 that was read as Windows-1252 once: is {meant!r} meant?"
+
+
 def normalise(text: str) -> str:
     """NFC, without invisible characters, runs of white space as single spaces and none at the ends."""
-    if text.isascii():
-        return " ".join(text.split())
-    return " ".join(unicodedata.normalize("NFC", visible(text)).split())
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", visible(text)).replace(_BRAILLE_BLANK, " ")
+    return " ".join(text.split())

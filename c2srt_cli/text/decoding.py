@@ -30,8 +30,8 @@ class Text:
     """What a text says, and what is wrong with it.
 
     Attributes:
-        lines: Without their ends and without invisible characters, unless they were asked for exactly as they are; one
-            that cannot be decoded is empty.
+        lines: Without their ends and without invisible characters, unless they were asked for exactly as they are. A
+            faulty one is empty.
         problems: One for each faulty line, with its number.
         hint: What to do where the encoding is wrong; else None.
     """
@@ -71,7 +71,7 @@ def decode_text(data: bytes, *, exact: bool = False) -> Text:
         if not (line.isascii() and line.isprintable()):
             lines[number - 1] = visible(line)
             if wrong := fault(lines[number - 1]):
-                problems[number] = wrong
+                problems[number], lines[number - 1] = wrong, ""
     return Text(tuple(lines), tuple(f"line {number}: {problems[number]}" for number in sorted(problems)), hint)
 
 

@@ -28,6 +28,8 @@ def path_list(data: bytes, *, null: bool = False) -> tuple[str, ...]:
     if null:
         if data.startswith(_TWO_BYTES):
             raise UsageError("the list is UTF-16, which NUL does not separate", where="--null", hint="leave it out")
+        if b"\0" not in data and b"\n" in data:
+            raise UsageError("the list has line breaks, and no NUL", where="--null", hint="leave it out")
         return tuple(_name(record) for record in data.removesuffix(b"\0").split(b"\0"))
     try:
         text = _name(data) if (encoding := encoding_of(data)) == "utf-8" else data.decode(encoding)

@@ -34,16 +34,17 @@ class Table:
     delimiter: str
     start: int
 
-    def rows(self, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
+    def rows(self, problems: list[str], *, exact: bool = False) -> Iterator[tuple[int, list[str]]]:
         """The line where each row begins, and its cells, at most as many as there are columns.
 
         Rows without text are left out, and so is the header where it comes again: two tables joined have it twice.
 
         Args:
             problems: Gets one for each row that has more cells than columns, and one where quotes are not closed.
+            exact: Keep spaces behind a delimiter, which may be part of a path; otherwise quotes may follow them.
         """
         lines = (line if line.endswith(("\r", "\n")) else f"{line}\n" for line in self.lines[self.start :])
-        reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=not exact)
         width, number = len(self.header), self.start + 1
         try:
             for cells in reader:
@@ -100,7 +101,7 @@ def _table(
 def _cells(line: str, delimiter: str) -> tuple[str, ...]:
     """The names of columns in a header; the empty cells that Excel adds on the right are left off."""
     try:
-        return _columns(next(csv.reader([line], delimiter=delimiter, strict=True), []))
+        return _columns(next(csv.reader([line], delimiter=delimiter, strict=True, skipinitialspace=True), []))
     except csv.Error:
         return ()
 

@@ -58,6 +58,8 @@ TABLES = {
     "a header in capitals, with spaces": b' Label , SYNONYMS ,"Threshold "\ncat,kitty;feline,0.6\ndog,hound,\n',
     "columns in another order": b'threshold;synonyms;label\n0,6;"kitty;feline";cat\n;hound;dog\n',
     "comments and empty lines before it": b"# my labels\n\nlabel,synonyms,threshold\ncat,kitty;feline,.6\ndog,hound\n",
+    "spaces behind the commas": b'label, synonyms, threshold\ncat, "kitty; feline", 0.6\ndog, hound,\n',
+    "two tables joined": b"label,synonyms,threshold\ncat,kitty;feline,0.6\n\xef\xbb\xbflabel,synonyms,threshold\ndog,hound\n",
     "a line break in a cell": b'label,synonyms,threshold\r\n"cat","kitty\r\nfeline",0.6\r\ndog,hound,\r\n',
     "old Macs": table("\t").replace("\r\n", "\r").encode(),
 }
@@ -155,6 +157,9 @@ def test_a_list_stays_a_list(tmp_path: Path, text: str, names: tuple[str, ...]) 
         ("a||b\n", "line 1: nothing before a | in 'a||b'"),
         ("|b\n", "line 1: nothing before a | in '|b'"),
         ("cat\nc\u200bat\n", "lines 1 and 2: 'cat' stands twice"),
+        ("# pets\n- cat\n- dog\n", "line 2: every line begins with '- '; write the labels alone"),
+        ("cat\nKÃ¤tzchen\n", "line 2: UTF-8 that was read as Windows-1252 once: is 'Kätzchen' meant?"),
+        ("# 1\n", "there is no label in the file"),
     ],
 )
 def test_what_is_wrong_with_a_list(tmp_path: Path, text: str, problem: str) -> None:
@@ -204,6 +209,7 @@ def test_parents_that_are_exported_are_labels(tmp_path: Path) -> None:
     assert read_labels(write(tmp_path, "[a]\n\t{b}\n\tc\n")).labels == (Label("a|c"),)  # a synonym of a heading
     assert read_labels(write(tmp_path, "a\n\tb\n    c\n    \td\n")).names == ("a", "a|b", "a|c", "a|c|d")  # both in one
     assert read_labels(write(tmp_path, "cat\n\tcat\n")).names == ("cat", "cat|cat")
+    assert read_labels(write(tmp_path, "[a]\n\t#sunset\n# mine\n")).names == ("a|#sunset",)
     assert read_labels(write(tmp_path, "cat\n  dog\n")).names == ("cat", "dog")  # a slip, no tree
 
 
@@ -222,6 +228,7 @@ def test_a_synonym_behind_the_children_is_its_parents(tmp_path: Path) -> None:
         ("a\n\tcat\tkitty\n", "line 2: a tab behind 'cat': a keyword stands alone on its line"),
         ("a\n\tcat\n\tCat\n", "lines 2 and 3: 'a|Cat' stands twice"),
         ("[a]\n\t[b]\n", "there is no label in the file"),
+        ("[a]\n\tcat\n\t\t{kitty\n", "line 3: '{kitty' has no } at its end"),
     ],
 )
 def test_what_is_wrong_with_keywords(tmp_path: Path, text: str, problem: str) -> None:
@@ -264,6 +271,7 @@ def test_json_of_strings(tmp_path: Path) -> None:
         ('["cat",\n "dog"', "line 2: no JSON from column 7 on (Expecting ',' delimiter)"),
         ("['cat']", "line 1: no JSON from column 2 on (Expecting value)"),
         ('{"cat": 1}', 'line 1: a list of labels is an array: ["cat", "dog"]'),
+        ('[["cat", "dog"]]', 'entry 1: ["cat", "dog"] is neither a label in quotes nor an object with one'),
         ('["cat", 7, null]', "entry 2: 7 is neither a label in quotes nor an object with one"),
         ('[{"labl": "cat"}]', "entry 1: unknown key 'labl', did you mean 'label'?"),
         ('[{"synonyms": []}]', "entry 1: no key 'label'"),

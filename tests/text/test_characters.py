@@ -64,6 +64,7 @@ def test_what_nobody_sees_goes(letter: str) -> None:
         ("cafe\u0301", "café"),
         ("a\u00a0b\u2003c\u3000d\u202fe", "a b c d e"),
         ("ﬁ", "ﬁ"),  # NFC, and not NFKC
+        ("\u2800a\u2800", "a"),
     ],
 )
 def test_normalise(written: str, read: str) -> None:
@@ -97,6 +98,11 @@ def test_what_is_normal_stays_normal(text: str) -> None:
         ("K\ufffdtzchen", "replacement character (U+FFFD) at column 2: a conversion has lost what stood there"),
         ("cat\ufff9", "what is no character of a text (U+FFF9) at column 4"),
         ("cat\U0001ffff", "what is no character of a text (U+1FFFF) at column 4"),
+        ("KÃ¤tzchen", "UTF-8 that was read as Windows-1252 once: is 'Kätzchen' meant?"),
+        ("it\u00e2\u20ac\u2122s", "UTF-8 that was read as Windows-1252 once: is 'it’s' meant?"),
+        ("MAÇÃ", None),
+        ("“AMANHÃ”", None),
+        ("CAFÉ’S, 20 °C", None),
         ("cat\ud800", "what is no character of a text (U+D800) at column 4"),
     ],
 )

@@ -75,7 +75,7 @@ def test_utf16_that_breaks_off(encoding: str) -> None:
 
 def test_invisible_characters_are_gone_and_faults_named() -> None:
     text = decode_text("\ufeffcat\u200b\n\ufeffdog\nbird\x07\n".encode())
-    assert text == Text(("cat", "dog", "bird\x07"), ("line 3: control character (U+0007) at column 5",))
+    assert text == Text(("cat", "dog", ""), ("line 3: control character (U+0007) at column 5",))
     assert str(decode_text(b"cat\r\ndog\r\n")) == "cat\ndog"
     assert decode_text(b"") == Text(())
 

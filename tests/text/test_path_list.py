@@ -68,6 +68,9 @@ def test_utf16_is_never_cut_at_its_zeros() -> None:
     with pytest.raises(UsageError, match="UTF-16") as refused:
         path_list(WRITTEN["PowerShell 5, >"], null=True)
     assert refused.value.where == "--null"
+    with pytest.raises(UsageError, match="line breaks, and no NUL"):
+        path_list(b"a.jpg\nb.jpg\n", null=True)
+    assert path_list(b"a.jpg", null=True) == ("a.jpg",)
     with pytest.raises(InputError, match="starts as UTF-16"):
         path_list(WRITTEN["PowerShell 5, >"] + b"x")
 
