@@ -59,7 +59,8 @@ TABLES = {
     "columns in another order": b'threshold;synonyms;label\n0,6;"kitty;feline";cat\n;hound;dog\n',
     "comments and empty lines before it": b"# my labels\n\nlabel,synonyms,threshold\ncat,kitty;feline,.6\ndog,hound\n",
     "spaces behind the commas": b'label, synonyms, threshold\ncat, "kitty; feline", 0.6\ndog, hound,\n',
-    "two tables joined": b"label,synonyms,threshold\ncat,kitty;feline,0.6\n\xef\xbb\xbflabel,synonyms,threshold\ndog,hound\n",
+    "two tables joined": b"label,synonyms,threshold\ncat,kitty;feline,.6\n"
+    b"\xef\xbb\xbflabel,synonyms,threshold\ndog,hound\n",
     "a line break in a cell": b'label,synonyms,threshold\r\n"cat","kitty\r\nfeline",0.6\r\ndog,hound,\r\n',
     "old Macs": table("\t").replace("\r\n", "\r").encode(),
 }
