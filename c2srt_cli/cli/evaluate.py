@@ -1,9 +1,6 @@
 """``c2srt evaluate``: a run or a method on a test set → tables."""
 
 import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -82,52 +79,28 @@ def evaluate(
             hint=f"leave it out, or evaluate {ZERO_SHOT} too",
         )
 
-    from c2srt_cli.datasets.annotations import read_annotations
-    from c2srt_cli.embeddings.store import Store
-    from c2srt_cli.evaluation import protocol as protocols
-    from c2srt_cli.evaluation.comparison import compare
-    from c2srt_cli.evaluation.report import evaluate as report
-    from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
+    from c2srt_cli.evaluation.measure import TestSet, measure
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
     from c2srt_cli.tagging.writers.escape import terminal_text
     from c2srt_cli.text import spreadsheet_cell
 
-    known, store = read_annotations(annotations), Store.open(embeddings)
-    chosen = protocols.protocol(known.dataset, protocol)
-    check_test_set(store, known, chosen, allow_missing=allow_missing)
-    reports, names = [], []
-    with tempfile.TemporaryDirectory() as temporary:
-        files = []
-        for number, method in enumerate([*methods, *(against or ())]):
-            with running(f"scoring {method}") as progress:
-                one = predictor(method, store, known, templates, progress, device)
-                folder = (scores or Path(temporary)) / f"{number}-{one.method}"
-                files.append(score_split(one, store, known, chosen, folder=folder, progress=progress))
-            names.append(one.method)
-            reports.append(report(known, chosen, files[-1], allow_missing=allow_missing, replicates=replicates))
-        distinct = _distinct(names, [*methods, *(against or ())])
-        reports = [replace(one, method=name) for one, name in zip(reports, distinct, strict=True)]
-        tables = [summary_table(reports)]
-        if against:
-            half = len(methods)
-            called = distinct if set(names[:half]) & set(names[half:]) else names
-            compared = [
-                compare(
-                    known,
-                    chosen,
-                    setting,
-                    [one[setting] for one in files[:half]],
-                    [one[setting] for one in files[half:]],
-                    replicates=replicates or 1000,
-                    allow_missing=allow_missing,
-                )
-                for setting in protocols.settings(known)
-            ]
-            first, second = (", ".join(dict.fromkeys(side)) for side in (called[:half], called[half:]))
-            tables.append(comparison_table(first, second, compared))
-        if per_class:
-            tables += [class_table(one, setting) for one in reports for setting in one.settings]
+    test_set = TestSet.open(embeddings, annotations, protocol, allow_missing=allow_missing)
+    measured = measure(
+        methods,
+        test_set,
+        against=against or (),
+        replicates=replicates,
+        templates=templates,
+        device=device,
+        scores=scores,
+        running=running,
+    )
+    tables = [summary_table(measured.reports)]
+    if against:
+        tables.append(comparison_table(*measured.sides, measured.compared))
+    if per_class:
+        tables += [class_table(one, setting) for one in measured.reports for setting in one.settings]
     form = Format.json if as_json else form
     with pipe():
         if form is Format.json:
@@ -141,15 +114,3 @@ def evaluate(
                 write_markdown(table, sys.stdout, terminal_text)
             else:
                 print_table(table, sys.stdout, terminal_text)
-
-
-def _distinct(names: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The names; those that repeat with the folder of their run, and its whole path where folders are called alike."""
-    folders = [f"{name} ({Path(one).resolve().name})" for name, one in zip(names, given, strict=True)]
-    found = []
-    for name, folder, one in zip(names, folders, given, strict=True):
-        if names.count(name) == 1 or name == one:
-            found.append(name)
-        else:
-            found.append(folder if folders.count(folder) == 1 else f"{name} ({one})")
-    return found

@@ -37,7 +37,7 @@ from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
-from c2srt_cli.labels import LabelSet, check_labels, read_labels, read_templates
+from c2srt_cli.labels import LabelSet, LabelSpec, check_labels, read_labels, read_templates
 from c2srt_cli.progress import Progress
 
 
@@ -71,7 +71,7 @@ class EmbedOptions:
     recursive: bool = False
     exclude: tuple[str, ...] = ()
     annotations: Path | None = None
-    labels: Path | str | None = None
+    labels: LabelSpec | None = None
     backbone: str | None = None
     templates: str = "default"
     needed: Callable[[ImageTower], Cut] | None = None

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import Stamp, file_stamp
+from c2srt_cli.artifacts import Stamp
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.errors import ImageError
-from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_pixels
+from c2srt_cli.images import Picture, Pixels, PixelSpec
 
 #: Batches decoded ahead of the forward passes.
 LOOK_AHEAD = 2
@@ -33,7 +33,7 @@ class Outcome:
         shown: What the tower is shown, ``(S, S, 3)`` uint8; None where there is an error.
     """
 
-    file: ImageFile
+    file: Picture
     stamp: Stamp
     pixels: Pixels | None
     error: ImageError | None
@@ -63,14 +63,14 @@ class EncodedBatch:
 
 
 def encode(
-    files: Iterable[ImageFile],
+    files: Iterable[Picture],
     encoder: Encoder,
     pixels: PixelSpec,
     *,
     workers: int,
     chunk: int | None = None,
     done: int = 0,
-    transform: Callable[[ImageFile, np.ndarray], np.ndarray] | None = None,
+    transform: Callable[[Picture, np.ndarray], np.ndarray] | None = None,
 ) -> Generator[EncodedBatch, None, None]:
     """Encode images in order, decoding ahead in threads.
 
@@ -91,10 +91,10 @@ def encode(
             shape; called in the decode threads.
     """
 
-    def attempt(file: ImageFile) -> Outcome:
-        stamp = file_stamp(file.path)
+    def attempt(file: Picture) -> Outcome:
+        stamp = file.stamp()
         try:
-            found = load_pixels(file.path, pixels)
+            found = file.load(pixels)
         except ImageError as error:
             return Outcome(file, stamp, None, error)
         return Outcome(file, stamp, found, None, transform(file, found.array) if transform else found.array)

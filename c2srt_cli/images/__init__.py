@@ -4,8 +4,9 @@ from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.discovery import Found, find_images
 from c2srt_cli.images.fit import FITS, PixelSpec
 from c2srt_cli.images.formats import SUFFIXES, extra_reads
+from c2srt_cli.images.picture import ImageFile, MemoryImage, Picture
 from c2srt_cli.images.pixels import Pixels, load_pixels
-from c2srt_cli.images.search import FailedFile, ImageFile
+from c2srt_cli.images.search import FailedFile
 
 __all__ = [
     "FITS",
@@ -15,6 +16,8 @@ __all__ = [
     "FailedFile",
     "Found",
     "ImageFile",
+    "MemoryImage",
+    "Picture",
     "PixelSpec",
     "Pixels",
     "extra_reads",

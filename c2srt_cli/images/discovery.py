@@ -11,7 +11,8 @@ from pathlib import Path
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.images.exclusion import Exclusion
 from c2srt_cli.images.formats import SUFFIXES
-from c2srt_cli.images.search import FailedFile, ImageFile, Search, printable
+from c2srt_cli.images.picture import ImageFile
+from c2srt_cli.images.search import FailedFile, Search, printable
 from c2srt_cli.text import spellings
 
 

@@ -107,6 +107,29 @@ def open_picture(data: bytes, kind: str, spec: PixelSpec) -> Iterator[Opened]:
         )
 
 
+def in_memory(picture: Image.Image) -> Opened:
+    """A picture that a program holds; one that it opened from a file need not be decoded yet.
+
+    Raises:
+        ImageError: it is too large.
+    """
+    about = picture.info
+
+    def decode() -> Image.Image:
+        picture.load()
+        return picture
+
+    return Opened(
+        picture.size,
+        (0, 0, *picture.size),
+        check_size(*picture.size, picture.width * picture.height * _DEPTHS.get(picture.mode, 4)),
+        _orientation(picture.getexif().tobytes(), about.get("xmp")),
+        about.get("icc_profile"),
+        None if "srgb" in about else about.get("gamma"),
+        decode,
+    )
+
+
 def _draft_size(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
     """The sides that a scaled JPEG must not go below: twice the square's, for "pad" on the long side only."""
     twice = 2 * spec.size

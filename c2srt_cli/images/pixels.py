@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -19,7 +20,7 @@ from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.color import opaque
 from c2srt_cli.images.fit import PixelSpec, fit_square
 from c2srt_cli.images.formats import format_of
-from c2srt_cli.images.opened import open_picture
+from c2srt_cli.images.opened import Opened, in_memory, open_picture
 from c2srt_cli.images.profile import conversion
 
 # Pillow refuses twice this number, so its own protection, which sees what the header hides, agrees with ours.
@@ -76,22 +77,36 @@ def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
     data, status = _read(path)
     digest = hashlib.sha256(data).hexdigest()
     try:
-        image, width, height = _decode(data, spec)
+        kind = format_of(data)
+        with _reasons(kind):
+            image, (width, height) = _prepare(open_picture(data, kind, spec), spec)
     except ImageError as error:
         error.sha256 = digest
         raise
     return Pixels(np.array(image), width, height, digest, len(data), status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _decode(data: bytes, spec: PixelSpec) -> tuple[Image.Image, int, int]:
-    """The fitted square, and the sides of the upright original."""
-    kind = format_of(data)
-    _hush_pillow()
-    # Decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, OverflowError and more;
-    # whatever it is, it concerns this file only.
+def fit_picture(picture: Image.Image, spec: PixelSpec) -> Pixels:
+    """Turn a picture in memory upright and fit it, as one in a file is; the picture itself stays as it is.
+
+    Raises:
+        ImageError: it is ``empty`` or ``too-large``, or was opened lazily and its file is ``corrupt``.
+    """
+    if not picture.width * picture.height:
+        raise ImageError("empty", "the picture has no pixels")
+    with _reasons("a picture"):
+        image, (width, height) = _prepare(nullcontext(in_memory(picture)), spec)
+    return Pixels(np.array(image), width, height, "", -1, -1, -1)
+
+
+@contextmanager
+def _reasons(kind: str) -> Iterator[None]:
+    """Whatever decoders raise, as an `ImageError`: it concerns this picture only.
+
+    They raise OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError, OverflowError and more.
+    """
     try:
-        image, (width, height) = _prepare(data, kind, spec)
-        return image, width, height
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -142,21 +157,22 @@ def _hush_pillow() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
-def _prepare(data: bytes, kind: str, spec: PixelSpec) -> tuple[Image.Image, tuple[int, int]]:
+def _prepare(picture: AbstractContextManager[Opened], spec: PixelSpec) -> tuple[Image.Image, tuple[int, int]]:
     """The fitted square, and the sides of the upright original."""
-    with open_picture(data, kind, spec) as opened, _ONE_LARGE if opened.is_large else nullcontext():
+    _hush_pillow()
+    with picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
         (width, height), part = opened.size, opened.part
-        picture = opaque(opened.decode())
-        convert = conversion(picture, opened.profile, opened.gamma) if spec.icc else None
-        if convert is not None and picture.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
-            picture, convert = convert(picture), None
-        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        image = opaque(opened.decode())
+        convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None
+        if convert is not None and image.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
+            image, convert = convert(image), None
+        image = image if image.mode == "RGB" else image.convert("RGB")
         if opened.orientation in _TRANSPOSE:
-            part = _turn(part, picture.size, opened.orientation)
-            picture = picture.transpose(_TRANSPOSE[opened.orientation])
+            part = _turn(part, image.size, opened.orientation)
+            image = image.transpose(_TRANSPOSE[opened.orientation])
         if opened.orientation in (5, 6, 7, 8):
             width, height = height, width
-        return fit_square(picture, part, (width, height), spec, convert), (width, height)
+        return fit_square(image, part, (width, height), spec, convert), (width, height)
 
 
 def _turn(part: _Box, size: tuple[int, int], orientation: int) -> _Box:

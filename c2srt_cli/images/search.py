@@ -10,19 +10,7 @@ from pathlib import Path
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images.exclusion import Exclusion, LeftOut
 from c2srt_cli.images.formats import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, searched_suffixes
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """An image to read.
-
-    Attributes:
-        path: Where it is.
-        name: Relative to the root, ``/`` between its parts, valid UTF-8: the key of its row.
-    """
-
-    path: Path
-    name: str
+from c2srt_cli.images.picture import ImageFile
 
 
 @dataclass(frozen=True, slots=True)

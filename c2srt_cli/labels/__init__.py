@@ -1,6 +1,6 @@
 """The only door for labels: reading, normalising and checking the user's words, and the prompts around them."""
 
-from c2srt_cli.labels.door import TokenCounter, check_labels, read_labels, vocabulary_name
+from c2srt_cli.labels.door import LabelSpec, TokenCounter, check_labels, read_labels, vocabulary_name
 from c2srt_cli.labels.entries import COLUMNS
 from c2srt_cli.labels.label import Label, LabelSet
 from c2srt_cli.labels.templates import DEFAULT_TEMPLATE, read_templates
@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_TEMPLATE",
     "Label",
     "LabelSet",
+    "LabelSpec",
     "TokenCounter",
     "check_labels",
     "normalise",

@@ -14,6 +14,9 @@ from c2srt_cli.labels.label import Label, LabelSet
 from c2srt_cli.labels.templates import DEFAULT_TEMPLATE
 from c2srt_cli.text import Text, fault, normalise, read_bytes, read_text
 
+#: What the user may name labels by: a file, words with commas between them, or labels that are there already.
+LabelSpec = Path | str | LabelSet
+
 #: Counts the tokens of texts, start and end tokens included; returns the counts and the model's limit.
 TokenCounter = Callable[[Sequence[str]], tuple[Sequence[int], int]]
 
@@ -27,7 +30,7 @@ _PATH_LIKE = re.compile(r"[/\\]|\.\w{1,5}$|^[~.]")
 _SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl"})
 
 
-def check_labels(spec: Path | str) -> Path | None:
+def check_labels(spec: LabelSpec) -> Path | None:
     """The file of labels that is meant, None where the words themselves are; refuses what is neither.
 
     A word is what is no file and does not look like the name of one.
@@ -36,6 +39,8 @@ def check_labels(spec: Path | str) -> Path | None:
         InputError: there is no such file, or it cannot be text.
         UsageError: it is a slip, such as the name of a file without its suffix.
     """
+    if isinstance(spec, LabelSet):
+        return None
     path = Path(spec)
     if isinstance(spec, str) and not _PATH_LIKE.search(spec.strip()) and not _mode(path):
         if spec.strip() == "-":
@@ -67,14 +72,16 @@ def _file_of(word: Path) -> str | None:
     return stems[close[0]] if close else None
 
 
-def vocabulary_name(spec: Path | str) -> str:
+def vocabulary_name(spec: LabelSpec) -> str:
     """What a vocabulary is called unless the user names it: the stem of its file, ``labels`` for words."""
+    if isinstance(spec, LabelSet):
+        return "labels"
     path = Path(spec)
     return path.stem if stat.S_ISREG(_mode(path)) else "labels"
 
 
 def read_labels(
-    spec: Path | str, *, templates: Sequence[str] = (), count_tokens: TokenCounter | None = None
+    spec: LabelSpec, *, templates: Sequence[str] = (), count_tokens: TokenCounter | None = None
 ) -> LabelSet:
     """Read labels: a list, a table, Lightroom's keywords, JSON, or words with commas between them.
 
@@ -82,7 +89,7 @@ def read_labels(
     with a bracket. Everything else is one label a line, ``#`` before comments.
 
     Args:
-        spec: The file, or the words.
+        spec: The file, or the words; labels that are there already are only checked.
         templates: Prompts around the labels, for the check of their length.
         count_tokens: The text encoder's counter; without it lengths are not checked.
 
@@ -92,7 +99,12 @@ def read_labels(
     """
     path = check_labels(spec)
     text = Text((), ()) if path is None else read_text(path, _WHAT, _HINT)
-    entries = _words(str(spec)) if path is None else _entries(text, path.suffix.lower())
+    if isinstance(spec, LabelSet):
+        entries, name = _given(spec), "labels"
+    elif path is None:
+        entries, name = _words(str(spec)), shown(str(spec))
+    else:
+        entries, name = _entries(text, path.suffix.lower()), str(path)
     hint = text.hint or "mend what is named above"
     if not entries.labels and not entries.problems and not text.problems:
         entries.problems.append(f"there is no label in the {'file' if path else 'words'}")
@@ -103,7 +115,7 @@ def read_labels(
     if problems:
         raise InputError(
             "these labels cannot be used",
-            where=shown(str(spec)) if path is None else str(path),
+            where=name,
             problems=problems,
             hint=hint,
         )
@@ -117,6 +129,17 @@ def _entries(text: Text, suffix: str) -> Entries:
     if table := table_of(text.lines, suffix):
         return table_entries(table)
     return tree_entries(text.lines) if is_tree(text.lines) else list_entries(text.lines)
+
+
+def _given(labels: LabelSet) -> Entries:
+    """Labels that a program has made."""
+    entries = Entries(unit="label")
+    for number, label in enumerate(labels, 1):
+        if wrong := fault(label.name) or (None if label.name else "it is empty"):
+            entries.problems.append(f"label {number}: {wrong}")
+        else:
+            entries.labels.append((number, label))
+    return entries
 
 
 def _words(text: str) -> Entries:

@@ -1,11 +1,12 @@
 """A label, and an ordered set of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from c2srt_cli.artifacts import fingerprint
+from c2srt_cli.text import normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class LabelSet:
     """Ordered, unique labels."""
 
     labels: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, words: Iterable[str | Label]) -> "LabelSet":
+        """Labels from a program's words: ``LabelSet.of(["cat", Label("red fox", synonyms=("fox",))])``."""
+        return cls(tuple(Label(normalise(word)) if isinstance(word, str) else word for word in words))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.labels import LabelSpec
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.writers import Writer
@@ -40,7 +41,7 @@ class TagOptions:
     """
 
     inputs: tuple[str, ...]
-    labels: Path | str
+    labels: LabelSpec
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
     exclude: tuple[str, ...] = ()

@@ -9,13 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import MANIFEST, Stamp, file_stamp, fingerprint
+from c2srt_cli.artifacts import MANIFEST, Stamp, fingerprint
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.store import Row, Store, payload
-from c2srt_cli.images import Found, PixelSpec
+from c2srt_cli.images import FailedFile, ImageFile, Picture, PixelSpec
 from c2srt_cli.tagging.record import FailedImage
 
 #: Images read from embeddings at once where only norm and projection are left to run.
@@ -72,28 +72,38 @@ class PhotoSource:
     """Photographs, decoded and encoded on the way.
 
     Args:
-        found: The photographs.
+        root: What their names are relative to.
+        images: Files, or pictures in memory.
+        problems: What was named and cannot be read.
         encoder: Backbone and runtime.
         pixels: How pictures are prepared.
         workers: Decode threads.
     """
 
-    def __init__(self, found: Found, encoder: Encoder, pixels: PixelSpec, workers: int) -> None:
-        self.root, self.inputs = found.root, dict[str, str]()
-        self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in found.problems]
-        self._files = {file.name: file for file in found.files}
+    def __init__(  # noqa: PLR0917
+        self,
+        root: Path,
+        images: Sequence[Picture],
+        problems: Sequence[FailedFile],
+        encoder: Encoder,
+        pixels: PixelSpec,
+        workers: int,
+    ) -> None:
+        self.root, self.inputs = root, dict[str, str]()
+        self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in problems]
+        self._images = {image.name: image for image in images}
         self._encoder, self._pixels, self._workers = encoder, pixels, workers
-        self.items = [Item(file.name, file_stamp(file.path)) for file in found.files]
+        self.items = [Item(image.name, image.stamp()) for image in images]
 
     @property
     def files(self) -> Iterable[Path]:
         """The photographs."""
-        return (file.path for file in self._files.values())
+        return (image.path for image in self._images.values() if isinstance(image, ImageFile))
 
     def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Decode ahead, encode in the fixed batch shape."""
-        files = [self._files[item.name] for item in items]
-        with closing(encode(files, self._encoder, self._pixels, workers=self._workers)) as batches:
+        images = [self._images[item.name] for item in items]
+        with closing(encode(images, self._encoder, self._pixels, workers=self._workers)) as batches:
             for batch in batches:
                 failures = {
                     outcome.file.name: FailedImage(outcome.file.name, outcome.error.reason, outcome.error.detail)

@@ -1,16 +1,18 @@
 """What ``c2srt tag`` is asked for, resolved into a job for the tagger."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
-from c2srt_cli.embeddings.encoder import make_encoder
-from c2srt_cli.embeddings.store import TEXT
+from c2srt_cli.embeddings.encoder import Encoder, make_encoder
+from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.errors import counted
-from c2srt_cli.images import find_images
+from c2srt_cli.graph.category_graph import CategoryGraph
+from c2srt_cli.images import PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, check_labels, read_labels, vocabulary_name
 from c2srt_cli.predict.attach import Attached
 from c2srt_cli.predict.predictor import Predictor
@@ -23,7 +25,7 @@ from c2srt_cli.tagging.sources import EmbeddingSource, PhotoSource, Source
 from c2srt_cli.tagging.targets import finished_options, journal_of
 from c2srt_cli.training.run import Run
 
-__all__ = ["TagOptions", "prepare_tagging"]
+__all__ = ["TagOptions", "load_tagger", "prepare_tagging"]
 
 
 def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
@@ -33,18 +35,53 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         InputError: photographs, labels, embeddings, the run or weights are missing or unusable.
         UsageError: the options contradict each other, the run or the embeddings.
     """
-    labels_file = check_labels(options.labels)  # before anything slow is loaded
+    check_labels(options.labels)  # before anything slow is loaded
     run, graph = open_run(options)
     store = open_embeddings(options)
-    found = None
-    if store is None:
-        found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
-        if found.left_out:
-            progress.note(found.left_out)
+    if store is not None:
+        opened = store
+        return load_tagger(options, run, graph, progress, lambda encoder, _: EmbeddingSource(opened, encoder), opened)
+    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+    if found.left_out:
+        progress.note(found.left_out)
+    threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
+    return load_tagger(
+        options,
+        run,
+        graph,
+        progress,
+        lambda encoder, pixels: PhotoSource(found.root, found.files, found.problems, encoder, pixels, threads),
+        begun=begun,
+    )
+
+
+def load_tagger(  # noqa: PLR0917
+    options: TagOptions,
+    run: Run | None,
+    graph: CategoryGraph | None,
+    progress: Progress,
+    source_of: Callable[[Encoder, PixelSpec], Source],
+    store: Store | None = None,
+    begun: Runtime | None = None,
+) -> TagJob:
+    """Load the backbone, read and embed the labels.
+
+    Args:
+        options: What is asked for; its inputs are not looked at.
+        run: See `open_run`.
+        graph: Likewise.
+        progress: Takes notes.
+        source_of: Makes the source of the images.
+        store: The embeddings that are tagged, or None.
+        begun: The runtime of what this goes on with, or None.
+
+    Raises:
+        InputError: labels or weights are missing or unusable.
+        UsageError: the options contradict each other, the run or the embeddings.
+    """
     model = untrained_model(options, store, progress) if run is None else trained_model(options, run, store)
     method, backbone = model.method, model.method.backbone
-    begun = store.options.runtime if store else _begun_runtime(options, found.root if found else Path())
-    encoder = make_encoder(backbone, model.cut, options.machine, begun)
+    encoder = make_encoder(backbone, model.cut, options.machine, store.options.runtime if store else begun)
     method.move(encoder.runtime.device)
     labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
 
@@ -60,16 +97,12 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         predictor = Predictor.of_run(run, method, labels, embed, model.cut, graph)
     options.rule.check(labels, calibrated=predictor.calibration is not None)
     encoder = replace(encoder, head=predictor.embed)
-    source: Source
-    if found is not None:
-        source = PhotoSource(found, encoder, model.pixels, options.machine.decode_threads)
-    else:
-        assert store is not None
-        source = EmbeddingSource(store, encoder)
+    source = source_of(encoder, model.pixels)
     counts = f"{counted(len(source.items), 'image')}, {counted(len(labels), 'label')}"
     progress.note(f"{counts}, {encoder.describe()}")
     if predictor.attached is not None and run is not None:
         _note_attached(predictor.attached, run, progress)
+    labels_file = check_labels(options.labels)
     named = [] if labels_file is None else [labels_file]
     named += [] if options.graph is None else [Path(options.graph)]
     return TagJob(

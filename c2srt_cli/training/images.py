@@ -12,7 +12,7 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedJob
 from c2srt_cli.embeddings.pipeline import encode
-from c2srt_cli.images import ImageFile
+from c2srt_cli.images import ImageFile, Picture
 from c2srt_cli.training.augment import augmented
 from c2srt_cli.training.tokens import join
 
@@ -84,7 +84,7 @@ class ImageSet:
         numbers = {self.files[i].name: int(self.rows[i]) for i in places}
         rows, tokens, local, whole, seen = list[int](), list[Tensor](), list[Tensor](), list[Tensor](), 0
 
-        def view(file: ImageFile, array: np.ndarray) -> np.ndarray:
+        def view(file: Picture, array: np.ndarray) -> np.ndarray:
             if self.views is None:
                 return array
             seed, epoch = self.views

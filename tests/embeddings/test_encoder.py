@@ -13,7 +13,7 @@ from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.pipeline import LOOK_AHEAD, encode
 from c2srt_cli.errors import UsageError
-from c2srt_cli.images import ImageFile, find_images, load_pixels
+from c2srt_cli.images import ImageFile, find_images
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ class TestEncode:
         for batch in encode(listed, encoder, spec, workers=2):
             good = [outcome for outcome in batch.outcomes if outcome.pixels is not None]
             for row, outcome in enumerate(good):
-                tokens, alone = encoder.forward([load_pixels(outcome.file.path, spec).array])
+                tokens, alone = encoder.forward([outcome.file.load(spec).array])
                 assert tokens.local is not None
                 assert batch.tokens.local is not None
                 assert torch.equal(batch.tokens.local[row], tokens.local[0])

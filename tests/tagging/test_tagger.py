@@ -614,7 +614,8 @@ def test_odd_files_between_good_ones(tiny: str, tmp_path: Path, labels: Path) ->
     together = tagged(job)
     for name in rows:
         pixels = PixelSpec(64)
-        alone = replace(job, source=PhotoSource(find_images([str(photos / name)]), job.encoder, pixels, 1))
+        found = find_images([str(photos / name)])
+        alone = replace(job, source=PhotoSource(found.root, found.files, found.problems, job.encoder, pixels, 1))
         (single,) = tagged(alone).values()
         assert replace(single, path=name) == together[name]
         assert [tag["label"] for tag in rows[name]["tags"]] == [tag.label for tag in single.tags]
