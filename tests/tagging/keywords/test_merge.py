@@ -120,6 +120,16 @@ def test_equal_keywords_in_another_composition_or_case_are_not_doubled() -> None
     assert stripped(merged) == packet(bag("dc:subject", "Cat"))
 
 
+def test_a_category_below_one_of_ours_keeps_it() -> None:
+    merged = tagged(FOREIGN["every list"], ["animal|cat"])
+    mark = b"&lt;Category Assigned=&quot;0&quot;&gt;animal"
+    theirs = merged.replace(mark, mark + b"&lt;Category Assigned=&quot;1&quot;&gt;bird&lt;/Category&gt;")
+    assert sorted(categories(tagged(theirs, []))) == ["People|Ann", "animal|bird"]
+    again = tagged(theirs, ["animal|cat", "animal|bird|owl"])
+    assert sorted(categories(again)) == ["People|Ann", "Trips|Rome", "animal|bird", "animal|bird|owl", "animal|cat"]
+    assert stripped(again) == stripped(theirs)
+
+
 def test_separators() -> None:
     """A level that holds a list's separator: Immich writes | for a slash in digiKam:TagsList, and reads it back."""
     merged = tagged(packet(bag("digiKam:TagsList", "Music/AC|DC", container="Seq")), ["either/or", "a|b/c"])
@@ -253,6 +263,17 @@ def test_tags_written_as_attributes_by_other_programs_are_found() -> None:
     assert description.attrib == {f"{RDF}about": "", "{http://ns.adobe.com/xap/1.0/}Label": "own:method='ram'"}
     assert words(bare, SUBJECT) == ["mine"]
     assert read_state(rewritten).ledger.claims == {"labels": Claim(("sea",), provenance={"method": "ram"})}
+    # the first description stays where it alone says which resource the packet is about
+    introduced = b"<own:introduced><rdf:Bag><rdf:li>dc:subject</rdf:li></rdf:Bag></own:introduced></rdf:Description>"
+    ours = rewritten.replace(b"</rdf:Description></rdf:RDF>", introduced + b"</rdf:RDF>").replace(
+        b"xmp:Label=", b"own:x="
+    )
+    ours = ours.replace(b"<rdf:li>mine</rdf:li>", b"")
+    assert list(ElementTree.fromstring(stripped(ours)).iter(f"{RDF}Description")) == []
+    (description,) = ElementTree.fromstring(stripped(ours.replace(b'about=""', b'about="uuid:1"'))).iter(
+        f"{RDF}Description"
+    )
+    assert (description.attrib, list(description)) == ({f"{RDF}about": "uuid:1"}, [])
     merged = tagged(rewritten, ["hill"])
     assert words(merged, SUBJECT) == ["mine", "hill"]
     assert tagged(merged, ["hill"]) == merged

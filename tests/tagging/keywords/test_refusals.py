@@ -83,6 +83,10 @@ def test_a_keyword_of_the_user_s_taken_out_of_a_list_that_c2srt_brought_it_to_st
     assert words(again, SUBJECT) == ["Ann", "Rome", "sea"]  # theirs
     assert words(again, HIERARCHY) == ["Rome", "sea"]
     assert words(tagged(again, ["sea", "ann"]), HIERARCHY) == ["Rome", "sea"]
+    # the same where a label says it too
+    merged = tagged(packet(bag("dc:subject", "Ann", "Rome")), ["sea", "ann"])
+    again = tagged(without(merged, HIERARCHY, "Ann"), ["sea", "ann"])
+    assert (words(again, SUBJECT), words(again, HIERARCHY)) == (["Ann", "Rome", "sea"], ["Rome", "sea"])
 
 
 def test_a_list_written_by_a_program_that_has_read_ours_says_what_was_taken_out() -> None:
@@ -97,6 +101,13 @@ def test_a_list_written_by_a_program_that_has_read_ours_says_what_was_taken_out(
     assert words(again, TAGS_LIST) == ["sea", "Zoo"]
     assert words(again, HIERARCHY) == ["sea", "Zoo"]
     assert words(again, SUBJECT) == ["sea", "Zoo"]
+
+
+def test_a_list_that_holds_what_was_the_user_s_before_says_nothing_of_ours() -> None:
+    merged = tagged(packet(bag("dc:subject", "sea")), ["sea", "dog"])
+    more = bag("digiKam:TagsList", "sea", container="Seq").encode()
+    again = tagged(merged.replace(b"<dc:subject>", more + b"<dc:subject>", 1), ["sea", "dog"])
+    assert words(again, TAGS_LIST) == ["sea", "dog"]
 
 
 def test_respelling_is_no_removal() -> None:
