@@ -72,14 +72,18 @@ def _keywords(keywords: KeywordList, values: list[Values]) -> list[Keyword]:
 
 
 def _without(keywords: KeywordList, values: list[Values], recorded: tuple[str, ...]) -> list[Keyword]:
-    """The keywords of a list without those that were put in, spelt as they were put in."""
+    """The keywords of a list without those that were put in, which are as they were put in."""
     counted = Counter(map(plain, recorded))
+    if keywords is CATEGORIES:
+        found = [(keyword, plain("|".join(keyword))) for keyword in _keywords(keywords, values)]
+    else:
+        entries = [entry for value in values for entry in value.entries]
+        found = [(keywords.keyword(entry.text), plain(entry.text) if entry.element else "") for entry in entries]
     kept = []
-    for keyword in _keywords(keywords, values):
-        entry = plain("|".join(keyword) if keywords is CATEGORIES else keywords.entry(keyword))
-        if counted[entry]:
+    for keyword, entry in found:
+        if entry and counted[entry]:
             counted[entry] -= 1
-        else:
+        elif keyword:
             kept.append(keyword)
     return kept
 

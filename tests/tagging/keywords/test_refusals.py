@@ -103,6 +103,18 @@ def test_a_list_written_by_a_program_that_has_read_ours_says_what_was_taken_out(
     assert words(again, SUBJECT) == ["sea", "Zoo"]
 
 
+@pytest.mark.parametrize(
+    "mine", [b"<rdf:li><rdf:Description><rdf:value>sea</rdf:value></rdf:Description></rdf:li>", b"<rdf:li>Sea</rdf:li>"]
+)
+def test_a_keyword_of_ours_that_somebody_has_taken_in_hand_is_theirs(mine: bytes) -> None:
+    merged = tagged(packet(bag("dc:subject", "Ann")), ["sea"])
+    changed = merged.replace(b"<rdf:li>sea</rdf:li>", mine, 1)
+    assert changed != merged
+    gone = tagged(changed, [])
+    assert lists(gone)["dc:subject"] == {("ann",), ("sea",)}
+    assert lists(tagged(changed, ["sea"])) == lists(merged)
+
+
 def test_a_list_that_holds_what_was_the_user_s_before_says_nothing_of_ours() -> None:
     merged = tagged(packet(bag("dc:subject", "sea")), ["sea", "dog"])
     more = bag("digiKam:TagsList", "sea", container="Seq").encode()
