@@ -10,7 +10,7 @@ import torch
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
-from c2srt_cli.artifacts import file_sha256
+from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.backbone.checkpoint import build_model, load_weights
 from c2srt_cli.backbone.config import read_config
 from c2srt_cli.backbone.linear import use_packed_linears
@@ -32,6 +32,7 @@ class Backbone:
     Attributes:
         id: What `load_backbone` takes to load it again.
         weights_sha256: Of the weights' file.
+        config_sha256: Of what says how they are put together, as canonical JSON.
         image_size: Side of its square input, pixels.
         mean: Per channel, of pixels in [0, 1].
         std: Per channel.
@@ -54,6 +55,7 @@ class Backbone:
             )
         self.id = spec
         self.weights_sha256 = weights_sha256
+        self.config_sha256 = fingerprint(config["model_cfg"])
         self.image_size = int(height)
         self.mean = tuple(float(value) for value in preprocess.mean)
         self.std = tuple(float(value) for value in preprocess.std)

@@ -55,6 +55,7 @@ def evaluate(
         bool, typer.Option("--allow-missing", help="Go on without images that have no tokens; the tables say so.")
     ] = False,
     templates: o.InheritedTemplates = None,
+    backbone: o.MovedBackbone = None,
     device: o.Device = None,
     form: Annotated[
         Format, typer.Option("--format", "-f", help="What stdout gets.", rich_help_panel=o.OUTPUT)
@@ -93,6 +94,7 @@ def evaluate(
         replicates=replicates,
         templates=templates,
         device=device,
+        backbone=backbone,
         scores=scores,
         running=running,
     )

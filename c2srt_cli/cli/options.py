@@ -65,8 +65,18 @@ Labels = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
-        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME.",
+        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. Runs and embeddings bring "
+        "their own: for them it says where the same weights are now.",
         show_default="auto",
+        rich_help_panel=MODEL,
+    ),
+]
+MovedBackbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="Where the backbone of the embeddings and of the runs is now, such as local-dir:PATH.",
+        show_default="where it was",
         rich_help_panel=MODEL,
     ),
 ]

@@ -13,7 +13,6 @@ from c2srt_cli.artifacts import (
     LOCK,
     MANIFEST,
     UNFINISHED,
-    check_same,
     disk_errors,
     lock,
     manifest,
@@ -30,7 +29,7 @@ from c2srt_cli.embeddings.index import write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
-from c2srt_cli.embeddings.previous import check_moved, discard, previous_options
+from c2srt_cli.embeddings.previous import check_moved, check_options, discard, previous_options
 from c2srt_cli.embeddings.shard_writer import ShardWriter
 from c2srt_cli.embeddings.shards import shard_numbers, shard_path
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
@@ -191,7 +190,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
     with lock(out / LOCK), disk_errors(out):
         previous = previous_options(out, overwrite=job.overwrite)
         if previous is not None:
-            check_same(out, previous.deciding(), made.deciding())
+            check_options(out, previous, made)
         remove_leftovers(out)
         known = {} if job.overwrite else store.known_rows(out, made)
         current, plan = plan_work(job.found.files, known)
@@ -261,6 +260,7 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
         "root": str(job.found.root),
         "backbone": backbone.id,
         "weights_sha256": backbone.weights_sha256,
+        "config_sha256": backbone.config_sha256,
         "cut": stage,
         "depth": tower.depth,
         "dense": encoder.cut.dense,

@@ -4,18 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from c2srt_cli.artifacts import MANIFEST
 from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, all_of, checked
 from c2srt_cli.backbone.precision import Runtime
+from c2srt_cli.backbone.registry import Backbone, load_backbone
+from c2srt_cli.errors import C2srtError, InputError, UsageError
 from c2srt_cli.images import PixelSpec
+from c2srt_cli.labels import is_template
 
+
+def _template(text: str) -> str:
+    if not is_template(text):
+        raise ValueError("has not one place {} for a label, and no other braces")
+    return text
+
+
+Template = Annotated[Text, AfterValidator(_template)]
 Finite3 = tuple[float, float, float]
 #: Stages of a tower, sides of a grid, tokens and widths: no tower has more.
 Small = Annotated[int, Field(ge=1, le=1 << 16)]
 #: Recorded for people; the same values come from another folder, torch, or name of the same weights.
-RECORDED = ("root", "torch", "backbone", "templates")
+RECORDED = ("root", "torch", "backbone", "config_sha256", "templates")
 
 
 class Origin(Record):
@@ -41,6 +52,7 @@ class TowerOptions(Origin):
 
     Attributes:
         backbone: The name it had.
+        config_sha256: Of its config; None in artifacts of versions that did not record it.
         depth: Stages of its tower.
         grid: Height and width of the map at the cut.
         width: Of a token at the cut.
@@ -48,6 +60,7 @@ class TowerOptions(Origin):
     """
 
     backbone: Text
+    config_sha256: Sha256 | None = None
     depth: Small
     grid: tuple[Small, Small]
     width: Small
@@ -62,6 +75,57 @@ class TowerOptions(Origin):
         if self.streams == "local" and self.cut < self.depth:
             raise ValueError(f"a local stream alone cannot go on from cut {self.cut} of {self.depth}")
         return self
+
+    def load_backbone(self, where: Path, asked: str | None = None) -> Backbone:
+        """The backbone that an artifact was made with.
+
+        Args:
+            where: The artifact's folder.
+            asked: The name that it has here; None for the one that it had.
+
+        Raises:
+            InputError: it is not here, damaged, or another one.
+            UsageError: the one that is asked for is another one, or there is none of that name.
+        """
+        try:
+            backbone = load_backbone(asked or self.backbone)
+        except C2srtError as error:
+            if asked is not None:
+                raise
+            hint = f"{error.hint}; or say what it is called here: --backbone" if error.hint else "give --backbone"
+            raise InputError(
+                f"its backbone {self.backbone} cannot be used: {error.what}", where=error.where or str(where), hint=hint
+            ) from None
+        differing = self.differences(backbone)
+        if differing and asked is not None:
+            raise UsageError(
+                "is not the backbone that this was made with",
+                where=f"--backbone {asked}",
+                problems=differing,
+                hint=f"leave it out, or name the one whose weights have the sha256 {self.weights_sha256[:12]}…",
+            )
+        if differing:
+            raise InputError(
+                f"was made with another backbone than the {self.backbone} that is here",
+                where=str(where),
+                problems=differing,
+                hint="make it again, restore those weights, or say where they are: --backbone",
+            )
+        return backbone
+
+    def differences(self, backbone: Backbone) -> list[str]:
+        """What a backbone and these options do not agree on."""
+        facts = self._facts(backbone)
+        size = self.pixels.size, backbone.image_size
+        pairs = {name: (getattr(self, name), value) for name, value in facts.items()} | {"pixels.size": size}
+        return [f"{name}: {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
+
+    def _facts(self, backbone: Backbone) -> dict[str, Any]:
+        """What these options must say of a backbone."""
+        tower, stage = backbone.tower, min(self.cut, backbone.tower.depth)
+        recorded = {} if self.config_sha256 is None else {"config_sha256": backbone.config_sha256}
+        sizes = {"grid": tuple(tower.grid(stage)), "width": tower.width(stage), "dim": backbone.dim}
+        return {"weights_sha256": backbone.weights_sha256, **recorded, "depth": tower.depth, **sizes}
 
 
 class EmbeddingOptions(TowerOptions):
@@ -86,7 +150,7 @@ class EmbeddingOptions(TowerOptions):
     runtime: Annotated[Runtime, all_of(Runtime)]
     stored_dtype: Literal["bfloat16"]
     torch: Text
-    templates: tuple[Text, ...] = ()
+    templates: tuple[Template, ...] = ()
 
     @classmethod
     def of(cls, folder: Path, made: Mapping[str, Any], hint: str | None = None) -> Self:
@@ -96,6 +160,10 @@ class EmbeddingOptions(TowerOptions):
             InputError: naming every field that cannot be.
         """
         return checked(cls, made["options"], folder / MANIFEST, hint, prefix="options")
+
+    def _facts(self, backbone: Backbone) -> dict[str, Any]:
+        own = {"num_prefix": backbone.tower.num_prefix, "mean": backbone.mean, "std": backbone.std}
+        return super()._facts(backbone) | own
 
     @property
     def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from c2srt_cli.artifacts import MANIFEST, UNFINISHED, peek_manifest, previous_manifest, write_json
+from c2srt_cli.artifacts import MANIFEST, UNFINISHED, check_same, peek_manifest, previous_manifest, write_json
 from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.store import KIND, SCHEMA, payload
@@ -26,6 +26,16 @@ def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
     if found is None or overwrite:
         return None
     return EmbeddingOptions.of(out, found, "give --overwrite to start again")
+
+
+def check_options(out: Path, there: EmbeddingOptions, now: EmbeddingOptions) -> None:
+    """Refuse to go on with what was made otherwise: from other weights, pixels, at another cut, in other numbers.
+
+    Raises:
+        InputError: naming every option that differs.
+    """
+    configs = {} if there.config_sha256 is None else {"config_sha256": now.config_sha256}
+    check_same(out, there.deciding() | dict.fromkeys(configs, there.config_sha256), now.deciding() | configs)
 
 
 def check_moved(

@@ -76,6 +76,7 @@ def measure(
     replicates: int = 0,
     templates: str | None = None,
     device: str | None = None,
+    backbone: str | None = None,
     scores: Path | None = None,
     progress: Progress | None = None,
     running: Callable[[str], AbstractContextManager[Progress]] | None = None,
@@ -89,6 +90,7 @@ def measure(
         replicates: Draws of the bootstrap over images; 0 for none, and `REPLICATES` in a comparison.
         templates: Prompts around the labels, for methods without a run.
         device: Where to compute; None for the fastest there is.
+        backbone: The name that the backbone has here, where it is not the one that tokens and runs name.
         scores: Folder to keep the scores in; None to keep none.
         progress: Takes notes and counts.
         running: Gives a progress of its own for what it is told; instead of ``progress``.
@@ -103,7 +105,7 @@ def measure(
     with tempfile.TemporaryDirectory() as temporary:
         for number, method in enumerate(given):
             with running(f"scoring {method}") if running else nullcontext(progress or Progress()) as shown:
-                one = predictor(method, test_set.store, annotations, templates, shown, device)
+                one = predictor(method, test_set.store, annotations, templates, shown, device, backbone)
                 folder = (scores or Path(temporary)) / f"{number}-{one.method}"
                 files.append(score_split(one, test_set.store, annotations, chosen, folder=folder, progress=shown))
             names.append(one.method)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from c2srt_cli.backbone.precision import find_device
-from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text
@@ -19,7 +18,6 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.predictor import Predictor, cut_in, open_run
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import BATCH, images_at_once
-from c2srt_cli.training.run import check_backbone
 from c2srt_cli.training.tokens import TokenSet
 
 
@@ -30,6 +28,7 @@ def predictor(  # noqa: PLR0917
     templates: str | None,
     progress: Progress,
     device: str | None = "cpu",
+    called: str | None = None,
 ) -> Predictor:
     """A method that needs no training, or the run in a folder, for all labels of a test set.
 
@@ -40,6 +39,7 @@ def predictor(  # noqa: PLR0917
         templates: Prompts around the labels, for a method without a run; None for those of the embeddings.
         progress: For the embedding of labels.
         device: Where to compute; None for the fastest there is.
+        called: The name that the backbone has here, where it is not the one that the tokens and the run name.
 
     Raises:
         InputError: the run is of other labels or another backbone, or the tokens do not serve the method.
@@ -47,10 +47,8 @@ def predictor(  # noqa: PLR0917
     """
     where, columns = find_device(device or "auto"), np.arange(len(annotations.labels))
     if method in METHODS and not METHODS[method].trainable:
-        made = store.manifest["options"]
-        backbone = load_backbone(made["backbone"])
-        check_backbone(backbone, made, store.folder)
-        inherited = tuple(made.get("templates") or ()) if templates is None else ()
+        backbone = store.options.load_backbone(store.folder, called)
+        inherited = store.options.templates if templates is None else ()
         prompts = inherited or read_templates(templates or "default")
         text = read_text(store.folder / TEXT, annotations.labels, prompts, backbone.dim)
         if text is None:
@@ -64,7 +62,7 @@ def predictor(  # noqa: PLR0917
         raise InputError("the run has other labels than the annotations", where=method)
     if not np.array_equal(run.seen, annotations.seen):
         raise InputError("the run was trained with other labels seen than these annotations say", where=method)
-    model = run.method().move(where, torch.float32)
+    model = run.method(asked=called).move(where, torch.float32)
     return Predictor.of(model, run.vocabulary(), columns, run.labels.names, cut_in(store, model, run))
 
 

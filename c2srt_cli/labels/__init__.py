@@ -3,7 +3,7 @@
 from c2srt_cli.labels.door import LabelSpec, TokenCounter, check_labels, read_labels, vocabulary_name
 from c2srt_cli.labels.entries import COLUMNS
 from c2srt_cli.labels.label import Label, LabelSet
-from c2srt_cli.labels.templates import DEFAULT_TEMPLATE, read_templates
+from c2srt_cli.labels.templates import DEFAULT_TEMPLATE, is_template, read_templates
 from c2srt_cli.text import normalise
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "LabelSpec",
     "TokenCounter",
     "check_labels",
+    "is_template",
     "normalise",
     "read_labels",
     "read_templates",

@@ -10,6 +10,11 @@ DEFAULT_TEMPLATE = "a photo of a {}."
 _HINT = "write one template a line: a photo of a {}."
 
 
+def is_template(text: str) -> bool:
+    """Whether a prompt has one place for a label, and no braces else, which would ask for more than a label."""
+    return text.count("{}") == 1 and not set("{}") & set(text.replace("{}", ""))
+
+
 def read_templates(spec: str) -> tuple[str, ...]:
     """Prompt templates: ``default``, ``clip`` (the 80 that CLIP was published with), or a file with one a line.
 
@@ -31,7 +36,7 @@ def read_templates(spec: str) -> tuple[str, ...]:
     numbered = [(number, normalise(line)) for number, line in enumerate(text.lines, 1)]
     kept = [(number, line) for number, line in numbered if line and not line.startswith("#")]
     for number, line in kept:
-        if line.replace("{}", "", 1).count("{") or line.count("{}") != 1 or line.replace("{}", "").count("}"):
+        if not is_template(line):
             problems.append(f"line {number}: a template holds {{}} once, for the label: {line!r}")
     if not kept and not problems:
         problems.append("there is no template in the file")

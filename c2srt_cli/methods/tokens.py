@@ -18,12 +18,12 @@ def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = No
     Raises:
         InputError: naming everything that is wrong with them, and the command that makes others.
     """
-    own = store.manifest["options"]
+    own, made = store.manifest["options"], store.options
     problems = []
     if weights is not None and own["weights_sha256"] != weights:
         problems.append(f"backbone: {own['backbone']} ({own['weights_sha256'][:12]}) there, {weights[:12]} in the run")
-    if pixels is not None and own["pixels"] != pixels:
-        problems.append(f"pixels: {own['pixels']} there, {pixels} in the run")
+    if pixels is not None and made.pixels != pixels:
+        problems.append(f"pixels: {made.pixels} there, {pixels} in the run")
     if need.streams != "local" and own["streams"] == "local":
         problems.append(f"streams: the local one alone, {method} goes on from the global one")
     if own["cut"] > need.cut:

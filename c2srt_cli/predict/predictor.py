@@ -230,8 +230,8 @@ def cut_in(store: Store, model: Method, run: Run | None = None) -> Cut:
     Raises:
         InputError: the method cannot go on from them.
     """
-    made, own = None if run is None else run.manifest["options"], store.manifest["options"]
-    check_tokens(model.need, store, model.name, made and made["pixels"], model.backbone.weights_sha256)
+    own, pixels = store.manifest["options"], None if run is None else run.made.pixels
+    check_tokens(model.need, store, model.name, pixels, model.backbone.weights_sha256)
     attention = model.need.patch_attention if model.trainable else own["dense"]
     return Cut(int(own["cut"]), attention, own["streams"])
 

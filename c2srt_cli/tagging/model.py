@@ -20,7 +20,7 @@ from c2srt_cli.predict import predictor as predictors
 from c2srt_cli.predict.predictor import cut_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.options import TagOptions
-from c2srt_cli.training.run import Run, check_backbone
+from c2srt_cli.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,15 @@ def untrained_model(options: TagOptions, store: Store | None, progress: Progress
         cut = resolve_cut(backbone, Cut(*kind.needs(options.method, backbone.tower)), dense=options.dense)
         pixels = pixel_spec(backbone, fit=options.fit, draft=options.draft)
         return Model(kind(options.method, backbone), cut, pixels, read_templates(options.templates or "default"))
-    made = store.manifest["options"]
-    backbone = load_backbone(made["backbone"])
-    check_backbone(backbone, made, store.folder)
+    made = store.options
+    backbone = made.load_backbone(store.folder, _asked(options))
     method = kind(options.method, backbone)
     cut = cut_in(store, method)
     if cut.dense is None and backbone.tower.supports_local:
         progress.note("these embeddings hold no value-value stream: patches come from the global one")
-    inherited = tuple(made.get("templates") or ()) if options.templates is None else ()
+    inherited = made.templates if options.templates is None else ()
     templates = inherited or read_templates(options.templates or "default")
-    return Model(method, cut, PixelSpec(**made["pixels"]), templates)
+    return Model(method, cut, made.pixels, templates)
 
 
 def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
@@ -73,8 +72,7 @@ def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
     Raises:
         InputError: the embeddings are not such tokens.
     """
-    made, method = run.manifest["options"], run.method()
-    pixels, templates = PixelSpec(**made["pixels"]), tuple(made["templates"])
+    method, pixels, templates = run.method(asked=_asked(options)), run.made.pixels, run.made.templates
     if store is None:
         return Model(method, Cut(*method.need), replace(pixels, draft=pixels.draft and options.draft), templates)
     return Model(method, cut_in(store, method, run), pixels, templates)
@@ -94,7 +92,6 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
             )
         return None, None
     decided = {
-        "--backbone": options.backbone,
         "--templates": options.templates,
         "--set": options.method if options.method != METHODS["zero-shot"].defaults() else None,
         "--dense": options.dense,
@@ -134,7 +131,6 @@ def open_embeddings(options: TagOptions) -> Store | None:
     store = Store.open(Path(folders[0]))
     made = store.manifest["options"]
     asked = {
-        "backbone": (_name(options.backbone), made["backbone"]),
         "fit": (options.fit, made["pixels"]["fit"]),
         "dense": (options.dense, made["dense"] or "none"),
         "draft": (None if options.draft else False, made["pixels"]["draft"]),
@@ -159,5 +155,6 @@ def _holds_embeddings(folder: Path) -> bool:
     return artifact_kind(folder) == EMBEDDINGS or (folder / INDEX).is_file()
 
 
-def _name(backbone: str | None) -> str | None:
-    return None if backbone in (None, "auto") else resolve(backbone)[0]
+def _asked(options: TagOptions) -> str | None:
+    """What the backbone of a run or of embeddings is called here, where the user says so."""
+    return None if options.backbone == "auto" else options.backbone

@@ -21,7 +21,6 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.images import ImageSet
-from c2srt_cli.training.run import check_backbone
 from c2srt_cli.training.tokens import TokenSet
 
 
@@ -44,7 +43,9 @@ class Inputs:
     fingerprints: dict[str, str]
 
 
-def from_tokens(folder: Path, options: Options, annotations: Annotations, where: Path) -> Inputs:
+def from_tokens(
+    folder: Path, options: Options, annotations: Annotations, where: Path, called: str | None = None
+) -> Inputs:
     """Tokens that `embed` has stored.
 
     Args:
@@ -52,15 +53,14 @@ def from_tokens(folder: Path, options: Options, annotations: Annotations, where:
         options: The method's.
         annotations: What is known of the images.
         where: Folder of the annotations.
+        called: The name that their backbone has here, where it is not the one that it had.
 
     Raises:
         InputError: they are damaged, of other weights, or of none of the images.
         UsageError: the method cannot learn from them.
     """
     store = Store.open(folder)
-    made = store.manifest["options"]
-    backbone = load_backbone(made["backbone"])
-    check_backbone(backbone, made, folder)
+    backbone = store.options.load_backbone(folder, called)
     check_tokens(METHODS[options.method].needs(options, backbone.tower), store, options.method)
     train, val = (TokenSet.of(store, annotations, split) for split in ("train", "val"))
     if len(train) == 0:
@@ -71,7 +71,7 @@ def from_tokens(folder: Path, options: Options, annotations: Annotations, where:
         )
     rows = [[row.path, row.sha256] for row in (*train.entries, *val.entries)]
     fingerprints = {"images": fingerprint(rows), "embeddings": stores.store_fingerprint(store)}
-    return Inputs(train, val, backbone, made, fingerprints)
+    return Inputs(train, val, backbone, store.manifest["options"], fingerprints)
 
 
 def from_images(  # noqa: PLR0917

@@ -15,6 +15,7 @@ from c2srt_cli.embeddings import store as stores
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
+from c2srt_cli.images import PixelSpec
 from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.options import Options, TrainedOptions
 from c2srt_cli.methods.prompt import Prompts
@@ -47,7 +48,7 @@ class TrainOptions:
         device: Where to train; None for the fastest there is.
         overwrite: Start again instead of resuming.
         images: Encode the images in every epoch, from the files.
-        backbone: Which one, with images.
+        backbone: Which one, with images; with embeddings what theirs is called here, where that is another name.
         init: The finished run whose image side a prompt is learned for; None for methods without one.
     """
 
@@ -80,7 +81,7 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
     inputs = (
         from_images(asked.backbone or "auto", asked.options, annotations, asked.out, started, asked.device, progress)
         if asked.embeddings is None
-        else from_tokens(asked.embeddings, asked.options, annotations, asked.annotations)
+        else from_tokens(asked.embeddings, asked.options, annotations, asked.annotations, asked.backbone)
     )
     if missing := inputs.train.missing:
         lacking = "are missing" if asked.images else "have no tokens"
@@ -124,7 +125,7 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
     vocabulary = runs.vocabulary_of(options, text.to(device), graph, annotations.seen)
     if method.prompt is not None or method.text_tokens is not None:
         vocabulary = replace(vocabulary, prompts=Prompts.of(backbone, annotations.labels, templates).to(device))
-    kept = ("backbone", "weights_sha256", "cut", "depth", "dense", "streams", "grid", "width", "dim", "pixels")
+    kept = ("weights_sha256", "cut", "depth", "dense", "streams", "grid", "width", "dim", "pixels")
     # a GPU embeds in float16, whose range gradients leave
     autocast = made["runtime"]["dtype"] == "bfloat16" or (
         made["runtime"]["dtype"] == "float16"
@@ -148,6 +149,8 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
             init=None if init is None else init[0],
         ),
         facts={
+            "backbone": backbone.id,
+            "config_sha256": backbone.config_sha256,
             **{name: made[name] for name in kept},
             "templates": list(templates),
             "method": options.model_dump(mode="json"),
@@ -175,12 +178,6 @@ def _contradictions(asked: TrainOptions) -> Iterator[UsageError]:
         yield UsageError("name either --embeddings or --images", hint="c2srt train -e E -a A --graph G --out run")
     if asked.images and world() > 1:
         yield UsageError("--images takes one process", hint="store tokens with c2srt embed, and give --embeddings")
-    if asked.backbone is not None and not asked.images:
-        yield UsageError(
-            "the backbone is that of the embeddings",
-            where=f"--backbone {asked.backbone}",
-            hint="leave it out, or embed the images with it",
-        )
     if asked.graph is not None and not kind.hops(options):
         yield UsageError(f"{kind.name} moves nothing over a graph", where=f"--graph {asked.graph}", hint="leave it out")
     if asked.graph is None and kind.hops(options):
@@ -229,10 +226,9 @@ def _image_side(
         UsageError: it is a run of another method, or of other options than these.
     """
     run = runs.Run.open(folder)
-    own = run.manifest["options"]
-    if run.manifest["inputs"]["annotations"] != annotations.fingerprint:
+    if run.manifest["inputs"].get("annotations") != annotations.fingerprint:
         raise InputError("the run was trained with other annotations", where=f"--init {folder}")
-    if (own["weights_sha256"], own["pixels"]) != (made["weights_sha256"], made["pixels"]):
+    if (run.made.weights_sha256, run.made.pixels) != (made["weights_sha256"], PixelSpec(**made["pixels"])):
         raise InputError("the run was trained on other embeddings than these", where=f"--init {folder}")
     there, here = (
         one.model_dump(include={"trained_stages", "patch_attention", "patches"}) for one in (run.options, options)

@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import Field, JsonValue
 from torch import Tensor
 
 from c2srt_cli.artifacts import MANIFEST, peek_manifest, read_manifest
-from c2srt_cli.backbone.registry import Backbone, load_backbone
+from c2srt_cli.artifacts.records import checked
+from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.datasets.annotations import read_label_table
-from c2srt_cli.embeddings.tensors import write_tensors
+from c2srt_cli.embeddings.manifest import Template, TowerOptions
+from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
@@ -37,9 +38,19 @@ CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (
     "text.safetensors",
 )
 AGAIN = "train it again: c2srt train with --overwrite"
-#: Options of a manifest, beside the config's, that a run cannot be used without.
-NEEDED = ("backbone", "weights_sha256", "cut", "pixels", "templates")
 HISTORY, METRICS, CALIBRATION, CHECKPOINT = "history.csv", "metrics.json", "calibration.json", "checkpoint"
+
+
+class RunOptions(TowerOptions):
+    """The options of a run, as its manifest records them.
+
+    Attributes:
+        templates: Prompts around the labels.
+        method: The method's options, its name among them.
+    """
+
+    templates: Annotated[tuple[Template, ...], Field(min_length=1)]
+    method: dict[str, JsonValue]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +66,7 @@ class Run:
         graph: Its graph; None for methods without one.
         text: Label embeddings ``(L, D)``.
         calibration: Of its scores, where there is one.
+        made: The manifest's options, as a record.
     """
 
     folder: Path
@@ -65,6 +77,7 @@ class Run:
     graph: CategoryGraph | None
     text: Tensor
     calibration: RunCalibration | None
+    made: RunOptions
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -79,34 +92,44 @@ class Run:
                 f"was trained by another version (layout {there.get('schema')})", where=str(folder), hint=AGAIN
             )
         manifest = read_manifest(folder, KIND, SCHEMA)
-        options = _options(folder, manifest)
+        made = checked(RunOptions, manifest["options"], folder / MANIFEST, AGAIN, prefix="options")
+        options = _options(folder, made)
         labels, seen = read_label_table(folder / LABELS)
-        text = read_text(folder / TEXT, labels, manifest["options"]["templates"], manifest["options"]["dim"])
+        text = read_text(folder / TEXT, labels, made.templates, made.dim)
         if text is None:
-            raise InputError("the label embeddings are damaged or of other labels", where=str(folder / TEXT))
+            raise InputError(
+                "the label embeddings are damaged or of other labels", where=str(folder / TEXT), hint=AGAIN
+            )
         graph = read_graph(folder / GRAPH) if METHODS[options.method].hops(options) else None
-        if graph is not None and graph.fingerprint != manifest["inputs"].get("graph"):
+        keys = [label.key for label in labels]
+        if graph is not None and (
+            graph.fingerprint != manifest["inputs"].get("graph") or [label.key for label in graph.labels] != keys
+        ):
             raise InputError("was changed after training", where=str(folder / GRAPH), hint=AGAIN)
         calibration = RunCalibration.read(folder / CALIBRATION) if (folder / CALIBRATION).exists() else None
-        return cls(folder, manifest, options, labels, seen, graph, text, calibration)
+        if calibration is not None and (others := sorted(calibration.thresholds.keys() - set(keys))):
+            raise InputError("is of other labels", where=str(folder / CALIBRATION), problems=others, hint=AGAIN)
+        return cls(folder, manifest, options, labels, seen, graph, text, calibration, made)
 
-    def method(self, backbone: Backbone | None = None) -> Method:
+    def method(self, backbone: Backbone | None = None, *, asked: str | None = None) -> Method:
         """The trained weights on their backbone.
 
         Args:
             backbone: Where it is loaded already.
+            asked: The name that the backbone has here, where it is not the one that it had.
 
         Raises:
             InputError: the backbone is missing or another one, or the weights are damaged.
+            UsageError: the backbone that is asked for is another one.
         """
-        options = self.manifest["options"]
         if backbone is None:
-            backbone = load_backbone(options["backbone"])
-        check_backbone(backbone, options, self.folder)
+            backbone = self.made.load_backbone(self.folder, asked)
         method = METHODS[self.options.method](self.options, backbone).eval()
-        weights = self.weights()
+        weights, path = self.weights(), str(self.folder / WEIGHTS)
         if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in method.learned().items()}:
-            raise InputError("the weights are not those of its config", where=str(self.folder / WEIGHTS), hint=AGAIN)
+            raise InputError("the weights are not those of its config", where=path, hint=AGAIN)
+        if wrong := [name for name, value in weights.items() if not _is_finite(value)]:
+            raise InputError("the weights are no finite numbers", where=path, problems=wrong, hint=AGAIN)
         load_learned(method, weights)
         return method
 
@@ -116,10 +139,8 @@ class Run:
         Raises:
             InputError: the file is damaged.
         """
-        try:
-            return load_file(self.folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"the weights cannot be read ({error})", where=str(self.folder / WEIGHTS)) from None
+        path = self.folder / WEIGHTS
+        return read_tensors(path, read_header(path, TensorRecord, AGAIN).record.sha256, AGAIN)
 
     def vocabulary(self) -> Vocabulary:
         """All its labels with their graph."""
@@ -132,45 +153,32 @@ def vocabulary_of(options: Options, text: Tensor, graph: CategoryGraph | None, s
     return Vocabulary(text, graph, seen, method.hops(options), method.seen_targets)
 
 
-def _options(folder: Path, manifest: Mapping[str, Any]) -> Any:
+def _is_finite(value: Tensor) -> bool:
+    return value.is_floating_point() and bool(value.isfinite().all())
+
+
+def _options(folder: Path, made: RunOptions) -> Any:
     """A run's options, as its file and its manifest agree on them.
 
     Raises:
         InputError: they do not, or one of them is damaged.
     """
-    given, path = read_toml(folder / CONFIG), folder / CONFIG
-    try:
-        made = manifest["options"]
-        if lacking := [name for name in (*NEEDED, "method") if name not in made]:
-            raise InputError(f"lacks {', '.join(lacking)}", where=str(folder / MANIFEST), hint=AGAIN)
-        trained = resolve(made["method"]["method"], made["method"])
-        manifest["inputs"]["annotations"]
-    except (KeyError, TypeError, AttributeError, UsageError):
-        raise InputError("is damaged", where=str(folder / MANIFEST), hint=AGAIN) from None
-    if not isinstance(given.get("method"), str):
-        raise InputError("names no method", where=str(path), hint=AGAIN)
-    try:
-        options = resolve(given["method"], given)
-    except UsageError as error:
-        raise InputError(error.what, where=str(path), problems=error.problems, hint=AGAIN) from None
-    if options != trained:
+    path = folder / CONFIG
+    given = read_toml(path)
+    trained = _resolved(made.method, folder / MANIFEST)
+    if _resolved(given, path) != trained:
         raise InputError("was changed after training", where=str(path), hint=AGAIN)
-    return options
+    return trained
 
 
-def check_backbone(backbone: Backbone, options: Mapping[str, Any], where: Path) -> None:
-    """Refuse weights that are not those that an artifact was made with.
-
-    Raises:
-        InputError: they are not.
-    """
-    if backbone.weights_sha256 != options["weights_sha256"]:
-        raise InputError(
-            f"was made with other weights of {backbone.id} ({options['weights_sha256'][:12]} there, "
-            f"{backbone.weights_sha256[:12]} here)",
-            where=str(where),
-            hint="make it again, or restore those weights",
-        )
+def _resolved(given: Mapping[str, Any], where: Path) -> Any:
+    """The options of a method that is named among them."""
+    if not isinstance(given.get("method"), str):
+        raise InputError("names no method", where=str(where), hint=AGAIN)
+    try:
+        return resolve(given["method"], given)
+    except UsageError as error:
+        raise InputError(error.what, where=str(where), problems=error.problems, hint=AGAIN) from None
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:

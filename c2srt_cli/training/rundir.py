@@ -42,14 +42,18 @@ def check_out(job: "TrainJob") -> None:
     Raises:
         InputError: something else is there, or a run with other options.
     """
-    previous = previous_manifest(job.out, runs.KIND)
+    previous = previous_manifest(job.out, runs.KIND, overwrite=job.overwrite)
     if previous is not None and not job.overwrite:
         check_same(job.out, what_decides(previous), what_decides({"options": job.facts, "inputs": job.inputs}))
 
 
 def what_decides(made: Mapping[str, Any]) -> dict[str, Any]:
-    """What a manifest says that a run is made from, but the threads: a resumed run takes over what it began with."""
-    return {name: value for name, value in {**made["options"], **made["inputs"]}.items() if name != "threads"}
+    """What a manifest says that a run is made from.
+
+    But the threads, which a resumed run takes over, and what the backbone is called here: its weights decide.
+    """
+    recorded = ("threads", "backbone", "config_sha256")
+    return {name: value for name, value in {**made["options"], **made["inputs"]}.items() if name not in recorded}
 
 
 def finished(out: Path) -> dict[str, Any] | None:

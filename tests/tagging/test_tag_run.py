@@ -409,7 +409,6 @@ def chosen(found: list[float], kind: str, alpha: float, cap: int) -> list[int]:
 class TestRefusals:
     def test_what_the_run_has_decided(self, inputs: Path, runs: dict[str, Run], labels: Path) -> None:
         given: dict[str, Any] = {
-            "backbone": "mini",
             "templates": "clip",
             "method": resolve("zero-shot", {"alpha": 0.3}),
             "dense": "vv",
@@ -417,7 +416,14 @@ class TestRefusals:
         }
         with pytest.raises(UsageError, match="decided by the run") as refused:
             prepare(inputs / "photos", labels, runs["c2srt"], **given)
-        assert refused.value.problems == ("--backbone", "--templates", "--set", "--dense", "--fit")
+        assert refused.value.problems == ("--templates", "--set", "--dense", "--fit")
+
+    def test_another_backbone(self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path) -> None:
+        other = write_tiny_model(tmp_path / "model", seed=5)
+        for photos, run in ((inputs / "photos", runs["c2srt"]), (inputs / "e", None)):
+            with pytest.raises(UsageError, match="is not the backbone that this was made with") as refused:
+                prepare(photos, labels, run, backbone=other)
+            assert refused.value.problems[0].startswith("weights_sha256: ")
 
     def test_a_graph_without_use(self, inputs: Path, runs: dict[str, Run], labels: Path) -> None:
         graph = str(inputs / "graph.json")
