@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from c2srt_cli.artifacts import atomic_write
+from c2srt_cli.artifacts import atomic_write, remove_leftovers
 
 #: How often a change is worked out anew when the file has changed under it.
 TRIES = 20
@@ -36,10 +36,13 @@ def update(path: Path, change: Callable[[bytes], bytes], *, keep_empty: bool = F
     Raises:
         OSError: it cannot be read or written, is no regular file, or others keep writing it.
     """
-    path = Path(os.path.realpath(path))
+    real = Path(os.path.realpath(path))
+    linked, path = path.is_symlink(), real
     for _ in range(TRIES):
         try:
             with _locked(path):
+                if linked:  # its folder is none of those that a rerun tidies
+                    remove_leftovers(path)
                 return _try(path, change, keep_empty=keep_empty)
         except _ChangedError:
             continue

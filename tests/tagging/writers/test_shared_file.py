@@ -103,6 +103,37 @@ def test_a_file_that_another_program_keeps_locked_is_left(tmp_path: Path, monkey
     assert update(path, with_ours)
 
 
+def test_a_lock_on_what_is_no_longer_the_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever had it locked has put another in its place, which a third one has locked by now."""
+    monkeypatch.setattr(shared_file, "_PAUSE", 0)
+    path, new = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"old")
+    new.write_bytes(b"new")
+    lock = fcntl.flock
+    with new.open("rb") as file:
+        lock(file, fcntl.LOCK_EX)
+
+        def replaced_meanwhile(descriptor: int, operation: int) -> None:
+            if new.exists():
+                new.replace(path)
+            lock(descriptor, operation)
+
+        monkeypatch.setattr(fcntl, "flock", replaced_meanwhile)
+        with pytest.raises(OSError, match="locked"):
+            update(path, with_ours)
+    assert path.read_bytes() == b"new"
+
+
+def test_what_a_killed_run_has_left_beside_the_file_of_a_link_goes(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to("store/a")
+    (tmp_path / "store/a").write_bytes(b"old\n")
+    for name in (".a.01234567.c2srt-tmp", ".b.01234567.c2srt-tmp"):
+        (tmp_path / "store" / name).touch()
+    assert update(tmp_path / "link", with_ours)
+    assert sorted(entry.name for entry in (tmp_path / "store").iterdir()) == [".b.01234567.c2srt-tmp", "a"]
+
+
 def test_a_file_that_would_stay_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "a"
     assert not update(path, lambda old: old)
