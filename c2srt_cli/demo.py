@@ -1,6 +1,5 @@
 """The photographs of ``c2srt demo``: real ones that come inside scikit-image and scikit-learn."""
 
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,8 +28,3 @@ def demo_photographs() -> list[Path]:
             raise UsageError(f"the photographs of {package} are not installed", hint="pip install 'c2srt[demo]'")
         found += [Path(spec.origin).parent / folder / name for name in names]
     return found
-
-
-def everyday_labels() -> Path:
-    """The file of 400 everyday labels that comes with c2srt."""
-    return Path(str(files("c2srt_cli") / "everyday.txt"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from c2srt_cli.ablation.figure import write_figure
-from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, GridRow
+from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, GridRow, slug
 from c2srt_cli.ablation.prepare import KIND, RUNS, AblationJob, run_name, train_options
 from c2srt_cli.ablation.rows import Outcome, Row, figures_table, row_tables
 from c2srt_cli.artifacts import (
@@ -35,10 +35,12 @@ from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
 from c2srt_cli.evaluation.table import Table, write_csv, write_markdown
+from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import terminal_text
 from c2srt_cli.text import spreadsheet_cell
 from c2srt_cli.training import run as runs
+from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged
 from c2srt_cli.training.prepare import prepare_training
 from c2srt_cli.training.rundir import what_decides
@@ -78,8 +80,9 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
     with lock(out / LOCK), disk_errors(out):
         remove_leftovers(out)
         _claim(job)
-        runs_in_all = [(row, seed) for row in job.grid.rows for seed in job.grid.seeds]
-        rows = [Row(ZERO_SHOT, "", (_zero_shot(job, progress),))]
+        seeds = job.grid.seeds
+        runs_in_all = [(row, seed) for row in job.grid.rows for seed in (seeds if row.trainable else seeds[:1])]
+        rows = [Row(ZERO_SHOT, "", (_untrained(job, None, progress),))]
         for done, (row, seed) in enumerate(runs_in_all):
             folder = out / RUNS / run_name(row, seed)
             there = (folder / MANIFEST).exists() or (folder / DIVERGED).exists()
@@ -87,14 +90,14 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
                 if progress.stopped():
                     raise Interrupted("between two runs")
                 progress.note(f"{row.name}, seed {seed} ({done + 1} of {len(runs_in_all)}{', kept' if there else ''})")
-                outcome = _run(job, row, seed, progress)
+                outcome = _run(job, row, seed, progress) if row.trainable else _untrained(job, row, progress)
             except Interrupted as stop:
                 _write(job, rows)
                 raise Interrupted(
                     f"{done:,} of {len(runs_in_all):,} runs are done; of the next one all training so far is saved",
                     where=str(out),
                 ) from stop
-            if seed == job.grid.seeds[0]:
+            if seed == seeds[0]:
                 rows.append(Row(row.name, row.changes, ()))
             rows[-1] = replace(rows[-1], outcomes=(*rows[-1].outcomes, outcome))
             if not there and done + 1 < len(runs_in_all):
@@ -144,9 +147,15 @@ def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
     return what_decides({"options": made, "inputs": {"method": {**made["method"], "training": training}}})
 
 
-def _zero_shot(job: AblationJob, progress: Progress) -> Outcome:
-    made = fingerprint([job.store.manifest["options"]["weights_sha256"], job.manifest["options"]["templates"]])
-    files = _scores(job, ZERO_SHOT, ZERO_SHOT, made, progress)
+def _untrained(job: AblationJob, row: GridRow | None, progress: Progress) -> Outcome:
+    """Score and evaluate a row that needs no training; plain zero-shot where None."""
+    facts: list[Any] = [job.store.manifest["options"]["weights_sha256"], job.manifest["options"]["templates"]]
+    name, graph = ZERO_SHOT, None
+    if row is not None:
+        name, graph = slug(row.name), None if row.graph is None else read_graph(row.graph)
+        facts += [as_toml(row.options), None if graph is None else graph.fingerprint]
+    method, options = (ZERO_SHOT, None) if row is None else (row.options.method, row.options)
+    files = _scores(job, name, method, fingerprint(facts), progress, graph=graph, options=options)
     return Outcome(None, evaluate(job.annotations, job.protocol, files), files)
 
 
@@ -180,7 +189,9 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
     )
 
 
-def _scores(job: AblationJob, name: str, method: str, made: str, progress: Progress) -> Mapping[str, ScoreFile]:
+def _scores(
+    job: AblationJob, name: str, method: str, made: str, progress: Progress, **untrained: Any
+) -> Mapping[str, ScoreFile]:
     """Scores of the test images, by setting: those that are kept, where they are of the same run and test set."""
     folder = job.options.out / SCORES / name
     wanted = manifest("scores", 1, {"protocol": job.protocol.name}, {**job.manifest["inputs"], "run": made})
@@ -193,7 +204,9 @@ def _scores(job: AblationJob, name: str, method: str, made: str, progress: Progr
             (folder / MANIFEST).unlink()  # others or damaged: scored again
     if folder.is_dir():
         remove_leftovers(folder)
-    one = predictor(method, job.store, job.annotations, job.options.templates, progress, job.options.device)
+    one = predictor(
+        method, job.store, job.annotations, job.options.templates, progress, job.options.device, **untrained
+    )
     files = score_split(one, job.store, job.annotations, job.protocol, folder=folder, progress=progress)
     write_json(folder / MANIFEST, {**wanted, "files": {setting: file.path.name for setting, file in files.items()}})
     return files
@@ -205,7 +218,7 @@ def _compare(job: AblationJob, rows: list[Row]) -> None:
     if len(base.outcomes) < len(job.grid.seeds) or not base.files or base.name != BASE:
         return
     for place, row in enumerate(rows):
-        done = len(row.outcomes) == len(job.grid.seeds) or row.name == ZERO_SHOT
+        done = len(row.outcomes) == len(job.grid.seeds) or row.outcomes[0].seed is None
         if row is not base and done and row.files and not row.comparisons:
             rows[place] = replace(row, comparisons=_comparisons(job, row, base))
 

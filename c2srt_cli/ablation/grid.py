@@ -9,7 +9,8 @@
     "patches.alpha" = [0.25, 0.5, 0.75]
 
 Options are named as by `config.resolve`. A row with another method starts from that method's own choices, and takes
-over nothing of the base but its graph and how it is trained. A product that equals the base is the base, and no further
+over nothing of the base but its graph and how it is trained; one that needs no training (`zero-shot`) is scored once.
+A product that equals the base is the base, and no further
 row.
 """
 
@@ -51,9 +52,16 @@ class GridRow:
     options: Options
     graph: str | None
 
+    @property
+    def trainable(self) -> bool:
+        """Whether there is anything to train; else one seed says all."""
+        return METHODS[self.options.method].trainable
+
     def with_seed(self, seed: int) -> Options:
         """The options of one run."""
         own: Any = self.options
+        if not self.trainable:
+            return own  # type: ignore[no-any-return]
         return own.model_copy(update={"training": own.training.model_copy(update={"seed": seed})})  # type: ignore[no-any-return]
 
 
@@ -185,7 +193,11 @@ def _row(name: str, base: Mapping[str, Any], changes: Mapping[str, Any], folder:
         {k: v for k, v in some.items() if k not in ("method", "graph")} for some in (inherited, changes)
     )
     # nothing here reads a calibration
-    options = resolve(method, {"training.calibrate": False, **inherited}, over=own_changes)
+    if method in METHODS and not METHODS[method].trainable:
+        inherited = {}
+    else:
+        inherited = {"training.calibrate": False, **inherited}
+    options = resolve(method, inherited, over=own_changes)
     if not METHODS[method].hops(options):
         return GridRow(name, _text(changes), options, None)
     if graph is None:

@@ -56,7 +56,7 @@ class AblationJob:
         annotations: The images.
         store: Their tokens.
         protocol: How the test set is used.
-        made_from: By the name of a row, what a run of it is made from, but for its config.
+        made_from: By the name of a row that is trained, what a run of it is made from, but for its config.
     """
 
     options: AblationOptions
@@ -95,6 +95,8 @@ def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJo
     chosen = protocol(annotations.dataset, options.protocol)
     made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
     for row in grid.rows:
+        if not row.trainable and row.name != BASE:
+            continue
         try:
             job = prepare_training(train_options(options, row, grid.seeds[0]), Progress())
             made_from[row.name] = {**job.facts, **job.inputs}

@@ -13,19 +13,25 @@ from c2srt_cli.cli.console import finish, note, running
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the tags to.")] = Path("demo/tags.jsonl"),
     backbone: o.Backbone = None,
+    graph: Annotated[
+        bool, typer.Option("--graph/--no-graph", help="Let labels speak for each other over the graph 'everyday'.")
+    ] = True,
 ) -> None:
     """Tag photographs that come with scikit-image and scikit-learn with 400 everyday labels.
 
     [bold]c2srt demo[/]
     """
-    from c2srt_cli.demo import demo_photographs, everyday_labels
+    from c2srt_cli.demo import demo_photographs
+    from c2srt_cli.labels.everyday import everyday_labels
     from c2srt_cli.progress import Progress
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.tagging.writers import WRITERS
 
     photographs = tuple(str(path) for path in demo_photographs())
-    options = TagOptions(inputs=photographs, labels=everyday_labels(), backbone=backbone)
+    options = TagOptions(
+        inputs=photographs, labels=everyday_labels(), backbone=backbone, graph="everyday" if graph else None
+    )
     with running("tagging") as progress:
         job = prepare_tagging(options, progress)
         result = tag_to_files(job, WRITERS["jsonl"], out, progress, overwrite=False)

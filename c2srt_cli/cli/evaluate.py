@@ -54,6 +54,26 @@ def evaluate(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on without images that have no tokens; the tables say so.")
     ] = False,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph",
+            "-g",
+            help="Category graph, a file or the name of a shipped one, that raises the scores of zero-shot; not of a "
+            "zero-shot after --against.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="One option of zero-shot (repeat it for more). propagation.gain=fit fits the gain of --graph on the "
+            "training photographs.",
+            show_default=False,
+        ),
+    ] = None,
     templates: o.InheritedTemplates = None,
     backbone: o.MovedBackbone = None,
     device: o.Device = None,
@@ -79,12 +99,17 @@ def evaluate(
             where=f"--templates {templates}",
             hint=f"leave it out, or evaluate {ZERO_SHOT} too",
         )
+    for name, given in (("--graph", graph), ("--set", settings)):
+        if given and ZERO_SHOT not in methods:
+            raise UsageError("a run keeps what it was trained with", where=name, hint=f"evaluate {ZERO_SHOT}")
 
     from c2srt_cli.evaluation.measure import TestSet, measure
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
+    from c2srt_cli.graph.category_graph import read_graph
     from c2srt_cli.tagging.writers.escape import terminal_text
     from c2srt_cli.text import spreadsheet_cell
+    from c2srt_cli.training.config import parse_set, resolve
 
     test_set = TestSet.open(embeddings, annotations, protocol, allow_missing=allow_missing)
     measured = measure(
@@ -97,6 +122,8 @@ def evaluate(
         backbone=backbone,
         scores=scores,
         running=running,
+        graph=read_graph(graph) if graph else None,
+        options=resolve(ZERO_SHOT, parse_set(settings or []), where="--set"),
     )
     tables = [summary_table(measured.reports)]
     if against:

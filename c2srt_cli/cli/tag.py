@@ -59,9 +59,9 @@ def tag(
         typer.Option(
             "--graph",
             "-g",
-            help="With --run: category graph, a file or the name of a shipped one, whose edges attach labels that the "
-            "run has not.",
-            show_default="their nearest seen labels by text",
+            help="Category graph, a file or the name of a shipped one: what a photograph shows speaks for the labels "
+            "that it goes with. With --run its edges attach labels that the run has not.",
+            show_default="none; with --run their nearest seen labels by text",
             rich_help_panel=o.MODEL,
         ),
     ] = None,
@@ -118,8 +118,8 @@ def tag(
         Path | None,
         typer.Option(
             "--explain",
-            help="JSON Lines to write: for each label given, the patches that were chosen and, with --run, the labels "
-            "that spoke for it.",
+            help="JSON Lines to write: for each label given, the patches that were chosen and, with --run or --graph, "
+            "the labels that spoke for it.",
             show_default=False,
             rich_help_panel=o.OUTPUT,
         ),

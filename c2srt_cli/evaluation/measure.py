@@ -13,6 +13,9 @@ from c2srt_cli.evaluation.comparison import Comparison, compare
 from c2srt_cli.evaluation.protocol import Protocol
 from c2srt_cli.evaluation.report import Report, evaluate
 from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
+from c2srt_cli.graph.category_graph import CategoryGraph
+from c2srt_cli.methods.options import Options
+from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.progress import Progress
 
 #: Replicates of the bootstrap of a comparison, where none are asked for.
@@ -80,6 +83,8 @@ def measure(
     scores: Path | None = None,
     progress: Progress | None = None,
     running: Callable[[str], AbstractContextManager[Progress]] | None = None,
+    graph: CategoryGraph | None = None,
+    options: Options | None = None,
 ) -> Measured:
     """Score a test set by each method, and report every figure of its protocol.
 
@@ -94,6 +99,8 @@ def measure(
         scores: Folder to keep the scores in; None to keep none.
         progress: Takes notes and counts.
         running: Gives a progress of its own for what it is told; instead of ``progress``.
+        graph: Raises the scores of those of ``methods`` that need no training.
+        options: Of these.
 
     Raises:
         InputError: a run is missing or damaged, or belongs to other labels.
@@ -105,10 +112,14 @@ def measure(
     with tempfile.TemporaryDirectory() as temporary:
         for number, method in enumerate(given):
             with running(f"scoring {method}") if running else nullcontext(progress or Progress()) as shown:
-                one = predictor(method, test_set.store, annotations, templates, shown, device, backbone)
+                raised = number < len(methods) and method in METHODS
+                own, edges = (options, graph) if raised else (None, None)
+                one = predictor(
+                    method, test_set.store, annotations, templates, shown, device, backbone, graph=edges, options=own
+                )
                 folder = (scores or Path(temporary)) / f"{number}-{one.method}"
                 files.append(score_split(one, test_set.store, annotations, chosen, folder=folder, progress=shown))
-            names.append(one.method)
+            names.append(f"{one.method}, graph" if edges is not None else one.method)
             reports.append(evaluate(annotations, chosen, files[-1], allow_missing=allowed, replicates=replicates))
         distinct = _distinct(names, given)
         reports = [replace(one, method=name) for one, name in zip(reports, distinct, strict=True)]

@@ -4,16 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.evaluation.gain import fit_gain
 from c2srt_cli.evaluation.protocol import Protocol, counted_images, ranked_labels, settings
 from c2srt_cli.evaluation.scores import ScoreFile, write_scores
 from c2srt_cli.evaluation.selection import check_images
-from c2srt_cli.labels import read_templates
+from c2srt_cli.graph.category_graph import CategoryGraph
+from c2srt_cli.labels import LabelSet, read_templates
+from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.predictor import Predictor, cut_in, open_run
 from c2srt_cli.progress import Progress
@@ -29,6 +33,9 @@ def predictor(  # noqa: PLR0917
     progress: Progress,
     device: str | None = "cpu",
     called: str | None = None,
+    *,
+    graph: CategoryGraph | None = None,
+    options: Options | None = None,
 ) -> Predictor:
     """A method that needs no training, or the run in a folder, for all labels of a test set.
 
@@ -40,6 +47,8 @@ def predictor(  # noqa: PLR0917
         progress: For the embedding of labels.
         device: Where to compute; None for the fastest there is.
         called: The name that the backbone has here, where it is not the one that the tokens and the run name.
+        graph: Who speaks for whom, for a method without a run, or None.
+        options: Of a method without a run; None for those that it has by default.
 
     Raises:
         InputError: the run is of other labels or another backbone, or the tokens do not serve the method.
@@ -50,13 +59,18 @@ def predictor(  # noqa: PLR0917
         backbone = store.options.load_backbone(store.folder, called)
         inherited = store.options.templates if templates is None else ()
         prompts = inherited or read_templates(templates or "default")
-        text = read_text(store.folder / TEXT, annotations.labels, prompts, backbone.dim)
-        if text is None:
-            text = embed_labels(backbone, annotations.labels, prompts, progress)
         backbone.to(where, torch.float32)
-        options = METHODS[method].defaults()  # every method has defaults
+        options = options or METHODS[method].defaults()
+
+        def embed(labels: LabelSet) -> Tensor:
+            text = read_text(store.folder / TEXT, labels, prompts, backbone.dim)
+            return embed_labels(backbone, labels, prompts, progress) if text is None else text
+
         cut = cut_in(store, METHODS[method](options, backbone))
-        return Predictor.untrained(options, backbone, annotations.labels, text, cut)
+        one = Predictor.untrained(options, backbone, annotations.labels, embed, cut, graph, progress)
+        if graph is not None and one.model.options.propagation.gain == "fit":
+            fit_gain(one, store, annotations, progress)
+        return one
     run = open_run(Path(method))
     if [label.key for label in run.labels] != [label.key for label in annotations.labels]:
         raise InputError("the run has other labels than the annotations", where=method)

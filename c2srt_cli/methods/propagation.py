@@ -1,5 +1,7 @@
 """Label propagation: scores flow from seen to unseen labels over the category graph, a lighter way than IST."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,33 @@ def strengths(neighbours: Neighbours) -> Tensor:
     found = neighbours.attr[..., -1].clone()
     found[:, 0] = 0.0  # the label itself
     return found
+
+
+class Evidence(NamedTuple):
+    """What labels have to say of images: how far their scores lie above what a label has there by itself.
+
+    Attributes:
+        found: ``max(s - mean, 0)``, ``(B, C)``: a label that is not seen says nothing.
+        mean: Score of a background label, ``(B, 1)``.
+        sd: Standard deviation of a sample of these, ``(B, 1)``.
+        usual: What a background label would have to say, ``(B, 1)``.
+    """
+
+    found: Tensor
+    mean: Tensor
+    sd: Tensor
+    usual: Tensor
+
+    @classmethod
+    def of(cls, scores: Tensor, background: Tensor) -> "Evidence":
+        """Of scores ``(B, C)``, by those of background labels on the same images ``(B, M)``.
+
+        These are a fixed list, so that what a label gets does not depend on which others are asked for (SPARC, CVPR
+        2025, takes the statistics of a row over the vocabulary).
+        """
+        mean, sd = background.mean(1, keepdim=True), background.std(1, keepdim=True)
+        usual = (background - mean).clamp_min(0).mean(1, keepdim=True)
+        return cls((scores - mean).clamp_min(0), mean, sd, usual)
 
 
 class ScorePropagation(nn.Module):

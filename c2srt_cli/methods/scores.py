@@ -25,13 +25,15 @@ class Scores(NamedTuple):
     Attributes:
         ranking: The method's published score, by which labels are ranked, ``(B, T)`` float32.
         logit: The same without a part that the other labels have in it, as a softmax over labels has: what
-            probabilities and thresholds are made from, ``(B, T)``. Nearly so with KCOT and with adapters.
+            probabilities and thresholds are made from, ``(B, T)``. Nearly so with KCOT and with adapters. Of raised
+            zero-shot scores, with the spread that a calibration of plain ones holds for.
         share: Share of the patches that speak for each label, ``(B, T)`` in (0, 1]; None where the whole image does.
         base: Of all ``C`` labels that took part, before others' were added, ``(B, C)``; None without propagation.
         attention: To the sources of each label, in the places of the last layer's rows, ``(B, T, K)``: of IST the mean
             over heads, of propagation the strengths; None without a graph.
         contribution: What each source adds to the score, ``(B, T, K)``; None without propagation.
         sides: Logits of the global and the local side, ``(B, T, 2)``, that RAM's losses look at; None otherwise.
+        relative: At which the relative rule looks, ``(B, T)``; None where that is `logit`.
     """
 
     ranking: Tensor
@@ -41,3 +43,4 @@ class Scores(NamedTuple):
     attention: Tensor | None = None
     contribution: Tensor | None = None
     sides: Tensor | None = None
+    relative: Tensor | None = None

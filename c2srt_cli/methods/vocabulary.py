@@ -23,6 +23,8 @@ class Labels(NamedTuple):
         nodes: Ids of the labels, ``(C,)``.
         unseen: ``(C,)`` bool.
         asked: T.
+        background: Embeddings of labels that an image's scores are measured against, ``(M, D)``; None where they
+            are not.
     """
 
     text: Tensor
@@ -31,13 +33,16 @@ class Labels(NamedTuple):
     nodes: Tensor
     unseen: Tensor
     asked: int
+    background: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Labels":
         """The same on another device."""
         text, frozen, nodes, unseen = (
             part.to(device) for part in (self.text, self.frozen_text, self.nodes, self.unseen)
         )
-        return Labels(text, frozen, tuple(rows.to(device) for rows in self.layers), nodes, unseen, self.asked)
+        layers = tuple(rows.to(device) for rows in self.layers)
+        background = None if self.background is None else self.background.to(device)
+        return Labels(text, frozen, layers, nodes, unseen, self.asked, background)
 
     @property
     def asked_text(self) -> Tensor:
@@ -52,11 +57,12 @@ class Vocabulary:
     Attributes:
         text: Their embeddings, ``(L, D)``, of norm 1.
         graph: Theirs, or None.
-        seen: ``(L,)`` bool; only these are sources of others.
+        seen: ``(L,)`` bool; only these are sources of others. Where nothing was trained, all are.
         hops: Edges that knowledge crosses.
         seen_targets: Whether seen labels hear from others too, as with IST; else only unseen ones do.
         prompts: Their prompts, where a prompt or tokens in it learn, so that ``text`` is only what training sets out
             from.
+        background: See `Labels`.
     """
 
     text: Tensor
@@ -65,6 +71,7 @@ class Vocabulary:
     hops: int = 0
     seen_targets: bool = False
     prompts: Prompts | None = None
+    background: Tensor | None = None
 
     @cached_property
     def neighbours(self) -> Neighbours | None:
@@ -88,7 +95,7 @@ class Vocabulary:
         if self.neighbours is not None:
             nodes, layers = self.neighbours.closure(targets, self.hops)
         text = self.text[nodes]
-        return Labels(text, text, layers, nodes, self.unseen[nodes], len(columns))
+        return Labels(text, text, layers, nodes, self.unseen[nodes], len(columns), self.background)
 
     def without(self, hidden: np.ndarray) -> "Vocabulary":
         """As if some seen labels ``(n,)`` were unseen."""

@@ -26,6 +26,9 @@ from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.methods.vocabulary import Labels, Vocabulary
 from c2srt_cli.predict.attach import Attached, attach
+from c2srt_cli.predict.background import Background
+from c2srt_cli.predict.sources import sources_of
+from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.training.run import KIND, WEIGHTS, Run
 
@@ -50,6 +53,7 @@ class Predictor:
         calibration: Of the scores; None where there is none for them.
         run: The run, or None for a method as it is.
         attached: How the labels stand to the run's, or None.
+        background: What scores are measured against, where nothing is trained and they are; else None.
     """
 
     model: Method
@@ -61,6 +65,7 @@ class Predictor:
     calibration: Calibration | RunCalibration | None = None
     run: Run | None = None
     attached: Attached | None = None
+    background: Background | None = None
 
     @classmethod
     def of(  # noqa: PLR0917
@@ -78,20 +83,51 @@ class Predictor:
         return cls(model, vocabulary, columns, tuple(names), labels, cut, calibration)
 
     @classmethod
-    def untrained(cls, options: Options, backbone: Backbone, labels: LabelSet, text: Tensor, cut: Cut) -> "Predictor":
+    def untrained(  # noqa: PLR0917
+        cls,
+        options: Options,
+        backbone: Backbone,
+        labels: LabelSet,
+        embed: EmbedLabels,
+        cut: Cut,
+        graph: CategoryGraph | None = None,
+        progress: Progress = Progress(),  # noqa: B008 - it never changes
+    ) -> "Predictor":
         """A method that needs no training.
 
         Args:
             options: The method's.
             backbone: Where scores are to be computed.
             labels: Any.
-            text: Their embeddings ``(L, D)``.
+            embed: Embeds them.
             cut: Where tokens enter.
+            graph: Who of its labels speaks for whom, or None: see `sources_of`.
+            progress: Told who listens to whom.
+
+        Raises:
+            UsageError: the graph has none of the labels.
         """
         model = METHODS[options.method](options, backbone)
-        seen = np.zeros(len(labels), bool)
         calibration = _calibration_of_backbone(backbone, options)
-        return cls.of(model, Vocabulary(text, None, seen), np.arange(len(labels)), labels.names, cut, calibration)
+        whole, text, hops = labels, embed(labels), 0
+        if graph is not None:
+            sources = sources_of(labels, graph)
+            progress.note(sources.note(len(labels)))
+            graph, whole, hops = sources.graph, sources.graph.labels, model.hops(options)
+            if len(whole) > len(labels):
+                text = torch.cat([text, embed(LabelSet(whole.labels[len(labels) :]))])
+        wanted = graph is not None or getattr(options, "standardise", False)
+        background = Background.of(backbone, progress) if wanted else None
+        vocabulary = Vocabulary(
+            text,
+            graph,
+            np.full(len(text), graph is not None),  # everybody is a source
+            hops,
+            seen_targets=True,
+            background=None if background is None else background.text,
+        )
+        one = cls.of(model, vocabulary, np.arange(len(labels)), whole.names, cut, calibration)
+        return replace(one, background=background)
 
     @classmethod
     def of_run(  # noqa: PLR0917
@@ -178,11 +214,14 @@ class Predictor:
     @cached_property
     def options(self) -> Mapping[str, Any]:
         """What decides the scores beside backbone, labels and templates."""
-        own = {"options": self.model.options.model_dump(mode="json", exclude={"training"})}
+        without = {"training"} if self.vocabulary.graph is not None else {"training", "propagation"}
+        own = {"options": self.model.options.model_dump(mode="json", exclude=without)}
         if self.run is None or self.attached is None:
-            known = self.calibration
+            known, over = self.calibration, self.vocabulary.graph
             assert not isinstance(known, RunCalibration)
-            return own | {"calibration": None if known is None else [known.slope, known.intercept]}
+            own |= {"calibration": None if known is None else [known.slope, known.intercept]}
+            own |= {} if over is None else {"graph": over.fingerprint}
+            return own | ({} if self.background is None else {"background": self.background.fingerprint})
         graph = self.attached.graph
         return own | {
             "run": fingerprint(self.run.manifest),

@@ -103,13 +103,15 @@ class TagJob:
         """What sidecars record: free of dates, machines and folders, so that a rerun writes the same bytes."""
         made = {"method": self.predictor.method, "backbone": self.encoder.backbone.id}
         run = {"run": self.options["run"][:16]} if "run" in self.options else {}
-        return made | run | {"labels": self.labels.fingerprint[:16]}
+        graph = {"graph": self.options["graph"][:16]} if not run and "graph" in self.options else {}
+        return made | run | graph | {"labels": self.labels.fingerprint[:16]}
 
     @cached_property
     def inputs(self) -> dict[str, str]:
         """Fingerprints, for the manifest."""
         run = {"run": self.options["run"]} if "run" in self.options else {}
-        return {"labels": self.labels.fingerprint} | run | self.source.inputs
+        graph = {"graph": self.options["graph"]} if not run and "graph" in self.options else {}
+        return {"labels": self.labels.fingerprint} | run | graph | self.source.inputs
 
     @cached_property
     def thresholds(self) -> np.ndarray:

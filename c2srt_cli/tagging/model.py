@@ -79,18 +79,20 @@ def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
 
 
 def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
-    """The run to tag with, and the graph that new labels are attached by.
+    """The run to tag with, and the graph that its new labels are attached by, or all of them are raised by.
 
     Raises:
         InputError: it is no finished run, or the graph cannot be read.
         UsageError: options are given that the run has decided.
     """
     if options.run is None:
-        if options.graph is not None:
+        if options.graph is not None and options.method.propagation.gain == "fit":
             raise UsageError(
-                "a graph attaches labels to a run, and there is none", where="--graph", hint="give --run, or no --graph"
+                "there are no annotations to fit the gain on",
+                where="--set propagation.gain=fit",
+                hint="fit it where there are some: c2srt evaluate zero-shot --graph … --set propagation.gain=fit",
             )
-        return None, None
+        return None, None if options.graph is None else read_graph(options.graph)
     decided = {
         "--templates": options.templates,
         "--set": options.method if options.method != METHODS["zero-shot"].defaults() else None,

@@ -10,7 +10,7 @@ class Tag:
 
     Attributes:
         label: As the user wrote it.
-        score: Raw method output; for zero-shot a cosine in [-1, 1].
+        score: Raw method output; for zero-shot a cosine in [-1, 1], with a graph raised.
         probability: Calibrated, in [0, 1]; None where nothing is calibrated.
         share: Share of the image's patches that speak for the label, in (0, 1]; None where the whole image does.
     """

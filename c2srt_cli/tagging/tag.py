@@ -92,7 +92,7 @@ def load_tagger(  # noqa: PLR0917
         return embed_labels(method, some, model.templates, progress) if text is None else text
 
     if run is None:
-        predictor = Predictor.untrained(options.method, backbone, labels, embed(labels), model.cut)
+        predictor = Predictor.untrained(options.method, backbone, labels, embed, model.cut, graph, progress)
     else:
         predictor = Predictor.of_run(run, method, labels, embed, model.cut, graph)
     options.rule.check(labels, calibrated=predictor.calibration is not None)

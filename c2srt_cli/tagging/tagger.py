@@ -44,6 +44,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
         scores = found.ranking[: len(good)].cpu().numpy()  # (n, L)
         logits = found.logit[: len(good)].cpu().numpy()
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
+        relative = logits if found.relative is None else found.relative[: len(good)].cpu().numpy()
         probabilities = job.predictor.probability(logits)
         names = job.labels.names
         finite = np.isfinite(scores).all(1) & np.isfinite(logits).all(1)
@@ -54,7 +55,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
                 )
                 continue
             mine = None if probabilities is None else probabilities[i]
-            kept = job.rule.choose(scores[i], mine, job.thresholds, job.encoder.backbone.logit_scale, logits[i])
+            kept = job.rule.choose(scores[i], mine, job.thresholds, job.encoder.backbone.logit_scale, relative[i])
             tags = tuple(
                 Tag(
                     names[j],

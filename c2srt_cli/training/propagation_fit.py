@@ -60,15 +60,27 @@ def fit_propagation(method: Method, data: TrainingData, progress: Progress) -> N
     if method.options.propagation.gain != "fit" or present.sum() < LEAST:
         return
     added = now @ mixing.T
-    precision = np.stack(  # (gains, labels)
-        [average_precision((untaught + by * added).numpy()[:, present].T, truth[:, present].T) for by in GAINS]
-    )
-    best = precision.mean(1).argmax()
-    lost = precision[best] - precision  # of each label
-    error = lost.std(1, ddof=1) / np.sqrt(lost.shape[1])
-    chosen = next(i for i in range(len(GAINS)) if lost[i].mean() <= error[i])
+    chosen, precision = best_gain(untaught.numpy()[:, present], added.numpy()[:, present], truth[:, present])
     gain.fill_(GAINS[chosen])
     progress.note(
         f"gain {GAINS[chosen]}: mean AP of {present.sum()} seen labels by the frozen backbone's own scores "
         f"{precision[0].mean():.3f}, with transfer {precision[chosen].mean():.3f}"
     )
+
+
+def best_gain(own: np.ndarray, added: np.ndarray, truth: np.ndarray) -> tuple[int, np.ndarray]:
+    """The place in `GAINS` of the smallest one whose mean AP is within a standard error of the best one's.
+
+    Args:
+        own: Labels' own scores, ``(N, C)``.
+        added: What others add at a gain of 1, ``(N, C)``.
+        truth: ``(N, C)``: 1 present, -1 absent, 0 unknown; every label is present somewhere.
+
+    Returns:
+        The place, and the AP of each label at each gain, ``(len(GAINS), C)``.
+    """
+    precision = np.stack([average_precision((own + by * added).T, truth.T) for by in GAINS])
+    best = precision.mean(1).argmax()
+    lost = precision[best] - precision  # of each label
+    error = lost.std(1, ddof=1) / np.sqrt(lost.shape[1])
+    return next(i for i in range(len(GAINS)) if lost[i].mean() <= error[i]), precision

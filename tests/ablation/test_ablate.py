@@ -24,6 +24,7 @@ from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
@@ -332,6 +333,29 @@ def test_the_command_prints_the_table(
         main()
     assert end.value.code == 3
     assert "[base]: label-propagation has no option 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
+
+
+def test_a_row_without_training_is_scored_once_over_its_graph(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    more = f'{GRID}[rows."zero-shot, graph"]\nmethod = "zero-shot"\n"propagation.gain" = 0.5\n'
+    (inputs / "untrained.toml").write_text(more, encoding="utf-8")
+    run(inputs, tmp_path / "out", "untrained.toml")
+    *_, line = lines(tmp_path / "out")
+    assert (line["row"], line["seed"]) == ("zero-shot, graph", "")
+    known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
+    one = predictor(
+        "zero-shot",
+        store,
+        known,
+        None,
+        Progress(),
+        graph=read_graph(str(inputs / "graph.json")),
+        options=resolve("zero-shot", {"propagation.gain": 0.5}),
+    )
+    files = score_split(one, store, known, protocol("table"), folder=tmp_path / "s", progress=Progress())
+    figures = {found.setting: found for found in evaluate(known, protocol("table"), files).settings}
+    assert float(line["gzsl_map"]) == pytest.approx(figures["GZSL"].mean.left_out)
+    assert float(line["gzsl_map"]) != float(lines(tmp_path / "out")[0]["gzsl_map"])
 
 
 def test_spread_is_that_of_a_sample() -> None:

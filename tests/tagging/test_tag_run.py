@@ -427,8 +427,11 @@ class TestRefusals:
 
     def test_a_graph_without_use(self, inputs: Path, runs: dict[str, Run], labels: Path) -> None:
         graph = str(inputs / "graph.json")
-        with pytest.raises(UsageError, match="attaches labels to a run"):
-            prepare(inputs / "photos", labels, None, graph=graph)
+        with pytest.raises(UsageError, match="none in common"):
+            prepare(inputs / "photos", labels, None, graph="coco-80", backbone=f"local-dir:{inputs / 'model'}")
+        unfitted = resolve("zero-shot", {"propagation.gain": "fit"})
+        with pytest.raises(UsageError, match="no annotations to fit the gain on"):
+            prepare(inputs / "photos", labels, None, graph=graph, method=unfitted)
         with pytest.raises(UsageError, match="moves nothing"):
             prepare(inputs / "photos", labels, runs["clip-ft"], graph=graph)
         with pytest.raises(InputError, match="neither a graph file"):
