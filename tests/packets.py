@@ -189,6 +189,7 @@ FOREIGN = {
         "</digiKam:TagsList><MicrosoftPhoto:LastKeywordXMP><rdf:Bag>\n </rdf:Bag></MicrosoftPhoto:LastKeywordXMP>"
         "<acdsee:categories/>"
     ),
+    "empty tree": packet("<acdsee:categories>&lt;Categories/&gt;</acdsee:categories>"),
     "empty rdf": b"<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>",
     "bare description": b"<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><r:Description about='x'/>"
     b"</r:RDF>",

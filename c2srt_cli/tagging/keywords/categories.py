@@ -69,6 +69,7 @@ def additions(
         markup, record = _branches(above, sorted(below))
         added += record
         if parent.self_closed:
+            added += [PARENT] if parent is root else []
             markup = f">{markup}</{parent.tag}>"
             edits.append((places[parent.inner - 2], places[parent.inner], xml_escape(markup).encode()))
         else:
@@ -92,6 +93,8 @@ def without(data: bytes, span: tuple[int, int], text: str, record: Iterable[str]
     elements = [category.element for category in found if id(category.element) in gone]
     places = _places(data, span, text) if elements else array("Q")
     edits = [(places[element.start], places[element.end], b"") for element in elements]
+    if recorded[PARENT] and elements and len(gone) == len(found):  # the tree was one empty tag
+        edits = [(places[root.inner - 1], places[root.end], xml_escape("/>").encode())]
     return edits, len(gone) == len(found)
 
 

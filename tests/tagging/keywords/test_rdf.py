@@ -29,6 +29,7 @@ from c2srt_cli.tagging.keywords.state import read_state
         ("<dc:subject><rdf:Bag/><rdf:Bag/></dc:subject>", "", "several values"),
         ("<dc:subject dc:x='one'/>", "", "a structure"),
         ("<acdsee:categories>&lt;Categories&gt;</acdsee:categories>", "", "categories cannot be read"),
+        ("<acdsee:categories>&#60;Categories/></acdsee:categories>", "", "could not undo"),
         ("<acdsee:categories>&lt;svg/&gt;</acdsee:categories>", "", "no tree of categories"),
         ("<acdsee:categories><![CDATA[<Categories></Categories>]]></acdsee:categories>", "", "nothing can be added to"),
         ("<acdsee:categories><rdf:Bag/></acdsee:categories>", "", "categories is a list"),
