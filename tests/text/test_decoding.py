@@ -40,6 +40,7 @@ def test_utf16_without_a_mark_is_never_taken_for_something_else(lines: list[str]
         (b"cat\0\ndog\n", "line 1: NUL (U+0000) at column 4"),
         (b"cat\n\0dog\n\n", "line 2: NUL (U+0000) at column 1"),
         (b"cat\0\ndo\n", "line 1: NUL (U+0000) at column 4"),
+        (b"cat!\n\0dogs", "line 2: NUL (U+0000) at column 1"),  # which could be UTF-16, of no language
         (b"cat\n\x1adog\n", "line 2: control character (U+001A) at column 1"),
     ],
 )
