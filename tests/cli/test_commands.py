@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from packets import SUBJECT
+from packets import words as subjects
 from photos import content, fingerprints, write_photos
 
 from c2srt_cli.cli import main
@@ -135,6 +137,37 @@ class TestTag:
         after = fingerprints(photos)
         assert {name: after[name] for name in before} == before
         assert after.keys() - before.keys() == {f"p000{i}.xmp" for i in range(5)}
+
+    @pytest.mark.parametrize("name", ["xmp", "txt"])
+    def test_vocabularies_and_what_people_take_out(
+        self, c2srt: Run, tag: tuple[object, ...], photos: Path, tmp_path: Path, name: str
+    ) -> None:
+        def run(labels: str, *words: str, options: tuple[str, ...] = ()) -> Done:
+            (tmp_path / f"{labels}.txt").write_text("\n".join(words))
+            line = tuple(tmp_path / f"{labels}.txt" if part == tmp_path / "labels.txt" else part for part in tag)
+            return c2srt(*line, "-f", name, "--top-k", len(words), *options)
+
+        def has(*words: str) -> bool:
+            data = sidecar.read_bytes()
+            return set(subjects(data, SUBJECT) if name == "xmp" else data.decode().split()) == set(words)
+
+        sidecar = photos / f"p0000.png.{name}"
+        assert run("places", "hill", "sea").code == 0
+        assert has("hill", "sea")
+        assert run("animals", "cat", "dog").code == 0
+        assert has("hill", "sea", "cat", "dog")
+        before = content(photos)
+        assert "5 unchanged" in run("places", "hill", "sea").err
+        refused = run("places", "tower", "street")
+        assert (refused.code, "--replace" in refused.err) == (2, True)
+        assert content(photos) == before
+        assert run("places", "tower", options=("--replace",)).code == 0
+        assert has("tower", "cat", "dog")
+        sidecar.write_text(sidecar.read_text().replace("<rdf:li>cat</rdf:li>", "", 1).replace("cat\n", "", 1))
+        assert run("animals", "cat", "dog").code == (0 if name == "xmp" else 5)
+        assert has("tower", "dog")
+        asked = run("animals", "cat", "dog", options=("--restore",))
+        assert (asked.code, has("tower", "cat", "dog")) == ((0, True) if name == "xmp" else (2, False))
 
     def test_all_scores_and_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
         (tmp_path / "templates.txt").write_text("a {}\n")
