@@ -64,9 +64,10 @@ class ZeroShot(Method):
 
         The mean is that of background labels on the image.
         """
-        base, share = self.base_scores(image, labels.text)
         if labels.background is None:
+            base, share = self.base_scores(image, labels.asked_text)
             return Scores(base, base, share)
+        base, share = self.base_scores(image, labels.text)
         evidence = Evidence.of(base, self.base_scores(image, labels.background)[0])
         found = Scores(base, base, share) if not labels.layers else self.raised(base, evidence, labels, share)
         if not self.options.standardise:
