@@ -1,6 +1,16 @@
 """Artifacts on disk: files that are whole, what says what they are, and one writer at a time."""
 
-from c2srt_cli.artifacts.files import TEMPORARY, atomic_write, disk_errors, remove_leftovers, sync_folder
+from c2srt_cli.artifacts.devices import is_stream, open_stream
+from c2srt_cli.artifacts.files import (
+    TEMPORARY,
+    atomic_write,
+    check_folder,
+    check_writable,
+    disk_errors,
+    output_file,
+    remove_leftovers,
+)
+from c2srt_cli.artifacts.limits import flush, lacking, sync_folder
 from c2srt_cli.artifacts.locking import LOCK, lock
 from c2srt_cli.artifacts.manifests import (
     MANIFEST,
@@ -28,14 +38,21 @@ __all__ = [
     "artifact_kind",
     "atomic_write",
     "canonical_json",
+    "check_folder",
     "check_same",
+    "check_writable",
     "differences",
     "disk_errors",
     "file_sha256",
     "file_stamp",
     "fingerprint",
+    "flush",
+    "is_stream",
+    "lacking",
     "lock",
     "manifest",
+    "open_stream",
+    "output_file",
     "peek_manifest",
     "previous_manifest",
     "read_json",

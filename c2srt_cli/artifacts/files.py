@@ -1,13 +1,22 @@
-"""Files that are there whole or not at all: written under a temporary name, fsynced, renamed."""
+"""Files that are there whole or not at all: written under a temporary name, flushed, renamed."""
 
 import errno
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from c2srt_cli.artifacts.devices import follow, is_stream, open_stream
+from c2srt_cli.artifacts.limits import flush, keep_mode, lack, sync_folder
 from c2srt_cli.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: How temporary names end.
 TEMPORARY = ".c2srt-tmp"
@@ -15,53 +24,168 @@ TEMPORARY = ".c2srt-tmp"
 
 @contextmanager
 def atomic_write(path: Path, *, guard: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``; on success it is fsynced and renamed to ``path``.
+    """Yield a temporary path in the folder of ``path``; on success it is flushed to the disk and renamed to ``path``.
 
     After a crash either the old file or the new one is there, whole, and maybe a temporary one, for `remove_leftovers`.
+    A link stays, and its file is replaced. A device, pipe or open descriptor is written to once all is there.
 
     Args:
         path: The file.
         guard: Called last before the renaming; what it raises leaves the old file as it is.
+
+    Raises:
+        OSError: it cannot be written.
     """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="c2srt-") as folder:
+            yield (temporary := Path(folder) / "stream")
+            with temporary.open("rb") as file, open_stream(path) as stream:
+                shutil.copyfileobj(file, stream)
+        return
+    path = follow(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{_short(path)}.{secrets.token_hex(4)}{TEMPORARY}")
-    # opened, not made by tempfile: the file gets the mode that any new file would
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    # opened, not made by tempfile: the file gets the mode that any new file would; and held: it is in use
+    held = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
+        _hold(held)
         yield temporary
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o777)
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            flush(file.fileno(), path.parent)
+        keep_mode(temporary, path)
         if guard is not None:
             guard()
-        temporary.replace(path)
+        _put(temporary, path)
         sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(held)
 
 
-def _short(path: Path) -> str:
-    """Enough of a file's name to know it by; names of 255 bytes leave no room for more."""
-    return path.name.encode(errors="ignore")[:100].decode(errors="ignore")
+def _put(temporary: Path, path: Path) -> None:
+    """Rename; where a file is mounted by itself, as containers do, fill it instead."""
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EXDEV) or not path.is_file():
+            raise
+        lack("replace a file that is mounted", path)
+        with temporary.open("rb") as source, path.open("rb+") as target:
+            shutil.copyfileobj(source, target)
+            target.truncate()
+            target.flush()
+            flush(target.fileno(), path)
+        temporary.unlink()
+
+
+@contextmanager
+def output_file(path: Path, option: str = "--out") -> Iterator[Path]:
+    """`atomic_write` for the one file that a command writes, without what a killed run of it has left.
+
+    Args:
+        path: The file.
+        option: That named it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with disk_errors(path, option, resumes=False):
+        remove_leftovers(path)
+        with atomic_write(path) as temporary:
+            yield temporary
+
+
+def check_writable(path: Path, option: str = "--out", *, folder: bool = False) -> None:
+    """Find out, before anything slow, whether a file can be written, or a folder made and filled.
+
+    Args:
+        path: What is to be written.
+        option: That named it.
+        folder: Whether it is a folder.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if is_stream(path) and not folder:
+        return
+    with disk_errors(path, option):
+        target = follow(path)
+        if target.is_dir() and not folder:
+            raise InputError("is a folder; this goes into one file", where=str(path), hint="name a file")
+        if target.exists() and not target.is_dir() and folder:
+            raise InputError("is a file; this goes into a folder", where=str(path), hint=f"name another {option}")
+        place = target if folder else target.parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        probe = place / f".{secrets.token_hex(4)}{TEMPORARY}"
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        probe.unlink()
+
+
+def check_folder(path: Path, option: str = "--out") -> None:
+    """`check_writable` for the folder of an artifact, whose files are opened by their names as text.
+
+    Raises:
+        InputError: it cannot be made and filled, or its name is not valid UTF-8.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise InputError("the name is not valid UTF-8", where=str(path), hint=f"name another {option}") from None
+    check_writable(path, option, folder=True)
 
 
 def remove_leftovers(path: Path) -> None:
     """Delete what a killed `atomic_write` of ``path`` left; of every file in it, where ``path`` is a folder.
 
-    Only while holding the lock: a temporary file may be another writer's.
+    What another process is writing now stays where the file system says so.
     """
     folder, start = (path, ".") if path.is_dir() else (path.parent, f".{_short(path)}.")
-    if folder.is_dir():
-        for entry in folder.iterdir():
-            if entry.name.startswith(start) and entry.name.endswith(TEMPORARY):
-                entry.unlink(missing_ok=True)
+    if is_stream(path) or not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.name.startswith(start) and entry.name.endswith(TEMPORARY) and not _is_held(entry):
+            entry.unlink(missing_ok=True)
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock an open file; False where another process has it."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here
+        pass
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process is writing a temporary file."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            return not _hold(descriptor)
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _short(path: Path) -> str:
+    """Enough of a file's name to know it by; names of 255 bytes leave no room for more."""
+    return os.fsencode(path.name)[:100].decode("utf-8", "ignore")
 
 
 @contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
+def disk_errors(where: Path, option: str = "--out", *, resumes: bool = True) -> Iterator[None]:
     """Turn what the system says about the files below ``where`` into an error for the user.
+
+    Args:
+        where: What is written.
+        option: That named it.
+        resumes: Whether the same command goes on where it has stopped.
 
     Raises:
         InputError: instead of an OSError: the disk is full, the folder may not be written to, …
@@ -72,22 +196,9 @@ def disk_errors(where: Path) -> Iterator[None]:
         raise
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        again = "make room, then run the same command again" + (": it resumes" if resumes else "")
         raise InputError(
             f"cannot be written: {error.strerror or error}",
             where=str(error.filename or where),
-            hint="make room, then run the same command again: it resumes"
-            if full
-            else "name an --out that you may write to",
+            hint=again if full else f"name {'an' if option == '--out' else 'another'} {option} that you may write to",
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable (a no-op where folders cannot be opened)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

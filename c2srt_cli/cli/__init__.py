@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from c2srt_cli import __version__
+from c2srt_cli.artifacts import lacking
 from c2srt_cli.cli.ablate import ablate
 from c2srt_cli.cli.build_graph import build_graph
+from c2srt_cli.cli.console import note, show_error, standard_output
 from c2srt_cli.cli.demo import demo
 from c2srt_cli.cli.doctor import doctor
 from c2srt_cli.cli.embed import embed
@@ -54,13 +56,17 @@ def options(
 def main() -> None:
     """Run the command line; every error that a user can meet ends here."""
     try:
-        app()
+        with standard_output():
+            app()
     except C2srtError as error:
-        from c2srt_cli.cli.console import show_error
-
         if os.environ.get("C2SRT_DEBUG"):
             traceback.print_exc()
         show_error(error)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # of a pipe that was named
+        sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        if said := lacking():
+            note(said, "yellow")

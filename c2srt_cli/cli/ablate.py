@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, pipe, running
+from c2srt_cli.cli.console import finish, note, running
 
 
 def ablate(
@@ -52,6 +53,7 @@ def ablate(
     from c2srt_cli.evaluation.table import print_table
     from c2srt_cli.tagging.writers.escape import terminal_text
 
+    check_folder(out)
     with running("ablation") as progress:
         job = prepare_ablation(
             AblationOptions(
@@ -67,10 +69,9 @@ def ablate(
             progress,
         )
         result = run(job, progress)
-    with pipe():
-        for place, table in enumerate(result.tables):
-            if place:
-                sys.stdout.write("\n")
-            print_table(table, sys.stdout, terminal_text)
+    for place, table in enumerate(result.tables):
+        if place:
+            sys.stdout.write("\n")
+        print_table(table, sys.stdout, terminal_text)
     note(f"{out}: ablation.csv, ablation.md, ablation.svg, ablation.png")
     finish(result.failed, allowed=False)

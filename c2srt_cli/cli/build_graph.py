@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running
 
@@ -168,6 +169,9 @@ def build_graph(
         concurrency=concurrency,
         overwrite=overwrite,
     )
+
+    if not dry_run:
+        check_writable(out)
 
     def service() -> "Service":
         from c2srt_cli.graph.llm.api_key import read_key

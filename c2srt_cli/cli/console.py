@@ -5,13 +5,14 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from c2srt_cli.errors import C2srtError, Interrupted
+from c2srt_cli.errors import C2srtError, InputError, Interrupted
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import terminal_text
 
@@ -99,15 +100,55 @@ def running(what: str, *, bar_wanted: bool = True) -> Iterator[Progress]:
         signal.signal(signal.SIGINT, before)
 
 
+class _Output:
+    """A text stream whose faults are told apart from those of files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._faults():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._faults():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):  # or the interpreter fails again at exit, over what is left in the buffer
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if isinstance(error, BrokenPipeError):
+                sys.exit(141)
+            raise InputError(
+                f"cannot be written: {error.strerror or error}",
+                where="standard output",
+                hint="write to a place with room, then run the same command again",
+            ) from None
+
+
 @contextmanager
-def pipe() -> Iterator[None]:
-    """End quietly, as other programs do, when the reader of stdout (head, less) has gone."""
+def standard_output() -> Iterator[None]:
+    """Stdout that ends a run where it cannot be written: quietly, as other programs do, when its reader has gone.
+
+    Raises:
+        InputError: the disk behind it is full, or the like.
+    """
+    before = sys.stdout
+    sys.stdout = guarded = _Output(before)
     try:
         yield
-        sys.stdout.flush()  # here, not at exit, where the interpreter would complain
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at exit
-        sys.exit(141)
+    finally:
+        try:
+            guarded.flush()  # here, not at exit, where the interpreter would complain
+        finally:
+            sys.stdout = before
 
 
 def finish(failures: int, *, allowed: bool) -> None:

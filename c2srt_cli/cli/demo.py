@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running
 
@@ -28,6 +29,7 @@ def demo(
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.tagging.writers import WRITERS
 
+    check_writable(out)
     photographs = tuple(str(path) for path in demo_photographs())
     options = TagOptions(
         inputs=photographs, labels=everyday_labels(), backbone=backbone, graph="everyday" if graph else None

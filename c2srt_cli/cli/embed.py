@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running
 from c2srt_cli.methods.registry import METHODS
@@ -116,6 +117,7 @@ def embed(
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
         overwrite=overwrite,
     )
+    check_folder(out)
     with running("embedding") as progress:
         result = run(prepare_embedding(options, progress), progress)
     note(

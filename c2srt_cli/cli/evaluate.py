@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import pipe, running
+from c2srt_cli.cli.console import running
 from c2srt_cli.errors import UsageError
 
 ZERO_SHOT = "zero-shot"
@@ -103,6 +104,8 @@ def evaluate(
         if given and ZERO_SHOT not in methods:
             raise UsageError("a run keeps what it was trained with", where=name, hint=f"evaluate {ZERO_SHOT}")
 
+    if scores is not None:
+        check_folder(scores, "--scores")
     from c2srt_cli.evaluation.measure import TestSet, measure
     from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
     from c2srt_cli.evaluation.table import print_table, write_csv, write_json, write_markdown
@@ -131,15 +134,14 @@ def evaluate(
     if per_class:
         tables += [class_table(one, setting) for one in measured.reports for setting in one.settings]
     form = Format.json if as_json else form
-    with pipe():
-        if form is Format.json:
-            write_json(tables, sys.stdout)
-        for place, table in enumerate(() if form is Format.json else tables):
-            if place:
-                sys.stdout.write("\n")
-            if form is Format.csv:
-                write_csv(table, sys.stdout, spreadsheet_cell)
-            elif form is Format.markdown:
-                write_markdown(table, sys.stdout, terminal_text)
-            else:
-                print_table(table, sys.stdout, terminal_text)
+    if form is Format.json:
+        write_json(tables, sys.stdout)
+    for place, table in enumerate(() if form is Format.json else tables):
+        if place:
+            sys.stdout.write("\n")
+        if form is Format.csv:
+            write_csv(table, sys.stdout, spreadsheet_cell)
+        elif form is Format.markdown:
+            write_markdown(table, sys.stdout, terminal_text)
+        else:
+            print_table(table, sys.stdout, terminal_text)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note
 
@@ -96,6 +97,7 @@ def prepare(
         exclude=tuple(exclude or ()),
         overwrite=overwrite,
     )
+    check_folder(out)
     result = run(options)
     annotations = result.annotations
     for count in annotations.notes["counts"]:

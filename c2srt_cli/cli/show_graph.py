@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import note, pipe
+from c2srt_cli.cli.console import note
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,6 +48,8 @@ def show_graph(
 
     [bold]c2srt show-graph coco-80 dog[/], or [bold]c2srt show-graph coco-80 --html graph.html[/]
     """
+    if html is not None:
+        check_writable(html, "--html")
     from c2srt_cli.graph.category_graph import read_graph
     from c2srt_cli.graph.summary import summarise
     from c2srt_cli.labels import read_labels
@@ -80,13 +83,12 @@ def show_graph(
 
         write_page(html, found, title=Path(graph).stem)
         note(f"open {html} in a browser")
-    with pipe():
-        if as_json:
-            typer.echo(json.dumps(value, indent=1))
-        else:
-            from rich.console import Console
+    if as_json:
+        typer.echo(json.dumps(value, indent=1))
+    else:
+        from rich.console import Console
 
-            Console(markup=False, emoji=False, highlight=False).print(*tables, sep="\n")
+        Console(markup=False, emoji=False, highlight=False).print(*tables, sep="\n")
 
 
 def _find(graph: "CategoryGraph", text: str) -> int:

@@ -1,16 +1,18 @@
 """``c2srt tag``: photographs and labels in, tags out."""
 
+import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from c2srt_cli.artifacts import disk_errors
+from c2srt_cli.artifacts import check_writable, disk_errors, is_stream, open_stream, output_file
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, pipe, running
+from c2srt_cli.cli.console import finish, note, running
 from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.tagging.writers import WRITERS, Writer
 
@@ -174,6 +176,10 @@ def tag(
     for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):
         if given and writer.kind != "sidecar":
             raise UsageError(f"{writer.name} is written anew as a whole", where=name, hint="it goes with --format xmp")
+    if out is not None:
+        check_writable(out, folder=writer.kind == "sidecar")
+    if explain is not None:
+        check_writable(explain, "--explain")
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.tagging.decision import Rule
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
@@ -204,19 +210,42 @@ def tag(
         writer=writer,
         out=out,
     )
-    streams = out is None and writer.kind != "sidecar"
-    with running("tagging", bar_wanted=not (streams and sys.stdout.isatty())) as progress:
+    streams = writer.kind != "sidecar" and (out is None or is_stream(out))
+    with (
+        _stream(writer, out) if streams else nullcontext() as stream,
+        running("tagging", bar_wanted=not (streams and sys.stdout.isatty())) as progress,
+    ):
         job = prepare_tagging(options, progress)
-        if streams:
-            if isinstance(sys.stdout, TextIOWrapper):
-                sys.stdout.reconfigure(encoding="utf-8")  # as in files; a pipe of Windows has the system's code page
-            with pipe(), disk_errors(Path("standard output")):
-                result = tag_to_stream(job, writer, sys.stdout, progress)
+        if stream is not None:
+            result = tag_to_stream(job, writer, stream, progress)
         else:
             target = out if out is not None else job.source.root
             result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name)
     _report(result, out)
     finish(len(result.failures), allowed=allow_failures)
+
+
+@contextmanager
+def _stream(writer: Writer, out: Path | None) -> Iterator[TextIO | Path]:
+    """Standard output, or the device, pipe or descriptor that ``out`` names."""
+    if out is None:
+        if reconfigure := getattr(sys.stdout, "reconfigure", None):
+            reconfigure(encoding="utf-8")  # as in files; a pipe of Windows has the system's code page
+        yield sys.stdout
+        return
+    try:
+        if writer.kind == "file":
+            with output_file(out) as temporary:
+                yield temporary
+        else:
+            with (
+                disk_errors(out),
+                open_stream(out) as stream,
+                io.TextIOWrapper(stream, encoding="utf-8", newline="") as text,
+            ):
+                yield text
+    except BrokenPipeError:  # its reader has gone
+        sys.exit(141)
 
 
 def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note, running
 from c2srt_cli.errors import UsageError
@@ -110,6 +111,8 @@ def train(
     from c2srt_cli.training.rundir import check_out
     from c2srt_cli.training.train import train as run
 
+    if not dry_run:
+        check_folder(out)
     processes.join()
     with running("training") if processes.rank() == 0 else nullcontext(Progress()) as progress:
         job = prepare_training(

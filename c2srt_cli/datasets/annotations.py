@@ -219,8 +219,9 @@ def _write_table(path: Path, annotations: Annotations) -> None:
         ),
         "split": pa.array(annotations.split.tolist(), pa.string()),
     }
-    with atomic_write(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    # open files, not paths: pyarrow takes these for text, and for addresses
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")
 
 
 def _read_table(path: Path) -> tuple[tuple[str, ...], list[str], dict[str, Incidence]]:

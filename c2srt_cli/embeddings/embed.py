@@ -285,11 +285,15 @@ def _check_space(job: EmbedJob, count: int, progress: Progress) -> None:
     needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
     progress.note(
         f"{count:,} of {len(job.found.files):,} photographs to encode, {each / 1024:.0f} KiB each: "
-        f"{needed / 2**20:,.1f} MiB of {free / 2**30:,.1f} GiB free"
+        f"{_size(needed)} of {_size(free)} free"
     )
     if needed * 1.02 + 2**20 > free:
         raise InputError(
-            f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            f"needs {_size(needed)}, {_size(free)} are free",
             where=str(job.out),
-            hint="name an --out on a larger disk; nothing has been written",
+            hint="make room, or name an --out on a larger disk; nothing has been written",
         )
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:,.1f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"

@@ -89,8 +89,9 @@ def write_index(folder: Path, rows: Iterable[Row]) -> None:
     """Write ``index.parquet``."""
     columns = {field.name: pa.int64() if field.type is int else pa.string() for field in fields(Row)}
     table = pa.Table.from_pylist([asdict(row) for row in rows], pa.schema(columns))
-    with atomic_write(folder / INDEX) as temporary:
-        pq.write_table(table, temporary)
+    # open files, not paths: pyarrow takes these for text, and for addresses
+    with atomic_write(folder / INDEX) as temporary, temporary.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def read_index(folder: Path) -> list[Row]:
@@ -101,7 +102,7 @@ def read_index(folder: Path) -> list[Row]:
     """
     path = folder / INDEX
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             names = [field.name for field in fields(Row) if field.name in file.schema_arrow.names]
             problems = _columns(file.schema_arrow)
             if file.metadata.num_rows > MAX_ROWS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2srt_cli.artifacts import lock, remove_leftovers
+from c2srt_cli.artifacts import is_stream, lock, remove_leftovers
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.annotations import read_annotations
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
@@ -282,6 +282,12 @@ def build_graph(
         UsageError: the options contradict each other, or another process writes there.
     """
     check(options)
+    if is_stream(options.out):
+        if "llm" in options.sources and options.replay is None:
+            raise UsageError(
+                "the replies are kept beside the graph, and there is no beside", where=f"--out {options.out}"
+            )
+        return Builder(options, embed, progress).build(service)
     with lock(options.out.with_name(f".{options.out.name}.lock")):
         remove_leftovers(options.out)
         return Builder(options, embed, progress).build(service)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from c2srt_cli.artifacts import atomic_write, canonical_json, disk_errors, fingerprint
+from c2srt_cli.artifacts import canonical_json, fingerprint, output_file
 from c2srt_cli.artifacts.records import Record, Text, parse, read_bytes
 from c2srt_cli.errors import InputError
 from c2srt_cli.labels import Label, LabelSet, normalise
@@ -188,7 +188,7 @@ def write_graph(path: Path, graph: CategoryGraph) -> None:
         f'"labels":[\n{_lines(labels)}],\n'
         f'"edges":[\n{_lines(edges)}]}}\n'
     )
-    with disk_errors(path), atomic_write(path) as temporary:
+    with output_file(path) as temporary:
         temporary.write_bytes(text.encode())
 
 

@@ -4,7 +4,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from c2srt_cli.artifacts import atomic_write, disk_errors
+from c2srt_cli.artifacts import output_file
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.graph.layout import lay_out
 
@@ -21,7 +21,7 @@ def write_page(path: Path, graph: CategoryGraph, *, title: str) -> None:
     Raises:
         InputError: it cannot be written there.
     """
-    with disk_errors(path), atomic_write(path) as temporary:
+    with output_file(path, "--html") as temporary:
         temporary.write_text(page(graph, title=title), encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from c2srt_cli.artifacts import Stamp, check_same, sync_folder
+from c2srt_cli.artifacts import Stamp, check_same, flush, sync_folder
 from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.job import what_decides
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
@@ -162,7 +162,7 @@ class Journal:
 
     def _sync(self) -> None:
         self._file.flush()
-        os.fsync(self._file.fileno())
+        flush(self._file.fileno(), self.path)
 
     def __enter__(self) -> "Journal":
         return self

@@ -18,8 +18,14 @@ from c2srt_cli.tagging.update import TagResult, Update, check_explain, explainin
 from c2srt_cli.tagging.writers import WriteContext, Writer
 
 
-def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO, progress: Progress) -> TagResult:
+def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: Progress) -> TagResult:
     """Tag and write as results come; nothing is kept for a resume, nor looked up from an earlier run.
+
+    Args:
+        job: What to do.
+        writer: The format.
+        stream: Open text; for formats that are files, a path.
+        progress: Callbacks.
 
     Raises:
         Interrupted: the user stopped it.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from c2srt_cli.artifacts import check_writable
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import Encoder, make_encoder
 from c2srt_cli.embeddings.store import TEXT, Store
@@ -44,6 +45,8 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
     if found.left_out:
         progress.note(found.left_out)
+    if options.out is None and options.writer is not None and options.writer.kind == "sidecar":
+        check_writable(found.root, folder=True)
     threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
     return load_tagger(
         options,

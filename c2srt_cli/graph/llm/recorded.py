@@ -1,14 +1,13 @@
 """Every reply of a language model, as it came: paid for once, replayed as often as one likes."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from c2srt_cli.artifacts import disk_errors
+from c2srt_cli.artifacts import disk_errors, flush
 from c2srt_cli.errors import InputError
 
 #: What one reply may have taken: no server has that many tokens, and a graph's sums stay numbers.
@@ -94,7 +93,7 @@ class Recorded:
             with self.path.open("wb" if self._fresh else "ab") as file:
                 file.write(b"\n" * self._torn + line)
                 file.flush()
-                os.fsync(file.fileno())
+                flush(file.fileno(), self.path)
             self._torn = self._fresh = False
             self._replies.setdefault(reply.request, []).append(reply)
 

@@ -46,7 +46,10 @@ def write_parquet(rows: Iterable[TaggedImage], path: Path, context: WriteContext
     # columns of a Fortran-ordered matrix are contiguous, so Arrow takes each without a copy
     scores = np.empty((capacity, len(names)), np.float32, order="F")
     remaining = iter(rows)
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
+    with (
+        path.open("wb") as file,  # a path would be taken for text, and for an address
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer,
+    ):
         while True:
             block: list[TaggedImage] = []
             for row in islice(remaining, capacity):
@@ -78,7 +81,7 @@ def parquet_rows(path: Path, names: Sequence[str], context: WriteContext) -> Ite
     import pyarrow.parquet as pq
 
     columns = score_columns(context.labels) if context.all_scores else []
-    with pq.ParquetFile(path) as file:
+    with path.open("rb") as stream, pq.ParquetFile(stream) as file:
         starts = np.cumsum([0, *(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))])
         places = {name: place for place, name in enumerate(names)}
         if file.read(["path"]).column("path").to_pylist() != list(names):
