@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 
 KEY = "sk-secret-0123456789"
 RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence")
@@ -37,11 +37,20 @@ def tokens(body: dict[str, Any]) -> int:
     return sum(len(message["content"]) for message in body["messages"]) // 4
 
 
+class Raw(NamedTuple):
+    """A reply to the byte."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+
 class Server:
     """What happened at a server, and what is to happen.
 
     Attributes:
         fault: Takes the number of the request and its body, gives the name of a fault or None.
+        raw: Takes the same, gives a whole reply or None.
         structured: Whether it has structured outputs and JSON mode.
         requests: Bodies, as they came.
         headers: Headers, as they came.
@@ -50,6 +59,7 @@ class Server:
 
     def __init__(self) -> None:
         self.fault: Callable[[int, dict[str, Any]], str | None] = lambda _number, _body: None
+        self.raw: Callable[[int, dict[str, Any]], Raw | None] = lambda _number, _body: None
         self.structured: tuple[str, ...] = ("json_schema", "json_object")
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -107,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
             state._now += 1
             state.most = max(state.most, state._now)
         try:
+            if raw := state.raw(number, body):
+                return self._send(raw.status, raw.body, headers=raw.headers)
             self._answer(state, body, state.fault(number, body))
         finally:
             with state.lock:
@@ -180,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(
         self, status: int, value: object, kind: str = "application/json", headers: dict[str, str] | None = None
     ) -> None:
-        data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
+        data = value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
         self.send_response(status)
         for name, text in {"Content-Type": kind, "Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, text)

@@ -29,8 +29,11 @@ LEAST_READ = 20
 CONTEXTS, ADDED = (2_048, 4_096, 8_192, 16_384, 32_768), 3
 
 _NOT_ANSWERED = Answer().fault
+_AT_LIMIT = "the reply ended before it, at the limit of its tokens (thinking counts)"
+#: What servers call it: OpenAI and most others, Mistral, Google.
+_LIMITED = ("length", "model_length", "max_tokens", "MAX_TOKENS")
 _WHY = {
-    "length": "the reply ended before it, at the limit of its tokens (thinking counts)",
+    **dict.fromkeys(_LIMITED, _AT_LIMIT),
     "content_filter": "the server's filter held it back",
     "refusal": "the model refuses",
 }
@@ -110,7 +113,7 @@ class Conversation:
         if not first.faults:
             return first, None
         text = without_thinking(reply.reply)
-        if reply.finish_reason == "length" or len(text) > LONGEST_SHOWN * len(block.targets):
+        if reply.finish_reason in _LIMITED or len(text) > LONGEST_SHOWN * len(block.targets):
             # to show it would take room that was too little already
             return first, question(self.labels, block._replace(targets=tuple(first.faults)))
         return first, repair(asked, text, first.faults)

@@ -59,8 +59,9 @@ _WORDS: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Kind.MODEL,
-        r"model_not_found|invalid_model|deploymentnotfound|no endpoints found for|(?:invalid|unknown|no such) model"
-        r"|no models? (?:is |are )?loaded|model.{0,200}?(?:not found|(?:does )?not exist|is not a valid|not available)"
+        r"model_not_found|invalid_model|deploymentnotfound|(?:invalid|unknown|no such|not a valid) model"
+        r"|no endpoints (?:found|available)(?! that (?:can|support))"
+        r"|no models? (?:is |are )?loaded|model.{0,200}?(?:not found|(?:does )?not exist|not available)"
         r"|api deployment.{0,40}does not exist|pull(?:ing)? it first",
     ),
 )

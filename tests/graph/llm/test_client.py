@@ -5,22 +5,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from llm_build import build, no_embeddings, replay, service, truth, write_labels
 from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, tokens, true_sources
 
 from c2srt_cli.errors import C2srtError, InputError, Interrupted, ServiceError, UsageError
-from c2srt_cli.graph.build import Builder, BuildResult, build_graph, replies_path
-from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph
+from c2srt_cli.graph.build import Builder, build_graph, replies_path
+from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.graph.llm import client, shortlist
 from c2srt_cli.graph.llm.prices import count_tokens, price
-from c2srt_cli.graph.llm.service import Service
 from c2srt_cli.graph.options import BuildOptions
-from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 
 
@@ -33,42 +31,6 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
     return write_labels(tmp_path, 50)
-
-
-def write_labels(folder: Path, count: int) -> Path:
-    path = folder / "labels.txt"
-    path.write_text("".join(f"thing {i}\n" for i in range(count)))
-    return path
-
-
-def no_embeddings(_: LabelSet) -> Any:
-    raise AssertionError("nothing has to be embedded")
-
-
-def service(server: Server, **more: Any) -> Service:
-    return replace(Service("gpt-4o", server.url, KEY, timeout=30, backoff=0.01), **more)
-
-
-def build(
-    server: Server,
-    labels: Path,
-    out: Path,
-    *,
-    progress: Progress | None = None,
-    limits: dict[str, Any] | None = None,
-    **options: Any,
-) -> BuildResult:
-    asked = BuildOptions(labels, out, neighbours=100, **options)
-    return build_graph(asked, no_embeddings, progress or Progress(), lambda: service(server, **(limits or {})))
-
-
-def truth(count: int) -> set[Edge]:
-    """What the server knows, read from it without any block, prompt or reply."""
-    return {
-        Edge(s["source"], target, s["relation"], s["strength"], "llm")
-        for target in range(count)
-        for s in true_sources(target, range(count))
-    }
 
 
 def test_the_graph_is_what_the_model_knows(server: Server, labels: Path, tmp_path: Path) -> None:
@@ -157,15 +119,6 @@ def _targets(body: dict[str, Any]) -> str:
     users = [m["content"] for m in body["messages"] if m["role"] == "user"]
     targets: list[int] = json.loads(users[0])["targets"]
     return "[20," if 20 <= targets[0] < 40 else ""
-
-
-def replay(labels: Path, out: Path) -> BuildResult:
-    """Replay what is recorded beside ``out``, which must give its bytes."""
-    other = out.with_name("replayed.json")
-    options = BuildOptions(labels, other, neighbours=100, replay=replies_path(out))
-    result = build_graph(options, no_embeddings, Progress())
-    assert other.read_bytes() == out.read_bytes()
-    return result
 
 
 def test_200_blocks_with_faults_at_random(tmp_path: Path, server: Server) -> None:
