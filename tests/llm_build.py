@@ -6,10 +6,10 @@ from typing import Any
 
 from llm_server import KEY, Server, true_sources
 
-from c2srt_cli.graph.build import BuildResult, build_graph, replies_path
+from c2srt_cli.graph.build import BuildResult, build_graph
 from c2srt_cli.graph.category_graph import Edge
 from c2srt_cli.graph.llm.service import Service
-from c2srt_cli.graph.options import BuildOptions
+from c2srt_cli.graph.options import BuildOptions, replies_path
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 

@@ -12,7 +12,7 @@ from c2srt_cli.cli.console import finish, note, running
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from c2srt_cli.graph.build import Estimate
+    from c2srt_cli.graph.llm.estimate import Estimate
     from c2srt_cli.graph.llm.service import Service
     from c2srt_cli.labels import LabelSet
     from c2srt_cli.progress import Progress
@@ -200,6 +200,8 @@ def build_graph(
         return
     graph = result.graph
     note(f"{out}: {len(graph.labels):,} labels, {len(graph.edges):,} edges")
+    if not graph.edges:
+        note("no label speaks for another one: this graph changes nothing", "yellow")
     for name, reason in list(result.failed.items())[:20]:
         note(f"  no complete answer for {name}: {reason}", "yellow")
     if len(result.failed) > 20:

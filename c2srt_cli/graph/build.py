@@ -1,10 +1,8 @@
 """The stage behind ``c2srt build-graph``: labels → ``graph.json``, from one source or several."""
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2srt_cli.artifacts import is_stream, lock, remove_leftovers
@@ -12,12 +10,11 @@ from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.annotations import read_annotations
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph, write_graph
 from c2srt_cli.graph.llm.conversation import Conversation, ask_all, llm_graph
-from c2srt_cli.graph.llm.prices import EXPECTED_REPLY_TOKENS, FAULT_TOKENS, REPLY_TOKENS, count_tokens, price
-from c2srt_cli.graph.llm.prompt import Block, question
+from c2srt_cli.graph.llm.estimate import Estimate, estimate
+from c2srt_cli.graph.llm.prompt import Block
 from c2srt_cli.graph.llm.recorded import Recorded
-from c2srt_cli.graph.llm.service import address
 from c2srt_cli.graph.llm.shortlist import is_shortlisted, plan_blocks
-from c2srt_cli.graph.options import BuildOptions, check, seen_labels
+from c2srt_cli.graph.options import BuildOptions, check, replies_path, seen_labels
 from c2srt_cli.graph.scope import read_scope
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
@@ -32,29 +29,6 @@ MODEL = "gpt-4o"
 
 #: Embeds labels: ``(L, D)`` with unit rows, and the backbone's name. Embeddings lie above graphs in the house.
 Embed = Callable[[LabelSet], "tuple[Tensor, str]"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What asking the language model would take.
-
-    Attributes:
-        labels: Labels to find sources for.
-        requests: Requests still to send.
-        prompt_tokens: In all of them.
-        reply_tokens: That replies will take on average.
-        cost: US dollars, or None where no price is known.
-        most: US dollars if every reply took all the tokens that it may, and had to be repaired.
-        model: The model.
-    """
-
-    labels: int
-    requests: int
-    prompt_tokens: int
-    reply_tokens: int
-    cost: float | None
-    most: float | None
-    model: str
 
 
 @dataclass(frozen=True)
@@ -141,8 +115,10 @@ class Builder:
             raise InputError(
                 "none of these replies is to what is asked here",
                 where=str(options.replay),
-                problems=[f"{len(recorded):,} requests of model {recorded.model} are recorded in it"],
-                hint="replay with the labels, in the order, and the version of the prompt that they were asked with",
+                problems=[f"replies of {model}: {count:,}" for model, count in recorded.models.items()]
+                or ["there is no reply in it"],
+                hint="replay with the labels, in the order, and the version of the prompt that they were asked with"
+                + (", and leave --model out" if options.model else ""),
             )
         return conversation
 
@@ -157,29 +133,7 @@ class Builder:
 
     def estimate(self) -> Estimate:
         """What asking would take; nothing is asked."""
-        blocks = self.unfinished()
-        asked = sum(len(block.targets) for block in blocks)
-        prompt_tokens = sum(count_tokens(question(self.labels, block)) for block in blocks)
-        model = price(self.model, address(self.options.base_url))
-        cost = most = None
-        if model is not None:
-            sizes = [(count_tokens(question(self.labels, block)), len(block.targets)) for block in blocks]
-            cost = math.fsum(model.of(prompt, targets * EXPECTED_REPLY_TOKENS) for prompt, targets in sizes)
-            # a repair shows the prompt and the reply again, with what is wrong
-            most = math.fsum(
-                model.of(prompt, targets * REPLY_TOKENS)
-                + model.of(prompt + targets * (REPLY_TOKENS + FAULT_TOKENS), targets * REPLY_TOKENS)
-                for prompt, targets in sizes
-            )
-        return Estimate(
-            labels=asked,
-            requests=len(blocks),
-            prompt_tokens=prompt_tokens,
-            reply_tokens=asked * EXPECTED_REPLY_TOKENS,
-            cost=cost,
-            most=most,
-            model=self.model,
-        )
+        return estimate(self.labels, self.unfinished(), self.model, self.options.base_url)
 
     def build(self, service: "Callable[[], Service] | None" = None) -> BuildResult:
         """Ask what is missing, put the sources together, write the graph.
@@ -291,11 +245,6 @@ def build_graph(
     with lock(options.out.with_name(f".{options.out.name}.lock")):
         remove_leftovers(options.out)
         return Builder(options, embed, progress).build(service)
-
-
-def replies_path(out: Path) -> Path:
-    """Where the replies of a graph are recorded."""
-    return out.with_name(f"{out.name}.replies.jsonl")
 
 
 def _counts(images: Sequence[frozenset[int]], count: int) -> list[int]:

@@ -84,6 +84,9 @@ def check(options: BuildOptions) -> None:
         raise UsageError("only the source llm has replies", where="--replay", hint="leave it out")
     if options.out.is_dir():
         raise UsageError("is a folder", where=str(options.out), hint="name a file: --out graph.json")
+    for path in (options.out, replies_path(options.out)):
+        if path.exists() and not path.is_file():
+            raise UsageError("is a device, a pipe or a socket, no file", where=str(path), hint="name another --out")
     if options.out.exists():
         try:
             there = read_json(options.out)
@@ -91,6 +94,11 @@ def check(options: BuildOptions) -> None:
             there = None
         if not isinstance(there, dict) or there.get("kind") != KIND:
             raise UsageError("is there and is no graph", where=str(options.out), hint="name another --out")
+
+
+def replies_path(out: Path) -> Path:
+    """Where the replies of a graph are recorded."""
+    return out.with_name(f"{out.name}.replies.jsonl")
 
 
 def seen_labels(unseen: Path | str | None, labels: LabelSet) -> frozenset[int] | None:

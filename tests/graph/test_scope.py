@@ -10,10 +10,10 @@ import torch
 from llm_server import serving, true_sources
 
 from c2srt_cli.errors import InputError
-from c2srt_cli.graph.build import build_graph, replies_path
+from c2srt_cli.graph.build import build_graph
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph, write_graph
 from c2srt_cli.graph.llm.service import Service
-from c2srt_cli.graph.options import BuildOptions
+from c2srt_cli.graph.options import BuildOptions, replies_path
 from c2srt_cli.graph.scope import read_scope
 from c2srt_cli.graph.summary import summarise
 from c2srt_cli.labels import Label, LabelSet

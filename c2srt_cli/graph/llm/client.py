@@ -15,8 +15,9 @@ from c2srt_cli.graph.llm.api_key import Mask
 from c2srt_cli.graph.llm.bounds import BoundedClient, Endless
 from c2srt_cli.graph.llm.budget import Budget
 from c2srt_cli.graph.llm.completion import NO_COMPLETION, Completion, NoCompletion, read_completion
+from c2srt_cli.graph.llm.connection import of_network
 from c2srt_cli.graph.llm.dialect import FORMS, Dialect
-from c2srt_cli.graph.llm.failure import Failure, Kind, of_network, of_response
+from c2srt_cli.graph.llm.failure import Failure, Kind, of_response
 from c2srt_cli.graph.llm.prices import count_tokens, price
 from c2srt_cli.graph.llm.prompt import Messages, request_key
 from c2srt_cli.graph.llm.rate_limit import RateLimit

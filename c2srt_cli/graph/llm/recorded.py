@@ -1,6 +1,7 @@
 """Every reply of a language model, as it came: paid for once, replayed as often as one likes."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,8 @@ class Recorded:
         self._torn = bool(data) and not data.endswith(b"\n")
         replies = list(_parse(data))
         self.model = model or (replies[-1].model if replies else None)
+        #: How many replies of each model there are.
+        self.models = Counter(reply.model for reply in replies)
         self._replies: dict[str, list[Reply]] = {}
         for reply in replies:
             if reply.model == self.model:

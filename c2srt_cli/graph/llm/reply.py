@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from c2srt_cli.graph.category_graph import Edge
 from c2srt_cli.graph.llm.thinking import without_thinking
-from c2srt_cli.labels import normalise
+from c2srt_cli.graph.llm.vocabulary import Vocabulary
 
 #: What a language model may answer with; `similar` and `self` are not its to give.
 ASKED_RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence")
@@ -26,64 +26,7 @@ MOST_SOURCES = 10_000
 _OPENING = re.compile(r"[\[{]")
 _NUMBER = re.compile(r"(?:0?[.,]\d{1,12}|[01](?:[.,]\d{1,12})?)")
 _PERCENT = re.compile(r"(\d{1,3}(?:[.,]\d{1,12})?)\s*%")
-_ID_AND_NAME = re.compile(r"\W*(?:id\s*[:=]?\s*)?(\d{1,9})\b\W*(.*?)\W*", re.IGNORECASE | re.DOTALL)
-_NAME_AND_ID = re.compile(r"\W*(.*?)\W*\((?:id\s*[:=]?\s*)?(\d{1,9})\)\W*", re.IGNORECASE | re.DOTALL)
 _RELATIONS = {re.sub(r"[^a-z]", "", relation): relation for relation in ASKED_RELATIONS}
-
-
-class Vocabulary:
-    """The labels that a request offers, and the ways in which a model may name one of them.
-
-    Args:
-        candidates: Their ids.
-        names: The names of all labels, by id.
-    """
-
-    def __init__(self, candidates: Collection[int], names: Sequence[str]) -> None:
-        self._names = {i: normalise(names[i]).casefold() for i in candidates}
-        self._ids: dict[str, list[int]] = {}
-        for i, name in self._names.items():
-            self._ids.setdefault(name, []).append(i)
-
-    def find(self, value: object) -> int | None:
-        """The id that is meant: a number, a number in a string, a name, or both together; None where none or two are.
-
-        A string that is one label's id and another one's name is neither.
-        """
-        match value:
-            case bool():
-                return None
-            case int() | float():
-                return int(value) if value in self._names else None
-            case [part] | {"id": part} | {"name": part} if not isinstance(value, Mapping) or len(value) == 1:
-                return self.find(part)
-            case [number, str() as name] | {"id": number, "name": str() as name}:
-                return self._both(number, name)
-            case str():
-                return self._in_words(value)
-        return None
-
-    def _in_words(self, text: str) -> int | None:
-        if len(text) > 1_000:
-            return None
-        text = normalise(text).casefold()
-        named = self._ids.get(text, [])
-        found = set(named) if len(named) == 1 else set()
-        if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in self._names:
-            found.add(int(text))
-        if named or found:
-            return found.pop() if len(found) == 1 else None
-        if match := _ID_AND_NAME.fullmatch(text):
-            return self._both(match[1], match[2])
-        match = _NAME_AND_ID.fullmatch(text)
-        return self._both(match[2], match[1]) if match else None
-
-    def _both(self, number: object, name: str) -> int | None:
-        """The id, where the name agrees with it or there is none."""
-        i = int(number) if isinstance(number, str) else number
-        if isinstance(i, bool) or not isinstance(i, int) or i not in self._names:
-            return None
-        return i if normalise(name).casefold() in ("", self._names[i]) else None
 
 
 def _as_id(value: object, info: ValidationInfo) -> int:
@@ -214,7 +157,7 @@ def _places(text: str) -> Iterator[_Place]:
         try:
             value, position = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
-            left -= error.pos - start + 1
+            left -= error.pos - start + error.pos // 16 + 50  # the error itself counts the lines before it
         except (RecursionError, ValueError):  # too deep, which takes a millisecond to find out; or a number without end
             left -= SEARCHED // 100
         else:

@@ -14,11 +14,11 @@ from llm_build import build, no_embeddings, replay, service, truth, write_labels
 from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, tokens, true_sources
 
 from c2srt_cli.errors import C2srtError, InputError, Interrupted, ServiceError, UsageError
-from c2srt_cli.graph.build import Builder, build_graph, replies_path
+from c2srt_cli.graph.build import Builder, build_graph
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.graph.llm import client, shortlist
 from c2srt_cli.graph.llm.prices import count_tokens, price
-from c2srt_cli.graph.options import BuildOptions
+from c2srt_cli.graph.options import BuildOptions, replies_path
 from c2srt_cli.progress import Progress
 
 

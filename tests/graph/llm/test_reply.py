@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +69,88 @@ def test_what_is_wrong_is_said_and_the_rest_is_kept(source: Any, fault: str) -> 
     assert answer.edges == (Edge(3, 1, "is_a", 0.5, "llm"),)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [2, 2.0, "2", " 2 ", "thing 2", "Thing 2", "THING  2", "2: thing 2", "2 (thing 2)", "[2] thing 2", "#2", "id 2",
+     "2.", "thing 2 (2)", "thing 2 (id 2)", "'thing 2'", [2], [2, "thing 2"], ["2", "Thing 2"], {"id": 2},
+     {"name": "thing 2"}, {"id": 2, "name": "thing 2"}],
+    ids=str,
+)  # fmt: skip
+def test_ways_to_name_a_label(named: Any) -> None:
+    answer = Answer((Edge(2, 1, "is_a", 0.5, "llm"),), "")
+    assert read_reply(reply({**GOOD, "source": named}), [1], [1, 2]) == {1: answer}
+    edge = Edge(1, 2, "is_a", 0.5, "llm")
+    assert read_reply(reply({**GOOD, "source": 1}, target=named), [2], [1, 2]) == {2: Answer((edge,), "")}
+
+
+def test_a_name_that_is_another_labels_number_is_asked_again() -> None:
+    names = ("0", "2", "dog", "Dog")
+    text = reply({**GOOD, "source": "2"}, {**GOOD, "source": "dog"}, target=0)
+    faults = read(text, [0], range(4), names)[0].fault
+    assert faults == 'source "2" is not in the list; source "dog" is not in the list'
+    assert not read(reply({**GOOD, "source": "0"}, target=1), [1], [0, 1], names)[1].fault  # number and name agree
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("0.8", 0.8), (".8", 0.8), ("0,8", 0.8), (" 0.8 ", 0.8), ("1", 1.0), ("1.0", 1.0), ("80%", 0.8), ("80 %", 0.8),
+        ("7.5%", 0.075), ("100%", 1.0), (1, 1.0), (0.8, 0.8),
+    ],
+)  # fmt: skip
+def test_strengths(said: Any, meant: float) -> None:
+    (edge,) = read_reply(reply({**GOOD, "strength": said}), [1], [1, 2])[1].edges
+    assert edge.strength == pytest.approx(meant)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Is A", "is_a"), ("isA", "is_a"), ("IS-A", "is_a"), ("co-occurrence", "co_occurrence"),
+        ("cooccurrence", "co_occurrence"), ("part whole", "part_whole"), ("Functional", "functional"),
+    ],
+)  # fmt: skip
+def test_relations(said: str, meant: str) -> None:
+    (edge,) = read_reply(reply({**GOOD, "relation": said}), [1], [1, 2])[1].edges
+    assert edge.relation == meant
+
+
+TARGET = {"target": 1, "sources": [GOOD]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"targets": [TARGET]}, indent=2),
+        json.dumps([TARGET]),
+        json.dumps(TARGET),
+        json.dumps({"targets": [dict(reversed(TARGET.items()))]}),
+        json.dumps({"Targets": [{"Target": 1, "Sources": [{"Source": 2, "Relation": "is_a", "Strength": 0.5}]}]}),
+        json.dumps({"answer": {"targets": [TARGET]}}),
+        json.dumps({"targets": {"1": [GOOD]}}),
+        json.dumps({"targets": {"thing 1": {"sources": [GOOD]}}}),
+        json.dumps({"targets": [{**TARGET, "note": "x", "sources": [{**GOOD, "why": "x"}]}]}),
+        f"```json\n{json.dumps({'targets': [TARGET]}, indent=2)}\n```",
+        f"~~~\n{json.dumps([TARGET])}\n~~~",
+        f"``` JSON5 x=1\n{json.dumps(TARGET)}\n```\n",
+        f'Of "x" [1] and {{y}}: {json.dumps(TARGET)} (see {{z}}).',
+        f"<think>{json.dumps({**TARGET, 'sources': []})}</think>{json.dumps(TARGET)}",
+        f"Thinking Process:\n\n1. {json.dumps({**TARGET, 'sources': []})}? No.\n\n{json.dumps({'targets': [TARGET]})}",
+        f"\ufeff{json.dumps(TARGET)}",
+        json.dumps({"targets": [TARGET, {**TARGET, "sources": []}]}),  # in one place, the first complete one
+    ],
+)
+def test_an_answer_in_any_wrapping(text: str) -> None:
+    assert read_reply(text, [1], [1, 2]) == {1: Answer((Edge(2, 1, "is_a", 0.5, "llm"),), "")}
+
+
+def test_what_there_is_of_an_answer_that_is_cut_off_is_kept_and_asked_again() -> None:
+    text = reply(GOOD, {**GOOD, "source": 3})
+    answer = read_reply(text[: text.index(', {"source": 3') + 14], [1], [1, 2, 3])[1]
+    assert answer.edges == (Edge(2, 1, "is_a", 0.5, "llm"),)
+    assert answer.fault.startswith("is cut off")
+
+
 def test_of_a_source_that_stands_twice_the_strongest_word_counts() -> None:
     twice = reply(GOOD, {"source": 2, "relation": "functional", "strength": 0.9}, {**GOOD, "strength": 0.1})
     assert read_reply(twice, [1], [1, 2])[1] == Answer((Edge(2, 1, "functional", 0.9, "llm"),), "")
@@ -109,6 +192,27 @@ json_values = st.recursive(
 def test_no_reply_breaks_it_or_leaves_the_closed_set(text: str) -> None:
     for target, answer in read_reply(text, [0, 1], [0, 1, 2]).items():
         assert all(e.target == target != e.source in (0, 1, 2) and 0 < e.strength <= 1 for e in answer.edges)
+
+
+def test_many_sources_are_bounded() -> None:
+    answer = read_reply(reply(*[GOOD] * 10_001), [1], [1, 2])[1]
+    assert answer == Answer((Edge(2, 1, "is_a", 0.5, "llm"),), "has 10,001 sources")
+
+
+DEEP = (
+    "[" * 900 + "1," * 400_000,
+    '{"a":' * 300_000,
+    '{"target": ' * 90_000,
+    ("[" * 900 + "]" * 900) * 500,
+    "{" * 2_000_000,
+)
+
+
+@pytest.mark.parametrize("text", DEEP, ids=range(len(DEEP)))
+def test_the_time_is_bounded(text: str) -> None:
+    started = time.perf_counter()
+    assert read_reply(text, [1], [1, 2])[1].fault
+    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"target":' * 50_000, "1" * 10_000, "\x00", '"', '{"target":1e999}'])

@@ -11,13 +11,13 @@ from llm_server import serving, true_sources
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from c2srt_cli.graph.build import Builder, build_graph, replies_path
+from c2srt_cli.graph.build import Builder, build_graph
 from c2srt_cli.graph.llm import shortlist
 from c2srt_cli.graph.llm.prices import count_tokens, price
 from c2srt_cli.graph.llm.prompt import question
 from c2srt_cli.graph.llm.service import Service
 from c2srt_cli.graph.llm.shortlist import plan_blocks
-from c2srt_cli.graph.options import BuildOptions
+from c2srt_cli.graph.options import BuildOptions, replies_path
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 
