@@ -51,6 +51,7 @@ class Server:
     Attributes:
         fault: Takes the number of the request and its body, gives the name of a fault or None.
         raw: Takes the same, gives a whole reply or None.
+        models: Their names.
         structured: Whether it has structured outputs and JSON mode.
         requests: Bodies, as they came.
         headers: Headers, as they came.
@@ -60,6 +61,7 @@ class Server:
     def __init__(self) -> None:
         self.fault: Callable[[int, dict[str, Any]], str | None] = lambda _number, _body: None
         self.raw: Callable[[int, dict[str, Any]], Raw | None] = lambda _number, _body: None
+        self.models = ["gpt-4o"]
         self.structured: tuple[str, ...] = ("json_schema", "json_object")
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -105,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": "gpt-4o", "object": "model"}]})
+        self._send(200, {"object": "list", "data": [{"id": name} for name in self.server.state.models]})
 
     def do_POST(self) -> None:
         state = self.server.state

@@ -67,10 +67,10 @@ class Dialect:
             Whether it is worth asking again, with less.
         """
         limit, form = self._next(terms, failure)
-        if need_limit and LIMITS[limit] is None:
+        if (limit, form) == terms or (need_limit and LIMITS[limit] is None):
             return False
         self.terms = Terms(max(self.terms.limit, limit), max(self.terms.form, form))
-        return (limit, form) != terms
+        return True
 
     @staticmethod
     def _next(terms: Terms, failure: Failure) -> Terms:

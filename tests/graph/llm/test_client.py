@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 from llm_build import build, no_embeddings, replay, service, truth, write_labels
-from llm_server import KEY, PASSING, REPAIRABLE, Server, serving, tokens, true_sources
+from llm_server import KEY, PASSING, REPAIRABLE, Raw, Server, serving, tokens, true_sources
 
 from c2srt_cli.errors import C2srtError, InputError, Interrupted, ServiceError, UsageError
-from c2srt_cli.graph.build import Builder, build_graph
+from c2srt_cli.graph.build import Builder, BuildResult, build_graph
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.graph.llm import client, shortlist
 from c2srt_cli.graph.llm.prices import count_tokens, price
+from c2srt_cli.graph.llm.prompt import Block, question
 from c2srt_cli.graph.options import BuildOptions, replies_path
+from c2srt_cli.labels import read_labels
 from c2srt_cli.progress import Progress
 
 
@@ -205,12 +207,90 @@ def test_the_key_is_nowhere(server: Server, labels: Path, tmp_path: Path, capfd:
     assert not any(KEY in text for text in (*files, *notes, captured.out, captured.err, repr(service(server))))
 
 
+def echoed(key: str, where: str) -> Raw:
+    """A reply that sends the key back."""
+    escaped = "".join(f"\\u{ord(character):04x}" for character in key)
+    answer = {"targets": [{"target": 0, "sources": [{"source": 1, "relation": key, "strength": 0.5}]}]}
+    contents = {
+        "text": f"Your key is {key}.",
+        "escaped": f'{{"target":0,"sources":[{{"source":"{escaped}"}}]}}',
+    }
+    content = contents.get(where, json.dumps(answer))
+    name = {"names": key}.get(where, "stop")
+    choice = {"message": {"content": content}, "finish_reason": name}
+    completion = json.dumps({"choices": [choice], "model": name}).encode()
+    error = json.dumps({"error": {"message": f"bad {key}", "code": key, "type": escaped}}).encode()
+    return {
+        "error": Raw(401, error),
+        "outage": Raw(503, error),
+        "error with 200": Raw(200, error),
+        "redirect": Raw(302, b"", {"Location": f"https://{key}:x@{key}.org/{key}?{key}"}),
+        "page": Raw(200, f"<html>{key}</html>".encode()),
+        "models": Raw(404, b'{"error":"model not found"}'),
+        "wait": Raw(429, error, {"Retry-After": "1000000000"}),
+    }.get(where, Raw(200, completion, {"X-Key": key, "Set-Cookie": f"key={key}"}))
+
+
+PLACES = (
+    "text", "escaped", "relation", "names", "error", "outage", "error with 200", "redirect", "page", "models", "wait",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_key_that_comes_back_goes_nowhere(
+    server: Server, labels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], where: str
+) -> None:
+    notes: list[str] = []
+    server.raw = lambda _number, _body: echoed(KEY, where)
+    server.models = [f"{KEY}-model", "x"]
+    limits = {"tries": 2, "backoff": 0.001}
+    progress = Progress(note=notes.append)
+    try:
+        result = build(server, labels, tmp_path / "g.json", progress=progress, limits=limits, concurrency=1)
+    except ServiceError as error:
+        assert error.exit_code == 4
+        notes.append(str(error))
+    else:
+        assert result.failed
+        notes += result.failed.values()
+        replay(labels, tmp_path / "g.json")
+    captured = capfd.readouterr()
+    files = [path.read_text() for path in tmp_path.iterdir()]
+    for text in (*files, *notes, captured.out, captured.err):
+        assert KEY not in text
+        assert KEY not in text.encode().decode("unicode_escape", errors="replace")
+    assert any("…" in text or r"\u2026" in text for text in (*files, *notes))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_other_server_sees_a_request(server: Server, labels: Path, tmp_path: Path, status: int) -> None:
+    with serving() as other:
+        server.raw = lambda _number, _body: Raw(status, b"", {"Location": f"{other.url}/chat/completions"})
+        with pytest.raises(ServiceError, match="sends us elsewhere") as caught:
+            build(server, labels, tmp_path / "g.json", concurrency=1)
+        assert caught.value.hint is not None
+        assert caught.value.hint.endswith(f"--base-url {other.url}")
+        assert not other.headers
+    assert len(server.headers) == 1
+
+
+def test_who_pays_at_openai_is_told_to_nobody_else(
+    server: Server, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
+        monkeypatch.setenv(name, "mine-and-secret")
+    build(server, labels, tmp_path / "g.json")
+    assert not any("secret" in value for header in server.headers for value in header.values() if KEY not in value)
+
+
 def test_a_server_without_structured_outputs(server: Server, labels: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
     server.structured = ("json_object",)
-    result = build(server, labels, tmp_path / "g.json", concurrency=1)
+    result = build(server, labels, tmp_path / "g.json", concurrency=1, progress=Progress(note=notes.append))
     assert set(result.graph.edges) == truth(50)
     forms = [body.get("response_format", {}).get("type") for body in server.requests]
     assert forms == ["json_schema", "json_object", "json_object", "json_object"]  # and that is remembered
+    assert notes == ["the server takes no json_schema: asking for json_object"]  # and said once
     server.requests.clear()
     server.structured = ()
     result = build(server, labels, tmp_path / "h.json", concurrency=1)
@@ -219,21 +299,88 @@ def test_a_server_without_structured_outputs(server: Server, labels: Path, tmp_p
     assert forms == ["json_schema", "json_object", None, None, None]
 
 
-def test_the_schema_says_what_read_reply_checks(server: Server, labels: Path, tmp_path: Path) -> None:
-    build(server, labels, tmp_path / "g.json", concurrency=1)
-    form = server.requests[0]["response_format"]["json_schema"]
-    assert form["strict"] is True
+@pytest.mark.parametrize("answers", ["json_object", None])
+def test_a_server_that_breaks_down_over_a_form(
+    server: Server, labels: Path, tmp_path: Path, answers: str | None
+) -> None:
+    def fault(_: int, body: dict[str, Any]) -> str | None:
+        return None if body.get("response_format", {}).get("type") in (answers, None) else "500"
 
-    def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if schema["type"] == "object":
-            yield schema
-        for inner in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else ())):
-            yield from objects(inner)
+    server.fault = fault
+    result = build(server, labels, tmp_path / "g.json", concurrency=1)
+    assert set(result.graph.edges) == truth(50)
+    forms = [body.get("response_format", {}).get("type") for body in server.requests]
+    tried = (
+        ["json_schema", "json_schema", "json_object"]
+        if answers
+        else ["json_schema", "json_schema", "json_object", None]
+    )
+    assert forms == [*tried, answers, answers]  # once more as it was, then with less; and that is remembered
 
-    for schema in objects(form["schema"]):  # what OpenAI's strict mode demands
-        assert schema["additionalProperties"] is False
-        assert schema["required"] == list(schema["properties"])
-    assert server.requests[0]["max_completion_tokens"] == 20 * 600
+
+def test_an_outage_ends_the_run_and_is_no_reason_to_ask_for_less(server: Server, labels: Path, tmp_path: Path) -> None:
+    server.fault = lambda _number, _body: "500"
+    with pytest.raises(ServiceError, match="does not answer"):
+        build(server, write_labels(tmp_path, 20), tmp_path / "g.json", concurrency=1)
+    assert len(server.requests) == 6
+    server.fault = lambda number, _: "500" if number < 7 else None
+    server.requests.clear()
+    build(server, labels, tmp_path / "h.json", concurrency=1, limits={"tries": 9})
+    assert server.requests[-1]["response_format"]["type"] == "json_schema"
+
+
+def test_a_limit_is_always_sent_where_money_is_limited(server: Server, labels: Path, tmp_path: Path) -> None:
+    def raw(_: int, body: dict[str, Any]) -> Raw | None:
+        refused = [name for name in ("max_completion_tokens", "max_tokens") if name in body]
+        return Raw(400, json.dumps({"error": {"param": refused[0]}}).encode()) if refused else None
+
+    server.raw = raw
+    with pytest.raises(ServiceError, match="refuses the request") as caught:
+        build(server, labels, tmp_path / "g.json", concurrency=1, limits={"max_cost": 9.0})
+    assert "--max-cost" in (caught.value.hint or "")
+    assert all("max_tokens" in body or "max_completion_tokens" in body for body in server.requests)
+    assert set(build(server, labels, tmp_path / "g.json").graph.edges) == truth(50)
+
+
+@pytest.mark.parametrize("count", [1, 10, 19])
+def test_small_numbers_are_no_count_of_a_prompt(server: Server, labels: Path, tmp_path: Path, count: int) -> None:
+    assert not cut_off(server, labels, tmp_path, lambda _: count).failed
+
+
+def cut_off(server: Server, labels: Path, folder: Path, count: Callable[[int], int], **more: Any) -> BuildResult:
+    """A build where the server says that it has read ``count`` of so many tokens."""
+
+    def raw(_: int, body: dict[str, Any]) -> Raw:
+        usage = {"prompt_tokens": count(count_tokens(body["messages"])), "completion_tokens": 9}
+        choice = {"message": {"content": server.content(body, None)}, "finish_reason": "stop"}
+        return Raw(200, json.dumps({"choices": [choice], "usage": usage}).encode())
+
+    server.raw = raw
+    return build(server, labels, folder / "g.json", **more)
+
+
+def test_a_prompt_that_is_cut_off_is_a_failure_and_asked_again(server: Server, labels: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    result = cut_off(server, labels, tmp_path, lambda sent: sent // 4, progress=Progress(note=notes.append))
+    assert len(result.failed) == 50
+    assert all(reason.startswith("the server read ") for reason in result.failed.values())
+    assert [note for note in notes if "OLLAMA_CONTEXT_LENGTH" in note] == notes[:1]  # what to do, once
+    assert len(server.requests) == 3  # what is cut off once is not repaired
+    replay(labels, tmp_path / "g.json")
+    result = cut_off(server, labels, tmp_path, lambda sent: sent // 2)  # fewer bytes a token than we think
+    assert not result.failed
+    assert len(server.requests) == 6
+    assert set(result.graph.edges) == truth(50)
+    replay(labels, tmp_path / "g.json")
+
+
+def test_a_prompt_that_is_cut_off_at_a_round_number(server: Server, tmp_path: Path) -> None:
+    """Ollama counts half of its context and two, whatever the prompt had."""
+    labels = write_labels(tmp_path, 600)
+    sent = count_tokens(question(read_labels(labels), Block(tuple(range(20)), tuple(range(600)))))
+    assert 1.5 * 2_050 < sent < 3 * 2_050
+    assert len(cut_off(server, labels, tmp_path, lambda _: 2_050).failed) == 600
+    assert not cut_off(server, labels, tmp_path, lambda _: 2_150).failed
 
 
 def test_a_server_that_does_not_answer_is_given_up(server: Server, labels: Path, tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_a_weaker_form_is_kept_where_it_is_answered() -> None:
     assert dialect.weaker(1) == FORM
     assert dialect.weaker(3) == ALL  # there is none
     assert not dialect.settle(ALL)
+    assert not dialect.give_way(dialect.weaker(1), refusal("no", 500))  # an outage, and nothing else is learnt
+    assert dialect.terms == ALL
     assert dialect.settle(dialect.weaker(2))
     assert dialect.terms == (0, 2)
     assert not dialect.settle(dialect.terms)
