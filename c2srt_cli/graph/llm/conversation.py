@@ -212,12 +212,14 @@ async def ask_all(
             for task in finished:
                 task.result()
             if progress.stopped():
-                raise Interrupted(f"{done:,} of {len(blocks):,} requests are answered, their replies are kept")
+                break
     finally:
         client.stopping = True
         for task in pending - client.in_flight:  # those that wait; what is on its way is paid for, and kept
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+    if done < len(blocks):
+        raise Interrupted(f"{done:,} of {len(blocks):,} requests are answered, their replies are kept")
 
 
 def llm_graph(conversation: Conversation, blocks: Sequence[Block], targets: Sequence[int]) -> CategoryGraph:
