@@ -145,6 +145,7 @@ def build_graph(
 
     Every reply is kept in GRAPH.replies.jsonl: a rerun asks only what is missing, --replay asks nothing.
     """
+    from c2srt_cli.errors import counted
     from c2srt_cli.graph.build import MODEL, Builder
     from c2srt_cli.graph.build import build_graph as run
     from c2srt_cli.graph.options import BuildOptions
@@ -199,7 +200,7 @@ def build_graph(
         _show(estimate)
         return
     graph = result.graph
-    note(f"{out}: {len(graph.labels):,} labels, {len(graph.edges):,} edges")
+    note(f"{out}: {counted(len(graph.labels), 'label')}, {counted(len(graph.edges), 'edge')}")
     if not graph.edges:
         note("no label speaks for another one: this graph changes nothing", "yellow")
     for name, reason in list(result.failed.items())[:20]:

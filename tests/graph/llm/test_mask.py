@@ -50,10 +50,10 @@ def test_a_short_word_is_no_secret() -> None:
     [
         (b"", "no API key in the file"),
         (b" \n", "no API key in the file"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xff\xd8\xff", "not one word|not plain text"),
         (b"two words", "not one word"),
         ("schlüssel".encode(), "not one word"),
-        (b"sk\x00key", "not one word"),
+        (b"sk\x00key", "not one word|not plain text"),
     ],
 )
 def test_what_is_no_key(tmp_path: Path, content: bytes, said: str) -> None:
