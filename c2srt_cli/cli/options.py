@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -147,6 +148,16 @@ BatchSize = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Threads that decode.", show_default="one a core, at most 8", rich_help_panel=MACHINE),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="Folder that the photographs' paths are relative to: where a library is now that has moved since it was "
+        "embedded or prepared, or a folder above the ones that are named.",
+        show_default="the folder that is named, or where it was",
+        rich_help_panel=IMAGES,
+    ),
 ]
 Overwrite = Annotated[
     bool,

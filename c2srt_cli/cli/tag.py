@@ -112,6 +112,7 @@ def tag(
     null: o.Null = False,
     recursive: o.Recursive = False,
     exclude: o.Exclude = None,
+    root: o.Root = None,
     all_scores: Annotated[
         bool,
         typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
@@ -191,6 +192,7 @@ def tag(
         stdin=o.stdin_list(photos, null=null),
         recursive=recursive,
         exclude=tuple(exclude or ()),
+        root=root,
         labels=labels,
         run=run,
         graph=graph,

@@ -63,6 +63,7 @@ def train(
         int | None, typer.Option(min=1, help="Passes over the training images.", show_default="by the method")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every random number.", show_default="0")] = None,
+    root: o.Root = None,
     backbone: o.Backbone = None,
     templates: o.InheritedTemplates = None,
     device: o.Device = None,
@@ -126,6 +127,7 @@ def train(
                 device=device,
                 overwrite=overwrite,
                 images=images,
+                root=root,
                 backbone=backbone,
                 init=init,
             ),

@@ -141,8 +141,12 @@ def write_annotations(
         (folder / UNFINISHED).unlink()
 
 
-def read_annotations(folder: Path) -> Annotations:
+def read_annotations(folder: Path, root: Path | None = None) -> Annotations:
     """Read what `write_annotations` wrote.
+
+    Args:
+        folder: Where they lie.
+        root: The folder that paths are relative to now; None for the one that they were relative to.
 
     Raises:
         InputError: there are none, they are unfinished, of another layout, damaged, or changed since.
@@ -164,7 +168,7 @@ def read_annotations(folder: Path) -> Annotations:
     if problems:
         raise InputError("the annotations are damaged", where=str(path), problems=problems, hint=AGAIN)
     annotations = Annotations(
-        Path(made.root),
+        Path(made.root) if root is None else root.absolute(),
         labels,
         seen,
         paths,

@@ -50,6 +50,7 @@ class EmbedOptions:
         stdin: The paths on it, where ``-`` is among the inputs.
         recursive: Search the folders among them.
         exclude: Patterns in gitignore form of what the search leaves out.
+        root: The folder that names are relative to; where None that of the inputs, or the one that annotations name.
         annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
         labels: A file of labels, or the words, whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
@@ -69,6 +70,7 @@ class EmbedOptions:
     stdin: tuple[str, ...] | None = None
     recursive: bool = False
     exclude: tuple[str, ...] = ()
+    root: Path | None = None
     annotations: Path | None = None
     labels: LabelSpec | None = None
     backbone: str | None = None
@@ -95,12 +97,14 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")
-    annotations = None if options.annotations is None else read_annotations(options.annotations)
+    annotations = None if options.annotations is None else read_annotations(options.annotations, options.root)
     found = (
         find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
         if annotations is None
         else annotated_images(annotations)
     )
+    if options.root is not None and annotations is None:
+        found = found.relative_to(options.root)
     if found.left_out:
         progress.note(found.left_out)
     spec, note = resolve(options.backbone or "auto")

@@ -17,16 +17,17 @@ def annotated_images(annotations: Annotations) -> Found:
     Raises:
         InputError: not one of them is there.
     """
-    files = [ImageFile(annotations.root / path, path) for path in annotations.paths]
+    root = annotations.root
+    files = [ImageFile(root / path, path) for path in annotations.paths]
     there = [os.path.lexists(file.path) for file in files]
     if not any(there):
         raise InputError(
             f"none of the {len(files):,} annotated photographs is there",
-            where=str(annotations.root),
-            hint="say where they are with c2srt prepare --root, with --overwrite",
+            where=str(root),
+            hint="say where they are now: --root FOLDER",
         )
     return Found(
-        annotations.root,
+        root,
         [file for file, is_there in zip(files, there, strict=True) if is_there],
         [FailedFile(file.name, "missing", "no such file") for file, ok in zip(files, there, strict=True) if not ok],
     )

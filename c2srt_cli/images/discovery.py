@@ -32,6 +32,25 @@ class Found:
     problems: list[FailedFile]
     left_out: str = ""
 
+    def relative_to(self, root: Path) -> "Found":
+        """The same, with names relative to a folder further up.
+
+        Raises:
+            UsageError: the files are not below it.
+        """
+        root = Path(os.path.abspath(root))
+        if not self.root.is_relative_to(root):
+            raise UsageError(
+                f"the photographs are in {self.root}", where=f"--root {root}", hint="name a folder that they are below"
+            )
+        steps = self.root.relative_to(root).parts
+        if not steps:
+            return self
+        above = "/".join(steps)
+        files = [replace(file, name=f"{above}/{file.name}") for file in self.files]
+        problems = [replace(bad, name=above if bad.name == "." else f"{above}/{bad.name}") for bad in self.problems]
+        return replace(self, root=root, files=files, problems=problems)
+
 
 def find_images(
     inputs: Sequence[str],

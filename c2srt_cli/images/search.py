@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from c2srt_cli.artifacts.records import relative_path
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images.exclusion import Exclusion, LeftOut
 from c2srt_cli.images.formats import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, searched_suffixes
@@ -64,11 +65,12 @@ class Search:
             return
         name = relative.replace(os.sep, "/")
         try:
-            name.encode()
-        except UnicodeEncodeError:
+            relative_path(name).encode()
+        except ValueError as error:
             if before is None:
                 self._failed.add(real)
-                self.fail(path, "bad-name", "the name is not valid UTF-8; rename it to have the image read")
+                what = "is not valid UTF-8" if isinstance(error, UnicodeEncodeError) else str(error)
+                self.fail(path, "bad-name", f"the name {what}; rename it to have the image read")
             return
         self._found.pop(real, None)  # the photograph's place is its own, not that of the link
         self._found[real] = ImageFile(Path(path), name), own

@@ -9,12 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import MANIFEST, Stamp, fingerprint
+from c2srt_cli.artifacts import MANIFEST, Stamp, file_stamp, fingerprint
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.store import Row, Store, payload
+from c2srt_cli.errors import InputError
 from c2srt_cli.images import FailedFile, ImageFile, Picture, PixelSpec
 from c2srt_cli.tagging.record import FailedImage
 
@@ -124,15 +125,41 @@ class EmbeddingSource:
         store: Finished embeddings.
         encoder: The backbone they were made with, under its runtime; without a dense mode, patches come from the
             global stream.
+        root: The folder that the photographs' paths are relative to now; None for the one that they were relative to.
+        beside: Whether sidecars go beside the photographs: those that are not there are left out.
     """
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
-        self.root = Path(store.manifest["options"]["root"])
+    def __init__(self, store: Store, encoder: Encoder, *, root: Path | None = None, beside: bool = False) -> None:
+        self.root = Path(store.options.root) if root is None else root
         self.inputs = {"embeddings": fingerprint(store.manifest)}
         self._store, self._encoder = store, encoder
         self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
+        if beside:
+            self._keep_present()
         self.items = [Item(row.path, Stamp(row.size, row.mtime_ns, -1, row.sha256)) for row in self._rows.values()]
+
+    def _keep_present(self) -> None:
+        """Put aside what is not beside the photographs any more: embeddings say where those were, not that they are.
+
+        Raises:
+            InputError: not one of them is there.
+        """
+        gone = []
+        for name, row in self._rows.items():
+            size = file_stamp(self.root / name).size
+            if size != row.size:
+                what = "no such file" if size < 0 else "the file has changed since it was embedded: embed it again"
+                gone.append(FailedImage(name, "missing" if size < 0 else "changed", what))
+        if gone and len(gone) == len(self._rows):
+            raise InputError(
+                "the photographs are no longer there",
+                where=str(self.root),
+                hint="say where they are now with --root, or give --out for the sidecars",
+            )
+        self.problems += gone
+        for failure in gone:
+            del self._rows[failure.path]
 
     @property
     def files(self) -> Iterable[Path]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -40,9 +41,14 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     run, graph = open_run(options)
     store = open_embeddings(options)
     if store is not None:
-        opened = store
-        return load_tagger(options, run, graph, progress, lambda encoder, _: EmbeddingSource(opened, encoder), opened)
+        opened, writer = store, options.writer
+        beside = writer is not None and writer.kind == "sidecar" and options.out is None
+        root = None if options.root is None else options.root.absolute()
+        source = partial(EmbeddingSource, opened, root=root, beside=beside)
+        return load_tagger(options, run, graph, progress, lambda encoder, _: source(encoder), opened)
     found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+    if options.root is not None:
+        found = found.relative_to(options.root)
     if found.left_out:
         progress.note(found.left_out)
     if options.out is None and options.writer is not None and options.writer.kind == "sidecar":

@@ -116,7 +116,7 @@ def from_images(  # noqa: PLR0917
         raise InputError(
             "none of the training images is there",
             where=str(annotations.root),
-            hint="say where they are with c2srt prepare --root, with --overwrite",
+            hint="say where they are now: --root FOLDER",
         )
     stamps = fingerprint([[file.name, *file_stamp(file.path)[:2]] for file in (*train.files, *val.files)])
     # the encoder keeps its backbone in its own precision

@@ -50,6 +50,7 @@ class TrainOptions:
         images: Encode the images in every epoch, from the files.
         backbone: Which one, with images; with embeddings what theirs is called here, where that is another name.
         init: The finished run whose image side a prompt is learned for; None for methods without one.
+        root: The folder that the images' paths are relative to now, where it is not the one that annotations name.
     """
 
     embeddings: Path | None
@@ -63,6 +64,7 @@ class TrainOptions:
     images: bool = False
     backbone: str | None = None
     init: Path | None = None
+    root: Path | None = None
 
 
 def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
@@ -76,10 +78,18 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
         raise UsageError(
             "these do not go together" if problems[1:] else problems[0], problems=problems[1:] and problems
         )
-    annotations = read_annotations(asked.annotations)
+    annotations = read_annotations(asked.annotations, asked.root)
     started = {} if asked.overwrite else begun(asked.out)
     inputs = (
-        from_images(asked.backbone or "auto", asked.options, annotations, asked.out, started, asked.device, progress)
+        from_images(
+            asked.backbone or "auto",
+            asked.options,
+            annotations,
+            asked.out,
+            started,
+            asked.device,
+            progress,
+        )
         if asked.embeddings is None
         else from_tokens(asked.embeddings, asked.options, annotations, asked.annotations, asked.backbone)
     )
@@ -176,6 +186,8 @@ def _contradictions(asked: TrainOptions) -> Iterator[UsageError]:
         return
     if (asked.embeddings is None) == (not asked.images):
         yield UsageError("name either --embeddings or --images", hint="c2srt train -e E -a A --graph G --out run")
+    if asked.root is not None and not asked.images:
+        yield UsageError("tokens are read, and no images", where=f"--root {asked.root}", hint="leave it out")
     if asked.images and world() > 1:
         yield UsageError("--images takes one process", hint="store tokens with c2srt embed, and give --embeddings")
     if asked.graph is not None and not kind.hops(options):

@@ -77,6 +77,15 @@ def test_none_is_there(annotations: Path, tiny: str) -> None:
     with pytest.raises(InputError, match="none of the 4 annotated photographs") as refused:
         run(annotations, tiny)
     assert refused.value.where == str(annotations.parent / "photos")
+    assert "--root" in str(refused.value.hint)
+
+
+def test_a_library_that_has_moved(annotations: Path, tiny: str) -> None:
+    run(annotations, tiny)
+    (annotations.parent / "photos").rename(annotations.parent / "moved")
+    result = run(annotations, tiny, root=annotations.parent / "moved")
+    assert (result.total, result.encoded) == (4, 0)
+    assert Store.open(annotations.parent / "e").options.root == str(annotations.parent / "moved")
 
 
 def test_either_photographs_or_annotations(annotations: Path, tiny: str) -> None:

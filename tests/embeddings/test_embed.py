@@ -243,6 +243,70 @@ def clock(path: Path) -> None:
     probe.unlink()
 
 
+class TestMovedAndUpgraded:
+    """What decides values is compared, what is called otherwise by now is not."""
+
+    def test_a_library_that_has_moved_keeps_its_embeddings(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        before = by_path(tmp_path / "e")
+        notes: list[str] = []
+        mixed.rename(tmp_path / "moved")
+        result = run(tmp_path / "moved", tmp_path / "e", tiny, progress=Progress(note=notes.append))
+        assert (result.total, result.encoded, result.removed) == (11, 0, 0)
+        assert f"the photographs have moved from {mixed} to {tmp_path / 'moved'}" in notes
+        assert Store.open(tmp_path / "e").options.root == str(tmp_path / "moved")
+        assert same(by_path(tmp_path / "e"), before)
+
+    def test_other_photographs_do_not_take_their_place_unasked(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        before = content(tmp_path / "e")
+        write_photos(tmp_path / "others", 2, seed=9)
+        for photos, root in ((tmp_path / "others", None), (mixed, tmp_path)):
+            with pytest.raises(InputError, match="these are embeddings of the photographs in") as refused:
+                run(photos, tmp_path / "e", tiny, root=root)
+            assert "--root" in str(refused.value.hint)
+            assert content(tmp_path / "e") == before
+        assert run(tmp_path / "others", tmp_path / "e", tiny, overwrite=True).encoded == 2
+
+    def test_a_part_of_the_library_under_its_root(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "library/a", 2)
+        write_photos(tmp_path / "library/b", 2, seed=1)
+        run(tmp_path / "library", tmp_path / "e", tiny)
+        result = run(tmp_path / "library/a", tmp_path / "e", tiny, root=tmp_path / "library")
+        assert (result.total, result.encoded, result.removed) == (2, 0, 2)
+        assert {row.path for row in Store.open(tmp_path / "e").rows} == {"a/p0000.png", "a/p0001.png"}
+
+    @pytest.mark.parametrize(
+        "change", [{"torch": "2.0.0"}, {"backbone": "local-dir:/nowhere"}, {"config_sha256": None}, {"templates": []}]
+    )
+    def test_what_is_only_recorded(self, tiny: str, mixed: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        before, path = content(tmp_path / "e"), tmp_path / "e/manifest.json"
+        path.write_text(json.dumps(read_json(path) | {"options": read_json(path)["options"] | change}))
+        write_photos(mixed, 1, seed=3, start=50)
+        assert run(mixed, tmp_path / "e", tiny).encoded == 1
+        assert content(tmp_path / "e")["shard-00000.safetensors"] == before["shard-00000.safetensors"]
+        assert read_json(path)["options"]["torch"] == torch.__version__
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"weights_sha256": "ab" * 32}, "weights_sha256: "),
+            ({"config_sha256": "ab" * 32}, "config_sha256: "),
+            ({"mean": [0.1, 0.2, 0.3]}, "mean: "),
+            ({"cut": 2, "streams": "both"}, "cut: 2 there, 3 now"),
+            ({"runtime": {"device": "cuda:1", "dtype": "float32", "batch": 3, "threads": 1}}, "runtime.device: 'cuda'"),
+        ],
+    )
+    def test_what_decides(self, tiny: str, mixed: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+        run(mixed, tmp_path / "e", tiny)
+        path = tmp_path / "e/manifest.json"
+        path.write_text(json.dumps(read_json(path) | {"options": read_json(path)["options"] | change}))
+        with pytest.raises(InputError, match="made with other options") as refused:
+            run(mixed, tmp_path / "e", tiny)
+        assert any(problem.startswith(said) for problem in refused.value.problems)
+
+
 class TestIncremental:
     @pytest.mark.usefixtures("small_shards")
     def test_a_rerun_does_nothing(self, tiny: str, mixed: Path, tmp_path: Path) -> None:

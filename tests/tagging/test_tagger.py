@@ -288,9 +288,8 @@ class TestEmbeddingsAsInput:
         write_photos(tmp_path / "photos", 1)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)
         with pytest.raises(UsageError) as refused:
-            prepare(e, labels, "mini", fit="pad", dense="none", draft=False)
+            prepare(e, labels, None, fit="pad", dense="none", draft=False)
         assert refused.value.problems == (
-            f"--backbone: mini asked, {tiny} there",
             "--fit: pad asked, crop there",
             "--dense: none asked, vv there",
             "--draft: False asked, True there",
@@ -314,8 +313,9 @@ class TestEmbeddingsAsInput:
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(data)
-        with pytest.raises(InputError, match="other weights"):
+        with pytest.raises(InputError, match="was made with another backbone") as refused:
             prepare(e, labels, None)
+        assert refused.value.problems[0].startswith("weights_sha256: ")
 
     def test_alone_and_finished(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)
@@ -436,6 +436,36 @@ class TestFiles:
             to_file(job, job.source.root, format="xmp")
         assert not (tmp_path / "photos").exists()
         assert to_file(job, tmp_path / "elsewhere", format="xmp").tagged == 1
+
+    def test_sidecars_go_beside_photographs_that_are_there_and_the_same(
+        self, tiny: str, tmp_path: Path, labels: Path
+    ) -> None:
+        """Embeddings say where their photographs were: of somebody else's that may be any folder here."""
+        write_photos(tmp_path / "photos", 4)
+        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)
+        (tmp_path / "photos").rename(tmp_path / "new")
+        beside = {"writer": WRITERS["xmp"]}
+        (tmp_path / "photos").mkdir()
+        with pytest.raises(InputError, match="no longer there") as refused:
+            prepare(e, labels, None, **beside)
+        assert "--root" in str(refused.value.hint)
+        (tmp_path / "new/p0001.png").unlink()
+        (tmp_path / "new/p0002.png").write_bytes(b"another picture")
+        job = prepare(e, labels, None, root=tmp_path / "new", **beside)
+        assert job.source.root == tmp_path / "new"
+        result = to_file(job, job.source.root, format="xmp")
+        assert result.tagged == 2
+        assert {(f.path, f.reason) for f in result.failures} == {("p0001.png", "missing"), ("p0002.png", "changed")}
+        assert sorted(path.name for path in (tmp_path / "new").glob("*.xmp")) == ["p0000.png.xmp", "p0003.png.xmp"]
+        assert not list((tmp_path / "photos").iterdir())
+
+    def test_names_below_a_folder_further_up(self, tiny: str, tmp_path: Path, labels: Path) -> None:
+        write_photos(tmp_path / "library/2024/may", 2)
+        job = prepare(tmp_path / "library/2024", labels, tiny, root=tmp_path / "library")
+        assert job.source.root == tmp_path / "library"
+        assert [item.name for item in job.source.items] == ["2024/may/p0000.png", "2024/may/p0001.png"]
+        with pytest.raises(UsageError, match="the photographs are in"):
+            prepare(tmp_path / "library/2024", labels, tiny, root=tmp_path / "library/2023")
 
     def test_a_target_that_cannot_be_written(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)
