@@ -1,7 +1,9 @@
 """The structure of a JPEG file: what it will cost to decode, and what libjpeg conceals when it breaks off."""
 
 import io
+import mmap
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image, ImageChops
@@ -9,6 +11,7 @@ from PIL import Image, ImageChops
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images.bounds import at_most
 
+Data = bytes | mmap.mmap
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 #: Bits that no scan continues with unchanged grey.
 _FILLER = bytes(range(255)) * 4
@@ -47,6 +50,31 @@ class Jpeg:
     buffered: int
 
 
+def segments(data: Data) -> Iterator[tuple[int, int, int]]:
+    """The segments before the picture: marker, and where its content starts and ends; last of all the first scan's.
+
+    Raises:
+        ImageError: ``too-large``: more of them, or of fill bytes, than a photograph has; ``corrupt``: there
+            is no scan.
+    """
+    place = 2
+    for _ in range(_MOST_SEGMENTS):
+        place = data.find(b"\xff", place)
+        fill = _FILL.match(data, place) if place >= 0 else None
+        if fill is None or fill.end() >= len(data):
+            raise ImageError("corrupt", "the file ends before the picture begins")
+        at_most(_MOST_FILL, fill.end() - place, "fill bytes in a row")
+        marker, place = data[fill.end()], fill.end() + 1
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:
+            continue
+        end = place + int.from_bytes(data[place : place + 2], "big")
+        yield marker, place + 2, end
+        if marker == _START_OF_SCAN:
+            return
+        place = end
+    at_most(_MOST_SEGMENTS, _MOST_SEGMENTS + 1, "segments before the picture")
+
+
 def read_markers(data: bytes) -> Jpeg:
     """Read the header, and count scans where there can be several.
 
@@ -54,25 +82,13 @@ def read_markers(data: bytes) -> Jpeg:
         ImageError: ``unsupported``: 12 bits, lossless, hierarchical; ``too-large``: more scans or segments than a
             photograph has; ``corrupt``: there is no scan.
     """
-    place, exif, process, frame = 2, 0, 0, b""
-    for _ in range(_MOST_SEGMENTS):
-        place = data.find(b"\xff", place)
-        fill = _FILL.match(data, place) if place >= 0 else None
-        if fill is None or fill.end() >= len(data):
-            raise ImageError("corrupt", "the file ends before the picture begins")
-        at_most(_MOST_FILL, fill.end() - place, "fill bytes in a row")
-        marker, place = data[fill.end()], fill.end() - 1
-        if marker == _START_OF_SCAN:
-            break
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 2
-            continue
+    exif, process, frame, place, components = 0, 0, b"", 0, 0
+    for marker, start, end in segments(data):
         if marker in _FRAMES and marker not in _NO_FRAMES:
-            process, frame = marker, data[place + 4 : place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")]
-        exif += data.startswith(b"Exif\0", place + 4)
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    else:
-        at_most(_MOST_SEGMENTS, _MOST_SEGMENTS + 1, "segments before the picture")
+            process, frame = marker, data[start:end]
+        elif marker == _START_OF_SCAN:
+            place, components = start - 4, data[start] if start < len(data) else 0
+        exif += data[start : start + 5] == b"Exif\0"
     at_most(_MOST_EXIF, exif, "EXIF blocks")
     if len(frame) < 6 or len(frame) < 6 + 3 * frame[5]:
         raise ImageError("corrupt", "the picture's size and colours are not stated")
@@ -80,7 +96,7 @@ def read_markers(data: bytes) -> Jpeg:
         kind = "hierarchical or lossless JPEG" if process not in _DECODED else f"JPEG of {frame[0]} bits"
         raise ImageError("unsupported", f"{kind}, which few programs read; save it as JPEG of 8 bits")
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-    several = process in _PROGRESSIVE or (place + 4 < len(data) and data[place + 4] < frame[5])
+    several = process in _PROGRESSIVE or components < frame[5]
     most = min(_MOST_SCANS, _MOST_SCANNED // max(1, width * height))
     # all places that look like a scan are never fewer, and faster to count
     if several and data.count(_SCAN, place) > most:

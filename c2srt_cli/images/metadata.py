@@ -1,15 +1,17 @@
 """What a photograph says of itself beside its pixels: its XMP packets and IPTC blocks, as bytes."""
 
-import re
+import mmap
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from c2srt_cli.images.formats import format_of
-from c2srt_cli.images.pixels import _hush_pillow
+from c2srt_cli.images.jpeg import Data, segments
+from c2srt_cli.images.pixels import hush_pillow
+from c2srt_cli.images.tiff.directory import read_directory, read_header
 
 #: Text of a PNG is not expanded further.
 MAX_TEXT = 16 << 20
@@ -18,7 +20,8 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
-_GIF_XMP = re.compile(rb"!\xff\x0bXMP DataXMP(.*?)\x01\xff\xfe\xfd", re.DOTALL)
+_GIF_XMP, _GIF_END = b"!\xff\x0bXMP DataXMP", b"\x01\xff\xfe\xfd"
+_APP1, _APP13 = 0xE1, 0xED
 _TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP = 700, 33723, 34377
 
 
@@ -45,35 +48,37 @@ def read_metadata(path: Path) -> Metadata:
     """
     with path.open("rb") as file:
         start = file.read(512)
-    _hush_pillow()
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if start else b""
+    hush_pillow()
     try:
         kind = format_of(start)
+        if kind == "JPEG":
+            return _from_jpeg(data)
+        if kind == "TIFF":
+            return _from_tiff(data)
         if kind == "PNG":
             return _from_png(path)
         if kind == "GIF":
-            return Metadata(xmp=tuple(_GIF_XMP.findall(path.read_bytes())))
+            return _from_gif(data)
         with Image.open(path, formats=[kind]) as image:
-            if isinstance(image, TiffImagePlugin.TiffImageFile):
-                return _from_tiff(image)
-            if hasattr(image, "applist"):
-                return _from_jpeg(image.applist)
             xmp = image.info.get("xmp")
             return Metadata(xmp=(xmp,) if isinstance(xmp, bytes) else ())
     except Exception:  # Pillow raises what it likes; whether the picture can be read is said where it is decoded
         return Metadata()
 
 
-def _from_jpeg(segments: Iterable[tuple[str, bytes]]) -> Metadata:
+def _from_jpeg(data: Data) -> Metadata:
     packets, photoshop = [], []
     extensions: dict[bytes, list[tuple[int, bytes]]] = {}
-    for name, data in segments:
-        if name == "APP1" and data.startswith(_XMP):
-            packets.append(data[len(_XMP) :])
-        elif name == "APP1" and data.startswith(_EXTENSION) and len(data) >= len(_EXTENSION) + 40:
-            part = data[len(_EXTENSION) :]  # 32 bytes of identity, total length, offset, and a piece of the packet
-            extensions.setdefault(part[:32], []).append((int.from_bytes(part[36:40], "big"), part[40:]))
-        elif name == "APP13" and data.startswith(_PHOTOSHOP):
-            photoshop.append(data[len(_PHOTOSHOP) :])
+    for marker, start, end in segments(data):
+        if marker == _APP1 and data[start : start + len(_XMP)] == _XMP:
+            packets.append(data[start + len(_XMP) : end])
+        elif marker == _APP1 and data[start : start + len(_EXTENSION)] == _EXTENSION:
+            part = data[start + len(_EXTENSION) : end]  # 32 bytes of identity, total length, offset, and a piece
+            if len(part) >= 40:
+                extensions.setdefault(part[:32], []).append((int.from_bytes(part[36:40], "big"), part[40:]))
+        elif marker == _APP13 and data[start : start + len(_PHOTOSHOP)] == _PHOTOSHOP:
+            photoshop.append(data[start + len(_PHOTOSHOP) : end])
     packets += [
         b"".join(piece for _, piece in sorted(pieces))
         for identity, pieces in extensions.items()
@@ -82,14 +87,17 @@ def _from_jpeg(segments: Iterable[tuple[str, bytes]]) -> Metadata:
     return Metadata(tuple(packets), tuple(_iptc_resources(b"".join(photoshop))))
 
 
-def _from_tiff(image: TiffImagePlugin.TiffImageFile) -> Metadata:
-    raw = image.tag_v2._tagdata  # as Pillow's own IPTC reader has it: the values may be typed as 32-bit numbers
-    iptc = raw.get(_TIFF_IPTC, b"")
-    if iptc[3:4] == b"\x1c" != iptc[:1]:  # and have been turned round as such
-        iptc = b"".join(iptc[place : place + 4][::-1] for place in range(0, len(iptc), 4))
-    xmp = raw.get(_TIFF_XMP, b"")
-    resources = _iptc_resources(raw.get(_TIFF_PHOTOSHOP, b""))
-    return Metadata((xmp,) if xmp else (), tuple([iptc] if iptc else resources))
+def _from_tiff(data: Data) -> Metadata:
+    header, place = read_header(data)
+    tags = read_directory(data, header, place)
+    xmp, iptc, resources = (tags.bytes(tag) for tag in (_TIFF_XMP, _TIFF_IPTC, _TIFF_PHOTOSHOP))
+    return Metadata((xmp,) if xmp else (), tuple([iptc] if iptc else _iptc_resources(resources)))
+
+
+def _from_gif(data: Data) -> Metadata:
+    start = data.find(_GIF_XMP)
+    end = data.find(_GIF_END, start)
+    return Metadata(xmp=(data[start + len(_GIF_XMP) : end],) if 0 <= start < end else ())
 
 
 def _iptc_resources(data: bytes) -> Iterator[bytes]:

@@ -147,7 +147,7 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _hush_pillow() -> None:
+def hush_pillow() -> None:
     """Keep Pillow's warnings about odd metadata from being noise, or errors under ``-W error``.
 
     `warnings.catch_warnings` swaps state of the whole process and is not safe in threads; a filter that names nothing
@@ -159,7 +159,7 @@ def _hush_pillow() -> None:
 
 def _prepare(picture: AbstractContextManager[Opened], spec: PixelSpec) -> tuple[Image.Image, tuple[int, int]]:
     """The fitted square, and the sides of the upright original."""
-    _hush_pillow()
+    hush_pillow()
     with picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
         (width, height), part = opened.size, opened.part
         image = opaque(opened.decode())

@@ -445,7 +445,7 @@ def test_pillows_warnings_are_neither_errors_nor_noise(odd: tuple[Path, dict[str
 
 
 def test_only_images_are_hushed() -> None:
-    pixels._hush_pillow()
+    pixels.hush_pillow()
     with pytest.warns(UserWarning, match="elsewhere"):
         warnings.warn("elsewhere", UserWarning, stacklevel=1)
 

@@ -1,5 +1,6 @@
 """The directories of a TIFF file: which tags they hold, and what stands in them. An EXIF block is such a file too."""
 
+import mmap
 import struct
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class Directory:
         next: Where the next directory stands; 0 for none.
     """
 
-    data: bytes
+    data: bytes | mmap.mmap
     header: Header
     entries: dict[int, tuple[int, int, int]]
     next: int
@@ -78,7 +79,7 @@ class Directory:
         return self.numbers(tag).tobytes()
 
 
-def read_header(data: bytes) -> tuple[Header, int]:
+def read_header(data: bytes | mmap.mmap) -> tuple[Header, int]:
     """The header, and where the first directory stands.
 
     Raises:
@@ -95,7 +96,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     raise TiffError("no TIFF header")
 
 
-def read_directory(data: bytes, header: Header, place: int) -> Directory:
+def read_directory(data: bytes | mmap.mmap, header: Header, place: int) -> Directory:
     """The directory at ``place``. One that the file breaks off in has the entries that are there.
 
     Raises:
