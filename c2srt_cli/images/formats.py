@@ -27,16 +27,16 @@ SUFFIXES = (
     ".webp",
 )
 _HEIF_SUFFIXES = (".heic", ".heif", ".hif")
-#: Suffixes of cameras' RAW files, but for .raw, which is also said of much else.
+#: Suffixes of cameras' RAW files.
 RAW_SUFFIXES = frozenset(
     """.3fr .ari .arq .arw .bay .braw .cap .cr2 .cr3 .crw .dcr .dcs .dng .drf .eip .erf .fff .gpr .iiq .k25 .kdc .mdc
     .mef .mos .mrw .nef .nrw .orf .ori .pef .ptx .pxn .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f""".split()  # noqa: SIM905
 )
 #: Suffixes of other pictures that are not read: found in a search they are counted, not passed over in silence.
 OTHER_SUFFIXES = frozenset(
-    """.ai .bpg .clip .cur .dcm .dds .djv .djvu .emf .eps .exr .fit .fits .flif .fpx .hdr .icns .ico .j2c .j2k .jng
-    .jp2 .jpf .jpm .jps .jpx .jxl .jxr .kra .mng .ora .pbm .pcd .pcx .pgm .pic .pict .pnm .ppm .psb .psd .qoi .sgi
-    .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf .xpm""".split()  # noqa: SIM905
+    """.ai .blp .bpg .clip .cur .dcm .dcx .dds .djv .djvu .emf .eps .exr .fit .fits .flc .fli .flif .fpx .hdr .icns
+    .ico .j2c .j2k .jng .jp2 .jpf .jpm .jps .jpx .jxl .jxr .kra .mng .msp .ora .pbm .pcd .pcx .pfm .pgm .pic
+    .pict .pnm .ppm .psb .psd .pxr .qoi .ras .rgb .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf .xpm""".split()  # noqa: SIM905
 )
 
 _READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC"

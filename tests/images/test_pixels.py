@@ -1,4 +1,5 @@
 import hashlib
+import io
 import os
 import random
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from odd_files import encode, exif, flat_jpeg, jpeg_segment, make_odd_files, picture, png, png16, stored
 from open_clip.transform import image_transform
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
 
 from c2srt_cli.errors import ImageError, UsageError
@@ -495,6 +496,50 @@ def test_heic_with_the_extra_is_upright(tmp_path: Path, orientation: int) -> Non
     image = heif.from_pillow(stored(orientation))
     image.save(path, quality=95, exif=exif(orientation).tobytes())
     got = load_pixels(path, PixelSpec(64))
+    assert (got.width, got.height) == (96, 64)
+    assert difference(got.array, np.asarray(picture())[:, 16:80]).mean() < 3
+
+
+def test_heic_of_several_pictures_shows_the_primary_one(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra c2srt[heif]")
+    upright = np.asarray(picture())[:, 16:80]
+    for primary, expected in ((1, upright), (0, 255 - upright)):
+        several = heif.HeifFile()
+        several.add_from_pillow(ImageOps.invert(picture()))
+        several.add_from_pillow(picture())
+        several.save(tmp_path / "a.heic", quality=95, primary_index=primary)
+        got = load_pixels(tmp_path / "a.heic", PixelSpec(64)).array
+        assert difference(got, expected).mean() < 3
+
+
+def test_heic_of_more_than_eight_bits(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="needs the extra c2srt[heif]")
+    deep = np.asarray(picture()).astype(np.uint16) * 257
+    heif.from_bytes(mode="RGB;16", size=(96, 64), data=deep.tobytes()).save(tmp_path / "a.heic", quality=95)
+    got = load_pixels(tmp_path / "a.heic", PixelSpec(64)).array
+    assert difference(got, np.asarray(picture())[:, 16:80]).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize(("boxes", "said"), [(6, 8), (3, 1), (8, 6)])
+def test_of_two_orientations_the_boxes_count(tmp_path: Path, kind: str, boxes: int, said: int) -> None:
+    """MIAF: the rotation and mirroring of the container are applied, whatever EXIF says beside them."""
+    block = exif(boxes)
+    block[0x0113] = said  # an unknown tag beside that of orientation, to be renamed
+    if kind == "HEIF":
+        heif = pytest.importorskip("pillow_heif", reason="needs the extra c2srt[heif]")
+        stream = io.BytesIO()
+        heif.from_pillow(stored(boxes)).save(stream, quality=95, exif=block.tobytes())
+        data = stream.getvalue()
+    else:
+        data = encode(stored(boxes), kind, quality=95, exif=block)
+    for order in ("little", "big"):
+        entry = b"".join(number.to_bytes(2, order) for number in (0x0113, 3))
+        renamed = b"".join(number.to_bytes(2, order) for number in (0x0112, 3))
+        assert b"irot" in data
+        data = data.replace(entry, renamed)
+    (tmp_path / "a").write_bytes(data)
+    got = load_pixels(tmp_path / "a", PixelSpec(64))
     assert (got.width, got.height) == (96, 64)
     assert difference(got.array, np.asarray(picture())[:, 16:80]).mean() < 3
 
