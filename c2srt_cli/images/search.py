@@ -48,7 +48,7 @@ class Search:
     _real_root: str = ""
 
     def __post_init__(self) -> None:
-        self._real_root = os.path.realpath(self.root)
+        self._real_root = os.path.realpath(self.root).rstrip(os.sep) + os.sep
 
     @property
     def files(self) -> list[ImageFile]:
@@ -59,7 +59,7 @@ class Search:
         """A photograph at ``path``, which is ``real`` where no link is followed."""
         self.matches += 1
         relative = self._relative(path)
-        own = real == os.path.join(self._real_root, relative)
+        own = real == self._real_root + relative
         before = self._found.get(real)
         if real in self._failed or (before is not None and (before[1] or not own)):
             return

@@ -57,7 +57,7 @@ def paint(data: bytes, page: Page, layout: Layout) -> Image.Image:
         if opacity is not None:
             place, associated = opacity
             alpha = _eight_bits(numbers[..., place : place + 1], layout).astype(np.uint32)
-            weight = alpha
+            weight = np.uint32(255) if associated else alpha
             mixed = (colors * weight + paper * (255 - alpha) + 127) // 255
             colors = np.minimum(mixed, 255).astype(np.uint8)
         size = (layout.width, len(colors))
