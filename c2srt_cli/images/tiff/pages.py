@@ -9,7 +9,7 @@ from c2srt_cli.images.tiff.directory import Directory, TiffError, read_directory
 #: Directories that are looked at, in the chain and below it: page 1 is the picture unless one of these shows otherwise.
 _MOST_PAGES = 64
 #: A first page with so many times fewer pixels than another one is its thumbnail, marked or not.
-_THUMBNAIL = 800
+_THUMBNAIL = 8
 
 _SUBFILE, _OLD_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _MAKE = 254, 255, 259, 262, 271
 _SUB_DIRECTORIES, _DNG_VERSION = 330, 50706
