@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from c2srt_cli.datasets.source import Source, reading
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, counted
 from c2srt_cli.labels import normalise
 from c2srt_cli.text import fault, find_table, plain_cell, read_text, split_list
 
@@ -85,7 +85,7 @@ def _delimited(source: Source, path: Path, lines: tuple[str, ...], problems: lis
     _check_columns(source, path, table.header)
     for number, cells in table.rows(problems, exact=True):
         if len(cells) < len(table.header):
-            problems.append(f"line {number}: {len(cells)} cells, {len(table.header)} columns")
+            problems.append(f"line {number}: {counted(len(cells), 'cell')}, {counted(len(table.header), 'column')}")
             continue
         cell = {name: cells[table.header.index(name)] for name in COLUMNS if name in table.header}
         yield f"line {number}", plain_cell(cell["path"]), split_list(cell["labels"]), cell.get("split")

@@ -61,7 +61,7 @@ _ARCHIVES: tuple[tuple[str, Kind], ...] = (
 )
 
 #: Share of control characters from which a file is no text.
-_BINARY = 0.05
+_BINARY = 0.08
 
 
 def kind_of(head: bytes) -> Kind | None:
