@@ -25,7 +25,7 @@ def lacking() -> str:
     what = f"{', '.join(parts)} or {last}" if parts else last
     said = f"the file system of {next(iter(_lacking.values()))} cannot {what}: "
     _lacking.clear()
-    return said + "if the machine goes down while c2srt writes there, run the same command again"
+    return said + "after a power cut run the same command again, and start no second c2srt there"
 
 
 def flush(descriptor: int, where: Path) -> None:
