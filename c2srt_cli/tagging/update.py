@@ -145,6 +145,10 @@ class Update:
             failures_path=failures_path,
         )
 
+    def _stands(self, option: str) -> bool:
+        """Whether rows of an earlier file are carried over; one made with other options may be of another format."""
+        return option in self.before and not self.before[option].changed
+
     def _is(self, kept: dict[str, Stamp]) -> bool:
         """Whether the files that are asked for hold these rows and no others, as this run would record them."""
         asked = {"--out": self.options} if self.writer.kind != "sidecar" else {}
@@ -184,10 +188,10 @@ class Update:
         context = replace(self.context, stamps=stamps)
         with ExitStack() as open_files:
             rows = lines = None
-            if "--out" in self.before and writer.rows:
+            if self._stands("--out") and writer.rows:
                 names = list(self.before["--out"].there.images)
                 rows = open_files.enter_context(writer.rows(out, names, context))
-            if "--explain" in self.before:
+            if self._stands("--explain"):
                 there = self.before["--explain"].there
                 lines = open_files.enter_context(jsonl_rows(there.path, list(there.images), context))
             written: dict[str, Stamp] = {}

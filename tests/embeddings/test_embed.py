@@ -429,7 +429,7 @@ class TestIncremental:
         path = write_photos(tmp_path / "photos", 1)[0]
         whole = path.read_bytes()
         path.write_bytes(whole[:100])
-        from c2srt_cli.embeddings import encoder
+        from c2srt_cli.images import picture
 
         def read_then_grow(file: Path, spec: PixelSpec) -> Any:
             try:
@@ -437,7 +437,7 @@ class TestIncremental:
             finally:
                 file.write_bytes(whole)
 
-        monkeypatch.setattr(encoder, "load_pixels", read_then_grow)
+        monkeypatch.setattr(picture, "load_pixels", read_then_grow)
         assert [row.reason for row in run(tmp_path / "photos", tmp_path / "e", tiny).failures] == ["corrupt"]
         assert run(tmp_path / "photos", tmp_path / "e", tiny).failures == ()
 

@@ -341,7 +341,8 @@ class TestFiles:
         job = prepare(tmp_path / "photos", labels, tiny, all_scores=True)
         expected = tagged(job)
         for name, writer in WRITERS.items():
-            out = tmp_path / f"out-{name}" if writer.kind == "sidecar" else tmp_path / f"out{writer.suffix or '.table'}"
+            out = tmp_path / (f"out{writer.suffix or '.table'}" if writer.kind != "sidecar" else f"out-{name}")
+            out = tmp_path / "out-excel.csv" if name == "excel" else out
             result = to_file(job, out, format=name)
             assert (result.tagged, [bad.path for bad in result.failures]) == (4, ["broken.jpg"])
             first = content(tmp_path)
@@ -363,6 +364,8 @@ class TestFiles:
         failures = [json.loads(line) for line in (tmp_path / "out.csv.failures.jsonl").read_text().splitlines()]
         assert failures == [{"path": "broken.jpg", "reason": "unsupported", "detail": failures[0]["detail"]}]
         assert (tmp_path / "out-xmp/c2srt-failures.jsonl").exists()
+        to_file(job, tmp_path / "out.csv", format="excel")  # onto a file of another format
+        assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "out-excel.csv").read_bytes()
 
     def test_manifest_and_nothing_left_behind(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 2)
