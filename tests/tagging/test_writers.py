@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -210,9 +211,10 @@ def test_score_columns_stay_apart_from_the_fixed_ones() -> None:
 @given(scored)
 def test_parquet_round_trip(case: tuple[tuple[str, ...], list[TaggedImage]]) -> None:
     labels, rows = case
-    path = io.BytesIO()
-    assert WRITERS["parquet"].write(iter(rows), path, context(labels, all_scores=True)) == []
-    table = pq.read_table(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tags.parquet"
+        assert WRITERS["parquet"].write(iter(rows), path, context(labels, all_scores=True)) == []
+        table = pq.read_table(path)
     assert table.column_names[:5] == ["path", "labels", "scores", "probabilities", "shares"]
     assert len(set(table.column_names)) == len(table.column_names) == 5 + len(labels)
     assert {str(field.type) for field in list(table.schema)[5:]} == {"float"}
