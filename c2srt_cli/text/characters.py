@@ -101,6 +101,11 @@ def fault(line: str) -> str | None:
     return f"what is no character of a text {where}"
 
 
+def is_misread(line: str) -> bool:
+    """Whether all that is wrong with a line is that its UTF-8 was read as Windows-1252 once."""
+    return not _FAULTY.search(line.strip()) and _misread(line) is not None
+
+
 def _misread(line: str) -> str | None:
     if not _MISREAD.search(line):
         return None

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from c2srt_cli.text.characters import fault, visible
+from c2srt_cli.text.characters import fault, is_misread, visible
 
 #: Marks at the start of a file and what they say; the longer ones first.
 _MARKS = (
@@ -67,11 +67,20 @@ def decode_text(data: bytes, *, exact: bool = False) -> Text:
     if exact:
         lines[:1] = [line.removeprefix("\ufeff") for line in lines[:1]]
         return Text(tuple(lines), tuple(f"line {number}: {what}" for number, what in problems.items()), hint)
+    misread = {}
     for number, line in enumerate(lines, 1):
         if not (line.isascii() and line.isprintable()):
             lines[number - 1] = visible(line)
             if wrong := fault(lines[number - 1]):
+                if is_misread(lines[number - 1]):
+                    misread[number] = lines[number - 1]
                 problems[number], lines[number - 1] = wrong, ""
+    if misread and not all(
+        map(str.isascii, lines)
+    ):  # a text that was misread has no letter beyond ASCII as it should be
+        for number, line in misread.items():
+            lines[number - 1] = line
+            del problems[number]
     return Text(tuple(lines), tuple(f"line {number}: {problems[number]}" for number in sorted(problems)), hint)
 
 

@@ -307,7 +307,7 @@ def test_the_figure_is_drawn_and_the_same_each_time(inputs: Path, whole: Path) -
 
 def test_a_folder_of_something_else_is_left_alone(inputs: Path, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="not empty and holds no ablation"):
+    with pytest.raises(InputError, match=r"not empty \(mine.txt, …\) and holds no ablation"):
         run(inputs, tmp_path)
     with pytest.raises(InputError, match="holds run, no ablation"):
         run(inputs, whole / "runs/base-0", overwrite=True)

@@ -133,7 +133,7 @@ def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
         (tmp_path / f"corel5k-{name}.json").write_bytes(graph)
     grid = read(tmp_path, recipe.read_text(encoding="utf-8"))
     assert [row.name for row in grid.rows][::11] == ["base", "features by IST (c2srt, as the paper words it)"]
-    assert len(grid.rows) == 12
+    assert len(grid.rows) == 14
     assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
 
 

@@ -86,3 +86,9 @@ def test_any_bytes_are_lines_or_problems(data: bytes) -> None:
     text = decode_text(data)
     assert all(problem.startswith("line ") for problem in text.problems)
     assert not any("\n" in line or "\r" in line for line in text.lines)
+
+
+def test_a_misread_line_among_others_that_are_right_is_what_somebody_has_written() -> None:
+    """Open Images writes AdÃ©lie penguin, and Pokémon as it should be."""
+    assert decode_text("AdÃ©lie penguin\nPokémon\n".encode()).lines == ("AdÃ©lie penguin", "Pokémon")
+    assert decode_text("AdÃ©lie penguin\ncat\n".encode()).problems

@@ -444,7 +444,7 @@ def options_of(inputs: Path, out: Path, method: str = "label-propagation", **cha
 
 
 def test_options_that_would_be_ignored_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the backbone is that of the embeddings"):
+    with pytest.raises(UsageError, match="is not the backbone that this was made with"):
         prepare_training(options_of(inputs, tmp_path / "run", backbone="mini"), Progress())
     with pytest.raises(UsageError, match="mkt moves nothing over a graph"):
         prepare_training(options_of(inputs, tmp_path / "run", "mkt", graph=str(inputs / "graph.json")), Progress())
