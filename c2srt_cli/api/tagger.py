@@ -36,7 +36,7 @@ class Tagger:
         labels: Words, `LabelSet`, or a file of labels.
         backbone: As ``c2srt tag --backbone``; the embedded one, or what was fetched, where None.
         run: A run of `train` to tag with; it decides backbone and templates.
-        graph: A graph, its file, or the name of one that comes with c2srt.
+        graph: A graph's file, or the name of one that comes with c2srt.
         templates: ``default``, ``clip`` or a file.
         fit: ``crop``, ``squash`` or ``pad``; the backbone's own where None.
         device: ``cpu``, ``cuda``, ``mps``; the fastest there is where None.
@@ -114,7 +114,7 @@ class Tagger:
 
         Yields:
             A `TaggedImage`, or a `FailedImage` with the reason why there is none. ``path`` is the path as it was given,
-            or ``image 3`` for the fourth image in memory.
+            or ``image 3`` where the fourth of them is in memory.
 
         Raises:
             UsageError: a threshold is asked for and nothing is calibrated.
