@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from safetensors.torch import save_file
+from torch import Tensor
 
+from c2srt_cli.graph.geometric import Data
+from c2srt_cli.methods.neighbours import Neighbours
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.training.config import resolve
 
@@ -46,6 +49,11 @@ def bare(method: str, dim: int, logit_scale: float, **given: Any) -> Any:
         own |= {"adapters.stages": 0, "text_tokens.count": 0}
     options = resolve(method, {**own, **given})
     return METHODS[method](options, BareBackbone(dim, logit_scale)).eval()  # type: ignore[arg-type]
+
+
+def neighbours(edge_index: Tensor, edge_attr: Tensor, nodes: int) -> Neighbours:
+    """Rows of a graph that is given as tensors."""
+    return Neighbours.of(Data(edge_index=edge_index, edge_attr=edge_attr, num_nodes=nodes))
 
 
 def write_tiny_model(folder: Path, *, seed: int = 0, preprocess: dict[str, Any] | None = None, **overrides: Any) -> str:

@@ -18,7 +18,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 if TYPE_CHECKING:  # `show-graph` starts without torch
-    from torch import Tensor
+    from torch_geometric.data import Data
 
 RELATIONS = ("synonym", "is_a", "part_whole", "functional", "co_occurrence", "similar", "self")
 ORIGINS = ("llm", "embedding", "cooccurrence", "random", "attached")
@@ -75,21 +75,22 @@ class CategoryGraph:
         parts = [self.labels.fingerprint, self.edges]
         return fingerprint([*parts, sorted(self.evidence)] if self.evidence else parts)
 
-    def edge_index(self) -> "Tensor":
-        """The edges as PyTorch Geometric reads them: ``(2, E)`` int64, sources above targets."""
+    def data(self) -> "Data":
+        """As PyTorch Geometric holds it, in the order of the edges.
+
+        ``edge_index`` is ``(2, E)`` int64, sources above targets; ``edge_attr`` is ``(E, len(RELATIONS) + 1)``
+        float32, the relation one-hot, then the strength.
+        """
         import torch
+
+        from c2srt_cli.graph.geometric import Data
 
         pairs = [(edge.source, edge.target) for edge in self.edges]
-        return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous()  # (2, E)
-
-    def edge_attr(self) -> "Tensor":
-        """``(E, len(RELATIONS) + 1)`` float32: the relation one-hot, then the strength."""
-        import torch
-
+        index = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous()  # (2, E)
         attr = torch.zeros(len(self.edges), len(RELATIONS) + 1)
         attr[range(len(self.edges)), [RELATIONS.index(edge.relation) for edge in self.edges]] = 1.0
         attr[:, -1] = torch.tensor([edge.strength for edge in self.edges])
-        return attr
+        return Data(edge_index=index, edge_attr=attr, num_nodes=len(self.labels))
 
     def prune(self, k: int, *, seen: Collection[int] | None = None, least_seen: int = 3) -> "CategoryGraph":
         """Keep the ``k`` strongest sources of each target.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.neighbours import Neighbours
 from c2srt_cli.methods.options import Propagation
 
 #: The gain where there is too little to fit it on.

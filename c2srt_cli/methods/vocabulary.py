@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.graph.category_graph import CategoryGraph
-from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.neighbours import Neighbours
 from c2srt_cli.methods.prompt import Prompts
 
 
@@ -78,10 +78,10 @@ class Vocabulary:
         """Who is a source of whom."""
         if self.graph is None or not self.hops:
             return None
-        index, attr = self.graph.edge_index(), self.graph.edge_attr()
-        seen = torch.from_numpy(self.seen)
-        kept = seen[index[0]] if self.seen_targets else seen[index[0]] & ~seen[index[1]]
-        return Neighbours.from_graph(index[:, kept], attr[kept], len(self.text)).to(self.text.device)
+        graph, seen = self.graph.data(), torch.from_numpy(self.seen)
+        source, target = graph.edge_index
+        kept = seen[source] if self.seen_targets else seen[source] & ~seen[target]
+        return Neighbours.of(graph.edge_subgraph(kept)).to(self.text.device)
 
     @cached_property
     def unseen(self) -> Tensor:

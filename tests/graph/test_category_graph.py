@@ -16,9 +16,8 @@ from c2srt_cli.labels import Label, LabelSet
 
 with warnings.catch_warnings():  # importing it makes torch complain
     warnings.simplefilter("ignore")
-    from torch_geometric.data import Data
     from torch_geometric.nn import GATv2Conv
-    from torch_geometric.utils import to_networkx
+    from torch_geometric.utils import coalesce, to_networkx
 
 LABELS = LabelSet((Label("dog"), Label("cat", ("kitty",), 0.4), Label("crane", id="/m/1"), Label("crane", id="/m/2")))
 
@@ -134,10 +133,12 @@ def test_the_fingerprint_follows_labels_and_edges() -> None:
 
 def test_tensors_against_pytorch_geometric_and_networkx() -> None:
     graph = many(30, 4)
-    index, attr = graph.edge_index(), graph.edge_attr()
+    data = graph.data()
+    index, attr = data.edge_index, data.edge_attr
+    assert data.validate()
     assert (index.dtype, index.shape) == (torch.int64, (2, 120))
     assert attr.shape == (120, len(RELATIONS) + 1)
-    there = to_networkx(Data(edge_index=index, edge_attr=attr, num_nodes=30), edge_attrs=["edge_attr"])
+    there = to_networkx(data, edge_attrs=["edge_attr"])
     assert set(there.edges) == {(e.source, e.target) for e in graph.edges}  # networkx too goes from source to target
     for e in graph.edges:
         *kind, strength = there.edges[e.source, e.target]["edge_attr"]
@@ -150,14 +151,28 @@ def test_knowledge_flows_from_source_to_target() -> None:
     layer = GATv2Conv(3, 3, edge_dim=len(RELATIONS) + 1, add_self_loops=False, bias=False)
     x = torch.randn(4, 3)
     changed = x + torch.eye(4, 3)  # the first three labels differ
-    difference = layer(changed, graph.edge_index(), graph.edge_attr()) - layer(x, graph.edge_index(), graph.edge_attr())
+    data = graph.data()
+    after, before = (layer(features, data.edge_index, data.edge_attr) for features in (changed, x))
+    difference = after - before
     assert difference.abs().sum(1).ne(0).tolist() == [False, True, False, False]
 
 
 def test_an_empty_graph_has_tensors_too() -> None:
     graph = CategoryGraph(LABELS, ())
-    assert graph.edge_index().shape == (2, 0)
-    assert graph.edge_attr().shape == (0, len(RELATIONS) + 1)
+    data = graph.data()
+    assert (data.edge_index.shape, data.edge_attr.shape) == ((2, 0), (0, len(RELATIONS) + 1))
+    assert data.num_nodes == len(LABELS)
+
+
+def test_merging_keeps_the_strengths_that_pytorch_geometric_coalesces_to() -> None:
+    both = [many(30, 4), many(30, 4, seed=1)]
+    merged = CategoryGraph.merge(*both).data()
+    index = torch.cat([graph.data().edge_index for graph in both], 1)
+    wanted = coalesce(index, torch.cat([graph.data().edge_attr[:, -1] for graph in both]), reduce="max")
+    found = coalesce(merged.edge_index, merged.edge_attr[:, -1])
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1], wanted[1])
+    assert merged.num_edges == wanted[0].shape[1] < 240
 
 
 def test_prune_against_networkx() -> None:

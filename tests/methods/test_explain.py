@@ -3,15 +3,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import bare
+from tiny import bare, neighbours
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.graph.category_graph import RELATIONS
 from c2srt_cli.methods.fusion import fused_features
-from c2srt_cli.methods.ist import Neighbours
 from c2srt_cli.methods.kcot import transport
+from c2srt_cli.methods.neighbours import Neighbours
 from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
 
@@ -26,7 +26,7 @@ def graph() -> Neighbours:
     attr = torch.zeros(INDEX.shape[1], EDGE)
     attr[torch.arange(len(attr)), torch.arange(len(attr)) % 6] = 1.0
     attr[:, -1] = torch.linspace(0.2, 0.9, len(attr))
-    return Neighbours.from_graph(INDEX, attr, LABELS)
+    return neighbours(INDEX, attr, LABELS)
 
 
 def randomised(method: str, **given: Any) -> Any:

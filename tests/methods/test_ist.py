@@ -4,19 +4,18 @@ import warnings
 
 import pytest
 import torch
+from tiny import neighbours
 from torch import Tensor, nn
 from torch.nn.functional import elu, gelu
 
-from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph, Edge
-from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.graph.category_graph import RELATIONS
 from c2srt_cli.methods import ist
-from c2srt_cli.methods.ist import IST, GATv2, Neighbours
+from c2srt_cli.methods.ist import IST, GATv2
 
 with warnings.catch_warnings():  # it deprecates its own parts
     warnings.simplefilter("ignore")
     from torch_geometric.data import Batch, Data
     from torch_geometric.nn import GATv2Conv
-    from torch_geometric.utils import k_hop_subgraph
 
 EDGE_DIM = len(RELATIONS) + 1
 SELF = torch.eye(EDGE_DIM)[RELATIONS.index("self")] + torch.eye(EDGE_DIM)[-1]
@@ -43,18 +42,6 @@ def disjoint(conv: nn.Module, x: Tensor, edge_index: Tensor, edge_attr: Tensor) 
     return out.view(len(x), -1, out.shape[-1])
 
 
-def test_rows_hold_each_edge_once_and_the_self_edge_first() -> None:
-    labels = LabelSet(tuple(Label(name) for name in ("sky", "cloud", "dog")))
-    edges = (Edge(1, 0, "part_whole", 0.75, "llm"), Edge(2, 0, "similar", 0.5, "embedding"))
-    graph = CategoryGraph(labels, edges)
-    rows = Neighbours.from_graph(graph.edge_index(), graph.edge_attr(), 3)
-    assert rows.index.tolist() == [[0, 1, 2], [1, 1, 1], [2, 2, 2]]
-    assert rows.mask.tolist() == [[True, True, True], [True, False, False], [True, False, False]]
-    assert rows.attr[0, 1].tolist() == [float(relation == "part_whole") for relation in RELATIONS] + [0.75]
-    assert rows.attr[:, 0].tolist() == SELF.repeat(3, 1).tolist()
-    assert not rows.attr[1:, 1:].any()
-
-
 @pytest.mark.parametrize("block", [1, 3000, 1 << 20], ids=["a node", "some nodes", "all"])
 def test_gatv2_equals_pytorch_geometric(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ist.BLOCK, "cpu", block)
@@ -67,7 +54,7 @@ def test_gatv2_equals_pytorch_geometric(block: int, monkeypatch: pytest.MonkeyPa
     peer.load_state_dict(ours.state_dict())
     x, weight = torch.randn(5, 30, 24), torch.randn(5, 30, 32)
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    got, attention = ours(mine, Neighbours.from_graph(edge_index, edge_attr, 30))
+    got, attention = ours(mine, neighbours(edge_index, edge_attr, 30))
     wanted = disjoint(peer, theirs, *with_self_edges(edge_index, edge_attr, 30))
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
     torch.autograd.backward((got * weight).sum())
@@ -87,7 +74,7 @@ def test_attention_equals_pytorch_geometric_edge_by_edge() -> None:
     ours = GATv2(16, 4, 2, EDGE_DIM)
     ours.load_state_dict(peer.state_dict())
     x = torch.randn(20, 16)
-    rows = Neighbours.from_graph(edge_index, edge_attr, 20)
+    rows = neighbours(edge_index, edge_attr, 20)
     _, attention = ours(x[None], rows)
     _, (edges, wanted) = peer(x, *with_self_edges(edge_index, edge_attr, 20), return_attention_weights=True)
     for (source, target), weights in zip(edges.T.tolist(), wanted, strict=True):
@@ -106,23 +93,9 @@ def test_a_fresh_layer_is_scaled_like_pytorch_geometric() -> None:
 
 def test_equal_sources_share_the_attention_equally() -> None:
     edge_index = torch.tensor([[1, 2, 3], [0, 0, 0]])
-    rows = Neighbours.from_graph(edge_index, SELF.repeat(3, 1), 4)
+    rows = neighbours(edge_index, SELF.repeat(3, 1), 4)
     _, attention = GATv2(8, 4, 2, EDGE_DIM)(torch.ones(1, 4, 8), rows)
     torch.testing.assert_close(attention[0, 0], torch.full((4, 2), 0.25))
-
-
-@pytest.mark.parametrize("hops", [1, 2, 3])
-def test_closure_holds_the_nodes_that_pytorch_geometric_finds(hops: int) -> None:
-    edge_index, edge_attr = random_graph(3, 60, 110)
-    targets = torch.tensor([40, 7, 59, 0])
-    nodes, layers = Neighbours.from_graph(edge_index, edge_attr, 60).closure(targets, hops)
-    wanted, _, _, _ = k_hop_subgraph(targets, hops, edge_index, num_nodes=60, flow="source_to_target")
-    assert nodes[:4].tolist() == targets.tolist()
-    assert sorted(nodes.tolist()) == wanted.tolist()
-    assert len(layers) == hops
-    for layer, far in zip(layers, reversed(range(hops)), strict=True):
-        within, _, _, _ = k_hop_subgraph(targets, far, edge_index, num_nodes=60, flow="source_to_target")
-        assert sorted(nodes[: len(layer.index)].tolist()) == wanted[torch.isin(wanted, within)].tolist()
 
 
 def trained(seed: int, dim: int, **options: int) -> IST:
@@ -145,7 +118,7 @@ def test_ist_equals_a_plain_reading_with_pytorch_geometric() -> None:
         conv = GATv2Conv(16, 6, heads=2, edge_dim=EDGE_DIM, add_self_loops=False)
         conv.load_state_dict(layer.conv.state_dict())  # type: ignore[union-attr]
         h = h + layer.out(elu(disjoint(conv, layer.norm(h), *edges)))  # type: ignore[operator]
-    got, attention = model(image, text, Neighbours.from_graph(edge_index, edge_attr, 25))
+    got, attention = model(image, text, neighbours(edge_index, edge_attr, 25))
     torch.testing.assert_close(got, h, atol=1e-5, rtol=1e-5)
     assert (got - image).abs().mean() > 0.05
     assert [weights.shape[:2] for weights in attention] == [(3, 25), (3, 25)]
@@ -153,7 +126,7 @@ def test_ist_equals_a_plain_reading_with_pytorch_geometric() -> None:
 
 def test_a_closure_gives_what_the_full_graph_gives_gradients_too() -> None:
     model = trained(5, 16)
-    full = Neighbours.from_graph(*random_graph(5, 80, 200), 80)
+    full = neighbours(*random_graph(5, 80, 200), 80)
     text, targets = torch.randn(80, 16), torch.tensor([70, 3, 12, 78, 79])
     image = torch.randn(2, 80, 16)
     nodes, layers = full.closure(targets)
@@ -171,7 +144,7 @@ def test_a_closure_gives_what_the_full_graph_gives_gradients_too() -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 25, 100])
 def test_chunks_of_labels_give_the_same(chunk: int) -> None:
     model = trained(6, 16)
-    rows = Neighbours.from_graph(*random_graph(6, 25, 80), 25)
+    rows = neighbours(*random_graph(6, 25, 80), 25)
     image, text = torch.randn(3, 25, 16), torch.randn(25, 16)
     wanted, attention = model(image, text, rows)
     got, chunked = model(image, text, rows, chunk=chunk)
@@ -188,7 +161,7 @@ def test_at_the_start_features_pass_through_to_the_last_bit(autocast: bool, trai
     torch.manual_seed(7)
     model = IST(16).train(training)
     image = torch.randn(3, 25, 16, requires_grad=True)
-    rows = Neighbours.from_graph(*random_graph(7, 25, 80), 25)
+    rows = neighbours(*random_graph(7, 25, 80), 25)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         got, _ = model(image, torch.randn(25, 16), rows)
     assert torch.equal(got, image)
@@ -203,7 +176,7 @@ def test_at_the_start_features_pass_through_to_the_last_bit(autocast: bool, trai
 def test_bfloat16_costs_the_precision_that_it_costs_pytorch_geometric() -> None:
     torch.manual_seed(8)
     edge_index, edge_attr = random_graph(8, 40, 160)
-    rows, edges = Neighbours.from_graph(edge_index, edge_attr, 40), with_self_edges(edge_index, edge_attr, 40)
+    rows, edges = neighbours(edge_index, edge_attr, 40), with_self_edges(edge_index, edge_attr, 40)
     ours = GATv2(64, 16, 4, EDGE_DIM)
     peer = GATv2Conv(64, 16, heads=4, edge_dim=EDGE_DIM, add_self_loops=False)
     peer.load_state_dict(ours.state_dict())
@@ -230,7 +203,7 @@ def test_a_width_that_heads_cannot_share_is_refused() -> None:
 def test_no_targets_need_nothing(hops: int) -> None:
     index = torch.tensor([[1, 2, 2], [0, 0, 1]])
     attr = torch.rand(3, len(RELATIONS) + 1)
-    nodes, layers = Neighbours.from_graph(index, attr, 4).closure(torch.empty(0, dtype=torch.int64), hops)
+    nodes, layers = neighbours(index, attr, 4).closure(torch.empty(0, dtype=torch.int64), hops)
     assert nodes.shape == (0,)
     assert [len(rows.index) for rows in layers] == [0] * hops
     ist = IST(8, layers=hops, heads=2)

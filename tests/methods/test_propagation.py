@@ -1,9 +1,10 @@
 import pytest
 import torch
+from tiny import neighbours
 from torch import Tensor
 
 from c2srt_cli.graph.category_graph import RELATIONS
-from c2srt_cli.methods.ist import Neighbours
+from c2srt_cli.methods.neighbours import Neighbours
 from c2srt_cli.methods.propagation import ScorePropagation, strengths
 
 EDGE = len(RELATIONS) + 1
@@ -23,7 +24,7 @@ def graph() -> Neighbours:
     attr = torch.zeros(3, EDGE)
     attr[torch.arange(3), torch.tensor([0, 4, 2])] = 1.0
     attr[:, -1] = STRENGTH
-    return Neighbours.from_graph(INDEX, attr, 4)
+    return neighbours(INDEX, attr, 4)
 
 
 def test_by_hand() -> None:
