@@ -1,9 +1,9 @@
 """How well a backbone tags without training: Corel5k and COCO-18 through the tag path itself.
 
-The peers are the figures of plainer ways to the same scores, on the same photographs and stated in the table: chance,
+The peers are the figures of plainer ways to the same scores, on the same images and stated in the table: chance,
 ConSE (an ImageNet teacher's classes carried to words by a sentence encoder), and one linear map on frozen features.
 ``python benchmarks/backbone_quality.py --data ../shared/data --coco FOLDER``; what is missing is skipped and said.
-``--validation`` runs the same on as many photographs outside both test sets: defaults are chosen there.
+``--validation`` runs the same on as many images outside both test sets: defaults are chosen there.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from c2srt_cli.scoring.average_precision import average_precision
 
 FITS = ("crop", "squash", "pad")
 COCO_TESTS = 3000
-#: COCO ids 1 to 19 without 12, as they are in the labels of the 40,000 photographs.
+#: COCO ids 1 to 19 without 12, as they are in the labels of the 40,000 images.
 COCO_CLASSES = {
     1: "person",
     2: "bicycle",
@@ -87,7 +87,7 @@ SYNONYMS = {
 
 @dataclass(frozen=True)
 class TestSet:
-    """Photographs and which labels they have: ``truth`` is ``(N, L)``."""
+    """Images and which labels they have: ``truth`` is ``(N, L)``."""
 
     paths: list[Path]
     labels: list[str]
@@ -98,7 +98,7 @@ POOLS: dict[str, Pooling] = {"isr": ISR(), "topk": TopK(k=32), "max": Best(), "m
 
 
 def corel5k(folder: Path, *, validation: bool = False) -> TestSet:
-    """The test split over the 260 words that occur in both splits; or each ninth training photograph."""
+    """The test split over the 260 words that occur in both splits; or each ninth training image."""
     with (folder / "annotations.csv").open(encoding="utf-8", newline="") as file:
         rows = [(row["path"], row["split"], set(row["labels"].split(";"))) for row in csv.DictReader(file)]
     both = [set[str]().union(*(words for _, split, words in rows if split == name)) for name in ("train", "test")]
@@ -110,7 +110,7 @@ def corel5k(folder: Path, *, validation: bool = False) -> TestSet:
 
 
 def coco18(folder: Path, *, validation: bool = False) -> TestSet:
-    """The 3,000 labelled photographs with the smallest sha1 of the file name; or the next 3,000."""
+    """The 3,000 labelled images with the smallest sha1 of the file name; or the next 3,000."""
     text = (folder / "train.csv").read_text(encoding="utf-8")
     labelled = dict(re.findall(r"^(\d+\.jpg),([\d ]+),", text, re.MULTILINE))
     names = sorted(labelled, key=lambda name: hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest())
@@ -129,14 +129,16 @@ def mean_ap(scores: np.ndarray, truth: np.ndarray) -> float:
 def embed(backbone: Backbone, paths: list[Path], fit: str, batch: int = 32) -> tuple[Tensor, Tensor]:
     """Global embeddings ``(N, D)`` and patches ``(N, P, D)``, as ``c2srt embed`` computes them."""
     spec = pixel_spec(backbone, fit=fit, draft=True)
-    depth, dense = backbone.tower.depth, backbone.default_dense
+    depth, patch_attention = backbone.tower.depth, backbone.default_patch_attention
     overall, local = [], []
     with ThreadPoolExecutor(2) as pool:
         arrays = pool.map(lambda path: load_pixels(path, spec).array, paths)
         for start in range(0, len(paths), batch):
             pixels = torch.from_numpy(np.stack([next(arrays) for _ in paths[start : start + batch]]))
-            tokens = backbone.trunk(pixels, depth, dense=dense, streams="both" if dense else "global")
-            one, many = backbone.tail(tokens, depth, dense=dense)
+            tokens = backbone.early_stages(
+                pixels, depth, patch_attention=patch_attention, streams="both" if patch_attention else "global"
+            )
+            one, many = backbone.late_stages(tokens, depth, patch_attention=patch_attention)
             assert one is not None
             overall.append(one)
             local.append(many)
@@ -157,7 +159,7 @@ def scores_of(backbone: Backbone, image: tuple[Tensor, Tensor], labels: list[str
 def report(backbone: Backbone, name: str, test: TestSet, parts: dict[str, np.ndarray]) -> None:
     """Print the rows of one set: pools by fits, then the labels replaced by synonyms."""
     for part, columns in parts.items():
-        print(f"\n{part}: {len(test.paths):,} photographs, {len(columns)} labels   {PEERS[part]}")
+        print(f"\n{part}: {len(test.paths):,} images, {len(columns)} labels   {PEERS[part]}")
         print(f"{'':10}" + "".join(f"{pool if pool != 'topk' else 'top-8':>9}" for pool in POOLS))
     chosen = [i for i, label in enumerate(test.labels) if label in SYNONYMS]
     for fit in FITS:
@@ -181,13 +183,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mini")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with corel5k/ and nus-wide/")
-    parser.add_argument("--coco", type=Path, help="folder with data/ and train.csv of the 40,000 COCO photographs")
-    parser.add_argument("--validation", action="store_true", help="photographs outside both test sets instead")
+    parser.add_argument("--coco", type=Path, help="folder with data/ and train.csv of the 40,000 COCO images")
+    parser.add_argument("--validation", action="store_true", help="images outside both test sets instead")
     options = parser.parse_args()
     backbone = load_backbone(options.backbone)
-    print(f"{backbone.id}   weights {backbone.weights_sha256[:12]}   mAP over labels with photographs")
+    print(f"{backbone.id}   weights {backbone.weights_sha256[:12]}   mAP over labels with images")
     if options.validation:
-        print("validation photographs; the peers' figures are those of the test sets")
+        print("validation images; the peers' figures are those of the test sets")
     corel = options.data / "corel5k"
     if corel.is_dir():
         test = corel5k(corel, validation=options.validation)

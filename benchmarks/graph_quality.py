@@ -1,12 +1,12 @@
-"""How well a category graph's edges foretell what real photographs show together.
+"""How well a category graph's edges foretell what real images show together.
 
-A pair of labels is a positive where photographs show both more often than by chance: a pointwise mutual information
-above zero, and at least ``--together`` photographs. A graph scores every ordered pair by its strength, 0 without an
+A pair of labels is a positive where images show both more often than by chance: a pointwise mutual information
+above zero, and at least ``--together`` images. A graph scores every ordered pair by its strength, 0 without an
 edge. AP is scikit-learn's over all ordered pairs; P@E is the share of positives among a graph's E strongest edges, E
 the edges of the shipped graph, which all graphs are given. The annotations counted here are in none of the graphs.
 
 The peers of the shipped graph are neighbours by text embedding, as many a target as come nearest to E edges, then every
-pair; and the shipped graph's own shape with random sources. What photographs show together has no direction, edges
+pair; and the shipped graph's own shape with random sources. What images show together has no direction, edges
 have: ``both ways`` gives each edge its reverse too.
 ``python benchmarks/graph_quality.py --data ../shared/data``; what is missing is skipped and said.
 """
@@ -33,14 +33,14 @@ DRAWS = 5
 
 
 def coco(folder: Path) -> Iterable[list[int]]:
-    """Labels of each photograph of train2014 and val2014, in the order of ``names80.txt``."""
+    """Labels of each image of train2014 and val2014, in the order of ``names80.txt``."""
     for name in ("train2014-labels.txt", "val2014-labels.txt"):
         for line in (folder / name).read_text(encoding="utf-8").splitlines():
             yield [int(number) for number in line.split()[1:]]
 
 
 def corel5k(folder: Path, labels: LabelSet) -> Iterable[list[int]]:
-    """Labels of each photograph of the train split."""
+    """Labels of each image of the train split."""
     index = {name: i for i, name in enumerate(labels.names)}
     with (folder / "annotations.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -49,7 +49,7 @@ def corel5k(folder: Path, labels: LabelSet) -> Iterable[list[int]]:
 
 
 def positive_pairs(images: Iterable[list[int]], count: int, together: int) -> np.ndarray:
-    """``(L, L)``: which pairs photographs show together more often than by chance."""
+    """``(L, L)``: which pairs images show together more often than by chance."""
     rows = list(images)
     shown = np.zeros((len(rows), count), dtype=np.float32)
     for row, own in zip(shown, rows, strict=True):
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mini", help="whose text embeddings")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with coco/ and corel5k/")
-    parser.add_argument("--together", type=int, default=5, help="photographs that show a positive pair, at least")
+    parser.add_argument("--together", type=int, default=5, help="images that show a positive pair, at least")
     options = parser.parse_args()
     for name, folder in (("coco-80", options.data / "coco"), ("corel5k-374", options.data / "corel5k")):
         if not folder.is_dir():

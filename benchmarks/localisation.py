@@ -3,7 +3,7 @@
 A hit: the place that the label's best patch looks at lies in one of the boxes that a detector (YOLOX-nano, trained on
 COCO's boxes) draws for it. The place is where the patch's gradient on the pixels is centred: with TensorFlow's padding
 that is not the middle of its cell. The peers are a patch drawn at random and the patch that boxes of the label cover
-most often in other photographs. Photographs whose label the detector does not find, or covers with half of the picture,
+most often in other images. Images whose label the detector does not find, or covers with half of the picture,
 say nothing about localisation and are left out of the second figure.
 ``python benchmarks/localisation.py --coco FOLDER``; needs the package ``onnxruntime``.
 """
@@ -91,8 +91,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mini")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with teachers/ and coco/")
-    parser.add_argument("--coco", type=Path, help="folder with data/ and train.csv of the 40,000 COCO photographs")
-    parser.add_argument("--photographs", type=int, default=3000)
+    parser.add_argument("--coco", type=Path, help="folder with data/ and train.csv of the 40,000 COCO images")
+    parser.add_argument("--images", type=int, default=3000)
     options = parser.parse_args()
     model = options.data / "teachers/coco80-yolox-nano-416.onnx"
     if options.coco is None or not options.coco.is_dir() or not model.exists():
@@ -104,7 +104,7 @@ def main() -> None:
         print("skipped: the package onnxruntime is not installed")
         return
     test = coco18(options.coco)
-    test = TestSet(test.paths[: options.photographs], test.labels, test.truth[: options.photographs])
+    test = TestSet(test.paths[: options.images], test.labels, test.truth[: options.images])
     backbone = load_backbone(options.backbone)
     # squashed, so that a patch's place in the grid is its place in the picture
     _, patches = embed(backbone, test.paths, "squash")
@@ -112,7 +112,7 @@ def main() -> None:
     unit = torch.nn.functional.normalize(text, dim=-1)
     side = round(patches.shape[1] ** 0.5)
     offset = gaze(backbone, side)
-    found: list[tuple[int, int, np.ndarray]] = []  # photograph, class, the patches that boxes cover
+    found: list[tuple[int, int, np.ndarray]] = []  # image, class, the patches that boxes cover
     for i, path in enumerate(test.paths):
         boxes = detector.boxes(path)
         found += [(i, int(c), covered(boxes[c], side, offset)) for c in np.flatnonzero(test.truth[i]) if len(boxes[c])]
@@ -123,10 +123,10 @@ def main() -> None:
     rows = []
     for i, c, mask in found:
         best = int((torch.nn.functional.normalize(patches[i].float(), dim=-1) @ unit[c]).argmax())
-        often = int((count[c] - mask).argmax())  # in the other photographs
+        often = int((count[c] - mask).argmax())  # in the other images
         rows.append((c, mask.mean(), mask[best], mask.mean(), mask[often]))
     table = np.array(rows, float)
-    print(f"{backbone.id}   {side}x{side} patches, {len(test.paths):,} photographs   share of hits")
+    print(f"{backbone.id}   {side}x{side} patches, {len(test.paths):,} images   share of hits")
     print(f"a patch looks at {offset:.2f} of its cell")
     print(f"{'':34}{'pairs':>7}{'best patch':>12}{'random':>9}{'usual place':>13}")
     small = table[:, 1] <= SMALL

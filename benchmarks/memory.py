@@ -1,4 +1,4 @@
-"""Peak memory of ``c2srt tag`` and ``c2srt embed``: 1,000 against 10,000 photographs, and 20,000 labels.
+"""Peak memory of ``c2srt tag`` and ``c2srt embed``: 1,000 against 10,000 images, and 20,000 labels.
 
 Every line is a process of its own. Run: ``python benchmarks/memory.py``.
 """
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workload import write_labels, write_model, write_photographs
+from workload import write_images, write_labels, write_model
 
 
 def peak(*arguments: str) -> float:
@@ -48,7 +48,7 @@ def main() -> None:
     backbone = write_model(work / options.arch, options.arch)
     few, many = work / "small-1000", work / "small-10000"
     for folder, count in ((few, 1000), (many, 10_000)):
-        write_photographs(folder, count, width=320, height=240)
+        write_images(folder, count, width=320, height=240)
     labels = {count: write_labels(work / f"labels-{count}.txt", count) for count in (1000, 20_000)}
 
     def tag(source: Path, count: int) -> float:
@@ -64,9 +64,9 @@ def main() -> None:
     base = peak("doctor")
     print(f"{'torch imported, nothing loaded':50}{base:8.0f} MiB")
     for name, one, ten in (("tag, 1,000 labels", tag(few, 1000), tag(many, 1000)), ("embed", embed(few), embed(many))):
-        print(f"{name + ', 1,000 photographs':50}{one:8.0f} MiB")
-        print(f"{name + ', 10,000 photographs':50}{ten:8.0f} MiB   x {ten / one:.2f}")
-    print(f"{'tag, 20,000 labels, 1,000 photographs':50}{tag(few, 20_000):8.0f} MiB")
+        print(f"{name + ', 1,000 images':50}{one:8.0f} MiB")
+        print(f"{name + ', 10,000 images':50}{ten:8.0f} MiB   x {ten / one:.2f}")
+    print(f"{'tag, 20,000 labels, 1,000 images':50}{tag(few, 20_000):8.0f} MiB")
 
 
 if __name__ == "__main__":

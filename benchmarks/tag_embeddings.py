@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch.nn.functional import normalize
-from workload import write_labels, write_model, write_photographs
+from workload import write_images, write_labels, write_model
 
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.methods.isr import patch_cap
@@ -55,11 +55,11 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "c2srt-bench", help="where inputs are made"
     )
-    parser.add_argument("--photographs", type=int, default=512)
+    parser.add_argument("--images", type=int, default=512)
     options = parser.parse_args()
     work: Path = options.work
     labels = write_labels(work / "labels-1000.txt", 1000)
-    write_photographs(work / "small", options.photographs, width=320, height=240)
+    write_images(work / "small", options.images, width=320, height=240)
     print(f"{'':28}{'img/s':>8}{'x plain scoring':>17}")
     for arch in ("ViT-B-16-quickgelu", "ViT-B-32-quickgelu"):
         backbone = write_model(work / arch, arch)
@@ -69,7 +69,7 @@ def main() -> None:
             Progress(),
         )
         job = prepare_tagging(TagOptions(inputs=(str(out),), labels=labels), Progress())
-        grid = job.encoder.backbone.tower.grid(job.encoder.cut.stage)
+        grid = job.encoder.backbone.tower.grid(job.encoder.split.stage)
         rate, plain = throughput(job), plain_isr(job)
         print(f"{f'{arch} {grid[0]}x{grid[1]}':28}{rate:8.0f}{rate / plain:17.1f}")
 

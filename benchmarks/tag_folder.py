@@ -1,4 +1,4 @@
-"""End-to-end tagging of 12-megapixel photographs, against the plain open_clip script that people write.
+"""End-to-end tagging of 12-megapixel images, against the plain open_clip script that people write.
 
 Prints images a second of both, the forward pass alone with and without the value-value stream, and the limit that the
 processor's bfloat16 products set. Run on an idle machine: ``python benchmarks/tag_folder.py``.
@@ -13,11 +13,11 @@ from pathlib import Path
 import open_clip
 import torch
 from PIL import Image
-from workload import chunks, write_labels, write_model, write_photographs
+from workload import chunks, write_images, write_labels, write_model
 
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import Machine, make_encoder
+from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.outputs import tag_to_files
@@ -41,21 +41,24 @@ def plain_script(paths: list[Path], labels: list[str], weights: Path) -> float:
     return (time.perf_counter() - started) / len(paths)
 
 
-def tag(paths: list[Path], labels: Path, backbone: str, out: Path, dense: str) -> float:
+def tag(paths: list[Path], labels: Path, backbone: str, out: Path, patch_attention: str) -> float:
     """Seconds an image of the tagger, from the first decode to the written file."""
     job = prepare_tagging(
-        TagOptions(inputs=tuple(map(str, paths)), labels=labels, backbone=backbone, dense=dense), Progress(note=print)
+        TagOptions(inputs=tuple(map(str, paths)), labels=labels, backbone=backbone, patch_attention=patch_attention),
+        Progress(note=print),
     )
     started = time.perf_counter()
     tag_to_files(job, WRITERS["jsonl"], out, Progress(), overwrite=True)
     return (time.perf_counter() - started) / len(paths)
 
 
-def forward(backbone: str, dense: str, seconds: float = 8.0) -> float:
+def forward(backbone: str, patch_attention: str, seconds: float = 8.0) -> float:
     """Images a second of the encoder alone, its passes side by side as the tagger runs them."""
     loaded = load_backbone(backbone)
-    cut = resolve_cut(loaded, Cut(*METHODS["zero-shot"].needs(None, loaded.tower)), dense=dense)
-    encoder = make_encoder(loaded, cut, Machine())
+    split = resolve_split(
+        loaded, Split(*METHODS["zero-shot"].needs(None, loaded.tower)), patch_attention=patch_attention
+    )
+    encoder = make_encoder(loaded, split, Machine())
     arrays = list(torch.randint(0, 256, (encoder.runtime.batch, 224, 224, 3), dtype=torch.uint8).numpy())
     encoder.forward(arrays)
     started = time.perf_counter()
@@ -91,13 +94,13 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "c2srt-bench", help="where inputs are made"
     )
-    parser.add_argument("--photographs", type=int, default=200)
-    parser.add_argument("--plain", type=int, default=64, help="photographs that the plain script reads")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--plain", type=int, default=64, help="images that the plain script reads")
     options = parser.parse_args()
     work: Path = options.work
     backbone = write_model(work / ARCH, ARCH)
     labels = write_labels(work / "labels-1000.txt", 1000)
-    paths = write_photographs(work / "photographs", options.photographs)
+    paths = write_images(work / "images", options.images)
 
     limit = matmul_limit()
     plain = 1 / plain_script(
@@ -106,12 +109,12 @@ def main() -> None:
     print(f"\n{'':34}{'img/s':>8}{'x plain':>9}{'of limit':>10}")
     print(f"{'limit: bfloat16 products alone':34}{limit:8.1f}{limit / plain:9.1f}{1:10.0%}")
     print(f"{'plain open_clip script':34}{plain:8.2f}{1:9.1f}{plain / limit:10.0%}")
-    for dense in ("none", "vv"):
-        alone = forward(backbone, dense)
-        name = "with" if dense == "vv" else "without"
-        print(f"{f'forward alone, {name} vv':34}{alone:8.1f}{alone / plain:9.1f}{alone / limit:10.0%}")
-        whole = 1 / tag(paths, labels, backbone, work / f"tags-{dense}.jsonl", dense)
-        print(f"{f'c2srt tag, {name} vv':34}{whole:8.1f}{whole / plain:9.1f}{whole / limit:10.0%}")
+    for patch_attention in ("none", "value"):
+        alone = forward(backbone, patch_attention)
+        name = "with" if patch_attention == "value" else "without"
+        print(f"{f'forward alone, {name} it':34}{alone:8.1f}{alone / plain:9.1f}{alone / limit:10.0%}")
+        whole = 1 / tag(paths, labels, backbone, work / f"tags-{patch_attention}.jsonl", patch_attention)
+        print(f"{f'c2srt tag, {name} it':34}{whole:8.1f}{whole / plain:9.1f}{whole / limit:10.0%}")
 
 
 if __name__ == "__main__":

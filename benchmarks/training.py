@@ -1,9 +1,9 @@
-"""Photographs a second of training C2SRT's tail from cached tokens, beside what the cache saves.
+"""Images a second of training C2SRT's late stages from cached tokens, beside what the cache saves.
 
-Three ways through the same learner, batch and precision: from tokens cached at the cut, with the frozen trunk run each
-time, and with every stage learning from the pixels. The first two also with decoding, as from files. Each is warmed up,
-then timed in turns; medians count. Limits: the cached step against the second way cannot gain more than the share of
-the trunk in the forward pass allows, (trunk + 3 tail) / (3 tail) with nothing but the tower.
+Three ways through the same method, batch and precision: from tokens cached at the split, with the frozen early stages
+run each time, and with every stage learning from the pixels. The first two also with decoding, as from files. Each is
+warmed up, then timed in turns; medians count. Limits: the cached step against the second way cannot gain more than the
+share of the early stages in the forward pass allows, (early + 3 late) / (3 late) with nothing but the tower.
 
 Run on an idle machine: ``python benchmarks/training.py``.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from workload import write_model, write_photographs
+from workload import write_images, write_model
 
 from c2srt_cli.backbone.precision import native_precision
 from c2srt_cli.backbone.registry import load_backbone
@@ -60,8 +60,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     name = write_model(options.work / options.arch, options.arch)
-    photographs = write_photographs(options.work / "train-64", 64, width=640, height=480)
-    photographs = photographs[: options.batch]
+    images = write_images(options.work / "train-64", 64, width=640, height=480)
+    images = images[: options.batch]
     reduced = native_precision("cpu") == "bfloat16"
     random = np.random.default_rng(0)
     truth = torch.from_numpy(np.where(random.random((options.batch, LABELS)) < 0.02, 1, -1).astype(np.int8))
@@ -81,33 +81,35 @@ def main() -> None:
 
     precision = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
 
-    def trunk(of: TrainState, shown: Tensor) -> Tokens:
+    def early_stages(of: TrainState, shown: Tensor) -> Tokens:
         with precision:
-            return of.method.backbone.trunk(shown, of.method.need.cut, dense=None, streams="global")
+            return of.method.backbone.early_stages(
+                shown, of.method.need.split_stage, patch_attention=None, streams="global"
+            )
 
     def step(of: TrainState, tokens: Tokens) -> None:
-        cut = of.method.need.cut
-        found = losses(of.method, tokens, labels, truth, teacher, cut=cut, precision=precision)
+        split_stage = of.method.need.split_stage
+        found = losses(of.method, tokens, labels, truth, teacher, split_stage=split_stage, precision=precision)
         of.update(torch.stack(list(found.values())).sum())
 
     def decoded() -> Tensor:
-        return torch.from_numpy(np.stack([load_pixels(path, spec).array for path in photographs]))
+        return torch.from_numpy(np.stack([load_pixels(path, spec).array for path in images]))
 
     with torch.no_grad():
-        stored = trunk(frozen, pixels).x
+        stored = early_stages(frozen, pixels).x
     assert stored is not None
     cached = Tokens(x=stored.to(torch.bfloat16), local=None)
 
     def each_time(shown: Tensor) -> None:
         with torch.no_grad():
-            tokens = trunk(frozen, shown)
+            tokens = early_stages(frozen, shown)
         step(frozen, tokens)
 
     ways: dict[str, Callable[[], None]] = {
         "cached tokens": lambda: step(frozen, cached),
-        "frozen trunk run each time": lambda: each_time(pixels),
+        "frozen stages run each time": lambda: each_time(pixels),
         "the same, decoding included": lambda: each_time(decoded()),
-        "every stage learns": lambda: step(whole, trunk(whole, pixels)),
+        "every stage learns": lambda: step(whole, early_stages(whole, pixels)),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(options.rounds + 1):
@@ -118,7 +120,7 @@ def main() -> None:
                 seconds[way].append(time.perf_counter() - began)
     base = statistics.median(seconds["cached tokens"])
     kind = "bfloat16" if reduced else "float32"
-    print(f"{options.arch}, cut {depth - 2} of {depth}, batches of {options.batch}, {kind}, {LABELS} labels")
+    print(f"{options.arch}, split at {depth - 2} of {depth}, batches of {options.batch}, {kind}, {LABELS} labels")
     for way, taken in seconds.items():
         median = statistics.median(taken)
         print(f"{way:30s} {options.batch / median:7.1f} img/s   {median / base:5.2f} times as long as from the cache")

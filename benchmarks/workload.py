@@ -38,7 +38,7 @@ def write_labels(path: Path, count: int) -> Path:
     return path
 
 
-def write_photographs(folder: Path, count: int, *, width: int = 4000, height: int = 3000) -> list[Path]:
+def write_images(folder: Path, count: int, *, width: int = 4000, height: int = 3000) -> list[Path]:
     """Seeded 1/f noise as JPEGs of quality 90: even ones smooth (1/f^1.5), odd ones noisy (1/f^0.75)."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i:05d}.jpg" for i in range(count)]

@@ -1,4 +1,4 @@
-"""Tiny runs for the tests: photographs, annotations, tokens, a graph, and a training of a few steps."""
+"""Tiny runs for the tests: images, annotations, tokens, a graph, and a training of a few steps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +10,9 @@ from tiny import write_tiny_model
 
 from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import Annotations, Incidence, write_annotations
-from c2srt_cli.embeddings.cut import Cut
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.errors import Interrupted
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
@@ -61,15 +61,15 @@ def write_embedded(
     precision: str = "float32",
     method: str = "label-propagation",
 ) -> Annotations:
-    """Photographs in ``photos``, annotations ``a``, tokens ``e`` and the backbone in ``model``.
+    """Images in ``photos``, annotations ``a``, tokens ``e`` and the backbone in ``model``.
 
     Args:
         folder: Where.
-        photos: How many photographs.
+        photos: How many images.
         train: How many of them, from the first on, to train on; the others are the test set.
         labels: How many labels.
         seen: How many of them, from the first on, are seen.
-        share: Of the labels, in a photograph.
+        share: Of the labels, in an image.
         precision: Of the tokens' forward pass.
         method: That the tokens are stored for.
     """
@@ -90,7 +90,7 @@ def write_embedded(
     backbone = write_tiny_model(folder / "model")
     machine = Machine(precision=precision, batch=BATCH, workers=1)
     wanted = EmbedOptions(
-        (), folder / "e", annotations=folder / "a", backbone=backbone, needed=cut_for(method), machine=machine
+        (), folder / "e", annotations=folder / "a", backbone=backbone, needed=split_for(method), machine=machine
     )
     embed(prepare_embedding(wanted, Progress()), Progress())
     return content
@@ -128,10 +128,10 @@ def needs_graph(options: Options) -> bool:
     return METHODS[options.method].hops(options) > 0
 
 
-def cut_for(name: str) -> Callable[[ImageTower], Cut]:
+def split_for(name: str) -> Callable[[ImageTower], Split]:
     """What a method's tokens are, as `EmbedOptions` takes it."""
     kind = METHODS[name]
-    return lambda tower: Cut(*kind.needs(kind.defaults(), tower))
+    return lambda tower: Split(*kind.needs(kind.defaults(), tower))
 
 
 def train_run(inputs: Path, out: Path, method: str = "label-propagation", **given: Any) -> Run:

@@ -149,7 +149,7 @@ def _run_facts(job: AblationJob, row: GridRow, seed: int) -> dict[str, Any]:
 
 def _untrained(job: AblationJob, row: GridRow | None, progress: Progress) -> Outcome:
     """Score and evaluate a row that needs no training; plain zero-shot where None."""
-    facts: list[Any] = [job.store.manifest["options"]["weights_sha256"], job.manifest["options"]["templates"]]
+    facts: list[Any] = [job.store.options.weights_sha256, job.manifest["options"]["templates"]]
     name, graph = ZERO_SHOT, None
     if row is not None:
         name, graph = slug(row.name), None if row.graph is None else read_graph(row.graph)

@@ -8,10 +8,10 @@ from typing import Any
 from c2srt_cli.api.labels import Labels, label_spec
 from c2srt_cli.datasets import annotations as stored
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.cut import Cut
 from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, prepare_embedding
 from c2srt_cli.embeddings.embed import embed as run_embed
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.evaluation.measure import TestSet, measure
 from c2srt_cli.evaluation.report import Report
 from c2srt_cli.methods.registry import DEFAULT, METHODS
@@ -67,7 +67,7 @@ def embed(
         labels=None if labels is None else label_spec(labels),
         backbone=backbone,
         templates=templates,
-        needed=lambda tower: Cut(*kind.needs(kind.defaults(), tower)),
+        needed=lambda tower: Split(*kind.needs(kind.defaults(), tower)),
         fit=fit,
         machine=Machine(device, precision),
         overwrite=overwrite,

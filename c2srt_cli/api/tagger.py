@@ -21,7 +21,7 @@ from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.model import open_run
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
-from c2srt_cli.tagging.sources import PhotoSource
+from c2srt_cli.tagging.sources import ImageSource
 from c2srt_cli.tagging.tag import load_tagger
 from c2srt_cli.tagging.tagger import tag_images
 
@@ -83,7 +83,7 @@ class Tagger:
             opened,
             edges,
             self._progress,
-            lambda encoder, pixels: PhotoSource(Path(), (), (), encoder, pixels, self._threads),
+            lambda encoder, pixels: ImageSource(Path(), (), (), encoder, pixels, self._threads),
         )
 
     @property
@@ -162,7 +162,7 @@ class Tagger:
             )
         return np.concatenate(ranking), np.concatenate(logits)
 
-    def _source(self, images: Tagged | Iterable[Tagged]) -> tuple[PhotoSource, list[FailedImage]]:
+    def _source(self, images: Tagged | Iterable[Tagged]) -> tuple[ImageSource, list[FailedImage]]:
         """The images, and what is known to be wrong before any is read."""
         given = (images,) if isinstance(images, str | os.PathLike | np.ndarray | Image.Image) else images
         files: list[ImageFile | MemoryImage] = []
@@ -177,7 +177,7 @@ class Tagger:
             else:
                 files.append(ImageFile(Path(image), os.fspath(image)))
         encoder, pixels = self._job.encoder, PixelSpec(**self._job.pixels)
-        return PhotoSource(Path(), files, (), encoder, pixels, self._threads), problems
+        return ImageSource(Path(), files, (), encoder, pixels, self._threads), problems
 
 
 def _results(job: TagJob, problems: list[FailedImage], progress: Progress) -> Iterator[TaggedImage | FailedImage]:

@@ -1,4 +1,4 @@
-"""open_clip behind one small interface: stages, cut, trunk, tail, text."""
+"""open_clip behind one small interface: early and late stages, patch attention, text."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""timm CNNs inside open_clip's TimmModel, cut between their stages."""
+"""timm CNNs inside open_clip's TimmModel, split between their stages."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -43,7 +43,7 @@ class CnnTower(nn.Module):
 
     @property
     def stages(self) -> Sequence[nn.Module]:
-        """The stages between which the tower can be cut."""
+        """The stages between which the tower can be split."""
         return self._stages
 
     @property
@@ -52,14 +52,14 @@ class CnnTower(nn.Module):
         earlier = {id(parameter) for part in (*self._stem, *self._stages) for parameter in part.parameters()}
         return [parameter for parameter in self.visual.parameters() if id(parameter) not in earlier]
 
-    def grid(self, cut: int) -> tuple[int, int]:
-        """Height and width of the map at the cut."""
-        _, height, width = self._shapes[cut]
+    def grid(self, split_stage: int) -> tuple[int, int]:
+        """Height and width of the map at the split."""
+        _, height, width = self._shapes[split_stage]
         return height, width
 
-    def width(self, cut: int) -> int:
-        """Channels of the map at the cut."""
-        return self._shapes[cut][0]
+    def width(self, split_stage: int) -> int:
+        """Channels of the map at the split."""
+        return self._shapes[split_stage][0]
 
     def stem(self, pixels: Tensor) -> Tensor:
         """The stem convolutions: ``(B, 3, S, S)`` to ``(B, T, W)``."""
@@ -82,11 +82,11 @@ class CnnTower(nn.Module):
         alone = self.visual.trunk.forward_head(x.reshape(b * p, w, 1, 1))
         return cast(Tensor, self.visual.head(alone).view(b, p, -1))  # (B, P, D)
 
-    def _to_map(self, x: Tensor, cut: int) -> Tensor:
-        return x.transpose(1, 2).reshape(len(x), self.width(cut), *self.grid(cut))  # (B, C, h, w)
+    def _to_map(self, x: Tensor, split_stage: int) -> Tensor:
+        return x.transpose(1, 2).reshape(len(x), self.width(split_stage), *self.grid(split_stage))  # (B, C, h, w)
 
     def _map_shapes(self) -> list[tuple[int, int, int]]:
-        """Channels, height and width at every cut, from a pass over shapes alone."""
+        """Channels, height and width at every split, from a pass over shapes alone."""
         shapes: list[tuple[int, int, int]] = []
         x = torch.zeros(1, 3, *self.visual.image_size, device="meta")
         training = self.visual.training

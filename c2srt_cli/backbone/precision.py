@@ -75,7 +75,7 @@ def probe(
     device: str = "auto",
     precision: str = "auto",
     batch: int | None = None,
-    dense: str | None = None,
+    patch_attention: str | None = None,
 ) -> Runtime:
     """Choose device, dtype and batch size; leaves the backbone where it will run.
 
@@ -86,7 +86,7 @@ def probe(
         device: ``auto`` takes CUDA, then MPS, then the CPU.
         precision: ``auto`` takes float16 on GPUs; bfloat16 on processors that have it natively, else float32.
         batch: Rows of a forward, or None to measure.
-        dense: The local stream that will be asked for.
+        patch_attention: The local stream that will be asked for.
 
     Raises:
         UsageError: there is no such device or precision here.
@@ -94,11 +94,11 @@ def probe(
     device = find_device(device)
     threads = 1 if device == "cpu" else torch.get_num_threads()  # passes run side by side, one a core
     with torch_threads(threads):
-        return _measure(backbone, device, threads, precision=precision, batch=batch, dense=dense)
+        return _measure(backbone, device, threads, precision=precision, batch=batch, patch_attention=patch_attention)
 
 
 def _measure(
-    backbone: Backbone, device: str, threads: int, *, precision: str, batch: int | None, dense: str | None
+    backbone: Backbone, device: str, threads: int, *, precision: str, batch: int | None, patch_attention: str | None
 ) -> Runtime:
     tower = backbone.tower
     shape = [
@@ -120,10 +120,10 @@ def _measure(
         raise UsageError(f"there is no precision {precision!r}", hint=f"use auto, {', '.join(DTYPES)}")
     backbone.to(device, DTYPES[precision])
     if batch is None:
-        key = [*machine, "batch", precision, dense]
+        key = [*machine, "batch", precision, patch_attention]
         batch = _remembered(key)
         if not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
-            batch = _batch(backbone, device, dense)
+            batch = _batch(backbone, device, patch_attention)
             _remember(key, batch)
     if batch < 1:
         raise UsageError("a batch has at least one row", where=f"batch {batch}")
@@ -161,17 +161,17 @@ def native_precision(device: str, width: int = 768) -> str:
     return "bfloat16" if seconds[torch.float32] > NATIVE_GAIN * seconds[torch.bfloat16] else "float32"
 
 
-def _batch(backbone: Backbone, device: str, dense: str | None) -> int:
+def _batch(backbone: Backbone, device: str, patch_attention: str | None) -> int:
     """The fastest batch size per image; the smaller one where it hardly matters."""
     best, best_seconds = 0, float("inf")
     started = time.perf_counter()
     for rows in (4, 8, 16, 32) if device == "cpu" else (8, 16, 32, 64, 128, 256):
         try:
             if best == 0:
-                _forward(backbone, device, rows, dense)  # loads kernels, lays out weights
-            seconds = _forward(backbone, device, rows, dense)
+                _forward(backbone, device, rows, patch_attention)  # loads kernels, lays out weights
+            seconds = _forward(backbone, device, rows, patch_attention)
             if seconds < 0.2:
-                seconds = min(seconds, _forward(backbone, device, rows, dense))
+                seconds = min(seconds, _forward(backbone, device, rows, patch_attention))
         except torch.OutOfMemoryError:
             break
         if seconds / rows < best_seconds * (1 - WORTHWHILE):
@@ -182,13 +182,15 @@ def _batch(backbone: Backbone, device: str, dense: str | None) -> int:
 
 
 @torch.inference_mode()
-def _forward(backbone: Backbone, device: str, rows: int, dense: str | None) -> float:
+def _forward(backbone: Backbone, device: str, rows: int, patch_attention: str | None) -> float:
     size, depth = backbone.image_size, backbone.tower.depth
     pixels = torch.randint(0, 256, (rows, size, size, 3), dtype=torch.uint8, device=device)
 
     def once() -> None:
-        tokens = backbone.trunk(pixels, depth, dense=dense, streams="both" if dense else "global")
-        backbone.tail(tokens, depth, dense=dense)
+        tokens = backbone.early_stages(
+            pixels, depth, patch_attention=patch_attention, streams="both" if patch_attention else "global"
+        )
+        backbone.late_stages(tokens, depth, patch_attention=patch_attention)
         if device != "cpu":
             getattr(torch, device.partition(":")[0]).synchronize()
 

@@ -17,7 +17,7 @@ from c2srt_cli.backbone.linear import use_packed_linears
 from c2srt_cli.backbone.names import CALIBRATION, locate, record, resolve, weights_file
 from c2srt_cli.backbone.quickgelu import fold_quickgelu
 from c2srt_cli.backbone.text import TextTower
-from c2srt_cli.backbone.tower import ImageTower, Streams, Tokens, local_start, run_tail
+from c2srt_cli.backbone.tower import ImageTower, Streams, Tokens, local_start, run_late_stages
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import InputError, UsageError
 
@@ -73,43 +73,47 @@ class Backbone:
         self._folder = folder
 
     @property
-    def default_dense(self) -> str | None:
+    def default_patch_attention(self) -> str | None:
         """The local stream that zero-shot scoring takes."""
-        return "vv" if self.tower.supports_local else None
+        return "value" if self.tower.supports_local else None
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
         """Move both towers, in place."""
         self.model.to(device=device, dtype=dtype)
         return self
 
-    def trunk(self, pixels: Tensor, cut: int, *, dense: str | None = None, streams: Streams = "global") -> Tokens:
-        """Run everything before the cut.
+    def early_stages(
+        self, pixels: Tensor, split_stage: int, *, patch_attention: str | None = None, streams: Streams = "global"
+    ) -> Tokens:
+        """Run everything before the split.
 
         Args:
             pixels: ``(B, S, S, 3)`` uint8 RGB.
-            cut: 0 to depth; the cut lies before this stage.
-            dense: Which blocks feed the local stream (``vv``: the last six, ``vv-all``), or None.
+            split_stage: 0 to depth; the split lies before this stage.
+            patch_attention: Which blocks feed the local stream (``value``: the last six, ``value-all``), or None.
             streams: What to return. Before the first block that feeds it, the local stream is the global one.
 
         Raises:
-            UsageError: the tower has no local stream, or ``streams`` asks for one without ``dense``.
+            UsageError: the tower has no local stream, or ``streams`` asks for one without ``patch_attention``.
         """
         wants_local = streams != "global"
-        if wants_local and dense is None:
-            raise UsageError(f"streams {streams!r} need a local stream", hint="choose vv or vv-all")
-        start = local_start(self.tower, dense) if wants_local else None
-        tokens = self.tower.run(Tokens(self.tower.stem(self.normalise(pixels))), 0, cut, start)
+        if wants_local and patch_attention is None:
+            raise UsageError(f"streams {streams!r} need a local stream", hint="choose value or value-all")
+        start = local_start(self.tower, patch_attention) if wants_local else None
+        tokens = self.tower.run(Tokens(self.tower.stem(self.normalise(pixels))), 0, split_stage, start)
         if wants_local and tokens.local is None:
             tokens.local = tokens.x
         return Tokens(None if streams == "local" else tokens.x, tokens.local if wants_local else None)
 
-    def tail(self, tokens: Tokens, cut: int, *, dense: str | None = None) -> tuple[Tensor | None, Tensor]:
-        """Run everything from the cut on, differentiably.
+    def late_stages(
+        self, tokens: Tokens, split_stage: int, *, patch_attention: str | None = None
+    ) -> tuple[Tensor | None, Tensor]:
+        """Run everything from the split on, differentiably.
 
         Args:
-            tokens: As `trunk` returned them for the same ``cut`` and ``dense``.
-            cut: 0 to depth.
-            dense: As for `trunk`; None leaves a local stream as it is.
+            tokens: As `early_stages` returned them for the same ``split_stage`` and ``patch_attention``.
+            split_stage: 0 to depth.
+            patch_attention: As for `early_stages`; None leaves a local stream as it is.
 
         Returns:
             The global embedding ``(B, D)``, None without the global stream, and the patches ``(B, P, D)``, from the
@@ -118,7 +122,7 @@ class Backbone:
         Raises:
             UsageError: a stream that is needed to go on is missing.
         """
-        return run_tail(self.tower, tokens, cut, dense)
+        return run_late_stages(self.tower, tokens, split_stage, patch_attention)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """``(B, S, S, 3)`` uint8 to ``(B, 3, S, S)``: ToTensor and Normalize in float32, then the towers' dtype."""

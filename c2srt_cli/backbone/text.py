@@ -48,7 +48,7 @@ class TextTower:
         self.is_own = plain and not extra and pool_type != "none"
         causal = getattr(text, "attn_mask", None) is not None
         self.can_truncate = self.is_own and causal and pool_type in ("argmax", "eos", "first")
-        #: Whether prompts can learn: words stand behind a start token, and the end token hears all of them.
+        #: Whether prompts can learn: words stand behind a start token, and the end token attends to all of them.
         self.can_learn = self.can_truncate and pool_type != "first"
         self.prompt: nn.Module | None = None
         self.tokens: Any = None

@@ -58,13 +58,13 @@ class TimmVitTower(nn.Module):
         parts = (trunk.norm, trunk.attn_pool, trunk.fc_norm, trunk.head, self.visual.head)
         return [parameter for part in parts if part is not None for parameter in part.parameters()]
 
-    def grid(self, cut: int) -> tuple[int, int]:  # noqa: ARG002
-        """The same at every cut."""
+    def grid(self, split_stage: int) -> tuple[int, int]:  # noqa: ARG002
+        """The same at every split."""
         height, width = self.visual.trunk.patch_embed.grid_size
         return height, width
 
-    def width(self, cut: int) -> int:  # noqa: ARG002
-        """The same at every cut."""
+    def width(self, split_stage: int) -> int:  # noqa: ARG002
+        """The same at every split."""
         return int(self.visual.trunk.embed_dim)
 
     def stem(self, pixels: Tensor) -> Tensor:

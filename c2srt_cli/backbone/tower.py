@@ -1,4 +1,4 @@
-"""What every image tower offers: stages that can be cut, and two streams of tokens."""
+"""What every image tower offers: stages that can be split, and two streams of tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from c2srt_cli.errors import UsageError
 
 Streams = Literal["global", "local", "both"]
 
-#: Blocks from the end that feed the local stream under ``dense="vv"`` (CLIP-Surgery, arXiv 2304.05653).
-VV_BLOCKS = 6
+#: Blocks from the end that feed the local stream under ``patch_attention="value"`` (CLIP-Surgery, arXiv 2304.05653).
+VALUE_BLOCKS = 6
 
 SUPPORTED = (
     "open_clip's VisionTransformer, timm ViT and EVA trunks (SigLIP, EVA02, PE), "
@@ -22,7 +22,7 @@ SUPPORTED = (
 
 @dataclass(slots=True)
 class Tokens:
-    """The map entering a cut.
+    """The map entering a split.
 
     Attributes:
         x: Global stream ``(B, T, W)``, prefix tokens first, then the grid row by row.
@@ -45,7 +45,7 @@ class ImageTower(Protocol):
     pooling, norms and projection at that one location.
 
     Attributes:
-        depth: Number of stages; a cut is in 0..depth.
+        depth: Number of stages; a split is in 0..depth.
         num_prefix: Class and register tokens in front of the grid.
         supports_local: Whether there is a value-value stream.
         stages: The stages' modules, one entry per stage.
@@ -63,16 +63,16 @@ class ImageTower(Protocol):
         """Parameters used after the last stage: norms, pool, projection."""
         ...
 
-    def grid(self, cut: int) -> tuple[int, int]:
-        """Height and width of the map at the cut."""
+    def grid(self, split_stage: int) -> tuple[int, int]:
+        """Height and width of the map at the split."""
         ...
 
-    def width(self, cut: int) -> int:
-        """Channels W at the cut."""
+    def width(self, split_stage: int) -> int:
+        """Channels W at the split."""
         ...
 
     def stem(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels ``(B, 3, S, S)`` to the tokens at cut 0, ``(B, T, W)``."""
+        """Normalised pixels ``(B, 3, S, S)`` to the tokens before stage 0, ``(B, T, W)``."""
         ...
 
     def run(self, tokens: Tokens, start: int, stop: int, local_from: int | None) -> Tokens:
@@ -95,37 +95,40 @@ class ImageTower(Protocol):
         ...
 
 
-def local_start(tower: ImageTower, dense: str | None) -> int | None:
+def local_start(tower: ImageTower, patch_attention: str | None) -> int | None:
     """The first stage that feeds the local stream; None without one.
 
     Raises:
-        UsageError: ``dense`` is unknown, or the tower has no local stream.
+        UsageError: ``patch_attention`` is unknown, or the tower has no local stream.
     """
-    if dense is None:
+    if patch_attention is None:
         return None
-    if dense not in ("vv", "vv-all"):
-        raise UsageError(f"there is no local stream {dense!r}", hint="use vv, vv-all or none")
+    if patch_attention not in ("value", "value-all"):
+        raise UsageError(f"there is no local stream {patch_attention!r}", hint="use value, value-all or none")
     if not tower.supports_local:
         raise UsageError(
-            f"this backbone has no value-value stream, so {dense!r} cannot be computed", hint="use it without one"
+            f"this backbone has no value-value stream, so {patch_attention!r} cannot be computed",
+            hint="use it without one",
         )
-    return 0 if dense == "vv-all" else max(0, tower.depth - VV_BLOCKS)
+    return 0 if patch_attention == "value-all" else max(0, tower.depth - VALUE_BLOCKS)
 
 
-def run_tail(tower: ImageTower, tokens: Tokens, cut: int, dense: str | None = None) -> tuple[Tensor | None, Tensor]:
-    """Run everything of a tower from the cut on, differentiably; see `Backbone.tail`."""
-    start = local_start(tower, dense)
-    if tokens.x is None and (tokens.local is None or cut < tower.depth):
-        raise UsageError("only the global stream can be continued from a cut", hint="store both streams")
-    if start is not None and tokens.local is None and cut > start:
+def run_late_stages(
+    tower: ImageTower, tokens: Tokens, split_stage: int, patch_attention: str | None = None
+) -> tuple[Tensor | None, Tensor]:
+    """Run everything of a tower from the split on, differentiably; see `Backbone.late_stages`."""
+    start = local_start(tower, patch_attention)
+    if tokens.x is None and (tokens.local is None or split_stage < tower.depth):
+        raise UsageError("only the global stream can be continued from a split", hint="store both streams")
+    if start is not None and tokens.local is None and split_stage > start:
         raise UsageError(
-            f"a value-value stream that starts at stage {start} cannot be restarted at cut {cut}",
+            f"a value-value stream that starts at stage {start} cannot be restarted before stage {split_stage}",
             hint="store both streams, or use none",
         )
-    if start is not None and cut <= start:
+    if start is not None and split_stage <= start:
         tokens = Tokens(tokens.x)  # still equal to the global one
     if tokens.x is not None:
-        tokens = tower.run(tokens, cut, tower.depth, start)
+        tokens = tower.run(tokens, split_stage, tower.depth, start)
     local = tokens.x if tokens.local is None else tokens.local
     assert local is not None
     return None if tokens.x is None else tower.pool(tokens.x), tower.project(local)

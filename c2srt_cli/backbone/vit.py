@@ -44,13 +44,13 @@ class VitTower(nn.Module):
         proj = self.visual.proj
         return [*self.visual.ln_post.parameters(), *([] if proj is None else [proj])]
 
-    def grid(self, cut: int) -> tuple[int, int]:  # noqa: ARG002
-        """The same at every cut."""
+    def grid(self, split_stage: int) -> tuple[int, int]:  # noqa: ARG002
+        """The same at every split."""
         height, width = self.visual.grid_size
         return height, width
 
-    def width(self, cut: int) -> int:  # noqa: ARG002
-        """The same at every cut."""
+    def width(self, split_stage: int) -> int:  # noqa: ARG002
+        """The same at every split."""
         return int(self.visual.conv1.out_channels)
 
     def stem(self, pixels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running
 from c2srt_cli.methods.registry import METHODS
 
-CUT = "Cut"
+SPLIT = "Split"
 
 
 class Streams(StrEnum):
@@ -59,20 +59,22 @@ def embed(
             "--for",
             help=f"Method that will read them: {', '.join(METHODS)}. zero-shot reads the end of the tower, the others "
             "train stages before it.",
-            rich_help_panel=CUT,
+            rich_help_panel=SPLIT,
         ),
     ] = "zero-shot",
-    cut: Annotated[
+    split_stage: Annotated[
         int | None,
-        typer.Option(min=0, help="Stage before which the tower is cut.", show_default="by --for", rich_help_panel=CUT),
+        typer.Option(
+            min=0, help="Stage before which the tower is split.", show_default="by --for", rich_help_panel=SPLIT
+        ),
     ] = None,
     streams: Annotated[
         Streams | None,
-        typer.Option(help="Streams to store at the cut.", show_default="by --for", rich_help_panel=CUT),
+        typer.Option(help="Streams to store at the split.", show_default="by --for", rich_help_panel=SPLIT),
     ] = None,
     backbone: o.Backbone = None,
     templates: o.Templates = "default",
-    dense: o.DenseOption = None,
+    patch_attention: o.PatchAttentionOption = None,
     fit: o.FitOption = None,
     draft: o.Draft = True,
     null: o.Null = False,
@@ -94,10 +96,10 @@ def embed(
     """
     kind = METHODS.find(method)
 
-    from c2srt_cli.embeddings.cut import Cut
     from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
     from c2srt_cli.embeddings.embed import embed as run
     from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.embeddings.split import Split
 
     options = EmbedOptions(
         inputs=tuple(photos or ()),
@@ -110,10 +112,10 @@ def embed(
         labels=labels,
         backbone=backbone,
         templates=templates,
-        needed=lambda tower: Cut(*kind.needs(kind.defaults(), tower)),
-        cut=cut,
+        needed=lambda tower: Split(*kind.needs(kind.defaults(), tower)),
+        split_stage=split_stage,
         streams=streams.value if streams else None,
-        dense=dense.value if dense else None,
+        patch_attention=patch_attention.value if patch_attention else None,
         fit=fit.value if fit else None,
         draft=draft,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),

@@ -71,7 +71,7 @@ def evaluate(
             "--set",
             metavar="NAME=VALUE",
             help="One option of zero-shot (repeat it for more). propagation.gain=fit fits the gain of --graph on the "
-            "training photographs.",
+            "training images.",
             show_default=False,
         ),
     ] = None,

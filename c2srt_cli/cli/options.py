@@ -21,11 +21,11 @@ class Fit(StrEnum):
     pad = "pad"
 
 
-class Dense(StrEnum):
+class PatchAttention(StrEnum):
     """Which blocks feed the local stream."""
 
-    vv = "vv"
-    vv_all = "vv-all"
+    value = "value"
+    value_all = "value-all"
     none = "none"
 
 
@@ -96,11 +96,11 @@ InheritedTemplates = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-DenseOption = Annotated[
-    Dense | None,
+PatchAttentionOption = Annotated[
+    PatchAttention | None,
     typer.Option(
         help="Value-value attention for the patches: the last six blocks, all, or none.",
-        show_default="vv where the tower has it",
+        show_default="value where the tower has it",
         rich_help_panel=MODEL,
     ),
 ]

@@ -33,7 +33,7 @@ def prepare(
         Path,
         typer.Argument(
             help="The dataset's folder. table: a table (of a spreadsheet, Parquet, JSON) with the columns path, labels "
-            "(; between them) and perhaps split; a file of c2srt tag; or a folder of photographs with a .txt of one "
+            "(; between them) and perhaps split; a file of c2srt tag; or a folder of images with a .txt of one "
             "label a line beside each.",
             show_default=False,
         ),
@@ -62,13 +62,13 @@ def prepare(
     root: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that the photographs' paths are relative to.",
+            help="Folder that the images' paths are relative to.",
             show_default="as the dataset lays them out",
             rich_help_panel=o.IMAGES,
         ),
     ] = None,
     prefix: Annotated[
-        str, typer.Option(help="Strip this from the beginning of the photographs' paths.", rich_help_panel=o.IMAGES)
+        str, typer.Option(help="Strip this from the beginning of the images' paths.", rich_help_panel=o.IMAGES)
     ] = "",
     exclude: o.Exclude = None,
     overwrite: Annotated[
@@ -109,13 +109,13 @@ def prepare(
         note(remark)
     for split, facts in annotations.notes["splits"].items():
         note(
-            f"{split}: {facts['photographs']:,} photographs with {facts['seen_labels_each']} seen and "
+            f"{split}: {facts['images']:,} images with {facts['seen_labels_each']} seen and "
             f"{facts['unseen_labels_each']} unseen labels each, {facts['without_a_seen_label']:,} without a seen label"
         )
     if result.missing:
         note(
-            f"{len(result.missing):,} of {len(annotations):,} photographs are not below {annotations.root} "
-            f"({', '.join(result.missing[:3])}, …); they come from {result.photographs}",
+            f"{len(result.missing):,} of {len(annotations):,} images are not below {annotations.root} "
+            f"({', '.join(result.missing[:3])}, …); they come from {result.images}",
             "yellow",
         )
     seen = int(annotations.seen.sum())

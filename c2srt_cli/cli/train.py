@@ -141,7 +141,7 @@ def train(
     if processes.rank() > 0:
         return
     rate = "" if result.images_per_second is None else f", {result.images_per_second:,.0f} images a second"
-    seen = "" if result.seen_map is None else f", best mean AP of seen labels {result.seen_map:.3f}"
+    seen = "" if result.val_map is None else f", best mean AP of seen labels {result.val_map:.3f}"
     note(f"{result.epochs} epochs{rate}{seen}")
     note(f"next: c2srt evaluate {out} -e {embeddings or 'E'} -a {annotations}")
     if result.diverged:

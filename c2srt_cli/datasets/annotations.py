@@ -1,4 +1,4 @@
-"""``annotations.parquet`` and ``labels.csv``: which photographs have which labels, and what is known to be absent."""
+"""``annotations.parquet`` and ``labels.csv``: which images have which labels, and what is known to be absent."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -43,13 +43,13 @@ AGAIN = "run c2srt prepare again, with --overwrite"
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """N photographs and what is known of their L labels.
+    """N images and what is known of their L labels.
 
     Attributes:
         root: The folder that paths are relative to.
         labels: The labels.
         seen: ``(L,)`` bool: the label may be trained on.
-        paths: The N photographs, ``/`` between the parts of a path.
+        paths: The N images, ``/`` between the parts of a path.
         split: ``(N,)``, each ``train``, ``val`` or ``test``.
         positive: Labels known to be present.
         negative: Labels known to be absent; empty where ``complete``.
@@ -81,7 +81,7 @@ class Annotations:
         return replace(self, labels=labels)
 
     def rows(self, split: str) -> np.ndarray:
-        """Numbers of the photographs of a split, ascending."""
+        """Numbers of the images of a split, ascending."""
         return np.flatnonzero(self.split == split)
 
     def truth(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ class Annotations:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over everything but the root and the notes: photographs may move, and keep their embeddings."""
+        """sha256 over everything but the root and the notes: images may move, and keep their embeddings."""
         arrays = (self.seen, self.positive.starts, self.positive.labels, self.negative.starts, self.negative.labels)
         digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
         digests += [hashlib.sha256("\0".join(names).encode()).hexdigest() for names in (self.paths, self.split)]

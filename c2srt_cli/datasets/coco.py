@@ -16,7 +16,7 @@ from c2srt_cli.datasets.unseen import unseen_by_name
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 ORIGIN = "http://images.cocodataset.org/annotations/annotations_trainval{year}.zip"
-PHOTOGRAPHS = "http://images.cocodataset.org/zips/ (train2014.zip, val2014.zip)"
+IMAGES = "http://images.cocodataset.org/zips/ (train2014.zip, val2014.zip)"
 PROTOCOLS = ("48-17", "65-15")
 UNSEEN_17 = """
     airplane bus cat dog cow elephant umbrella tie snowboard skateboard cup knife cake couch keyboard sink scissors
@@ -33,7 +33,7 @@ UNSEEN_15 = """
 
 
 def read(source: Source, protocol: str) -> Annotations:
-    """Read which categories each photograph has an instance of; ``48-17`` keeps those 65 of the 80 categories.
+    """Read which categories each image has an instance of; ``48-17`` keeps those 65 of the 80 categories.
 
     Raises:
         InputError: files are missing, or not what they should be.
@@ -52,13 +52,13 @@ def read(source: Source, protocol: str) -> Annotations:
     paths: list[str] = []
     split: list[str] = []
     lists: list[set[int]] = []
-    for (name, part), (_, photographs, instances) in zip(parts.items(), contents, strict=True):
-        paths += [f"{part}/{file}" for file in photographs.values()]
-        split += [name] * len(photographs)
-        found: dict[int, set[int]] = {number: set() for number in photographs}
-        for photograph, category in instances:
+    for (name, part), (_, images, instances) in zip(parts.items(), contents, strict=True):
+        paths += [f"{part}/{file}" for file in images.values()]
+        split += [name] * len(images)
+        found: dict[int, set[int]] = {number: set() for number in images}
+        for image, category in instances:
             if category in places:
-                found[photograph].add(places[category])
+                found[image].add(places[category])
         lists += found.values()
     seen = np.ones(len(labels), dtype=bool)
     if protocol:
@@ -68,7 +68,7 @@ def read(source: Source, protocol: str) -> Annotations:
         source.count("seen categories", int(seen.sum()), int(protocol[:2]))
     if protocol == "48-17":
         source.remark(
-            "published 48/17 tables test on lists of their own (2,729 photographs for ZSL, 6,392 for GZSL), not on all "
+            "published 48/17 tables test on lists of their own (2,729 images for ZSL, 6,392 for GZSL), not on all "
             "of val: to compare with them read those lists with ram-json"
         )
     source.count("categories", len(categories), 80)
@@ -91,21 +91,19 @@ def _there(source: Source, year: str) -> bool:
 
 
 def _instances(path: Path) -> tuple[dict[int, str], dict[int, str], list[tuple[int, int]]]:
-    """Categories by id, file names by the id of the photograph, and pairs of a photograph and a category."""
+    """Categories by id, file names by the id of the image, and pairs of an image and a category."""
     with reading(path):
         content: Any = json.loads(path.read_bytes())
     try:
         categories = {int(one["id"]): normalise(one["name"]) for one in content["categories"]}
-        photographs = {int(one["id"]): str(one["file_name"]) for one in content["images"]}
+        images = {int(one["id"]): str(one["file_name"]) for one in content["images"]}
         instances = [(int(one["image_id"]), int(one["category_id"])) for one in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, [f"is no file of instances: {type(error).__name__} {error}"]) from None
-    problems = [
-        f"photograph {number} has instances, but is not listed" for number, _ in instances if number not in photographs
-    ]
+    problems = [f"image {number} has instances, but is not listed" for number, _ in instances if number not in images]
     problems += [f"category {number} has no name" for number in sorted({c for _, c in instances} - categories.keys())]
-    if len(photographs) < len(content["images"]):
-        problems.append("photographs stand twice")
+    if len(images) < len(content["images"]):
+        problems.append("images stand twice")
     if problems:
         raise damaged(path, problems)
-    return categories, photographs, instances
+    return categories, images, instances

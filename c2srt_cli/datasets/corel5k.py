@@ -1,4 +1,4 @@
-"""Corel5k: 4,999 photographs of 374 words, in the form of one table.
+"""Corel5k: 4,999 images of 374 words, in the form of one table.
 
 The data of P. Duygulu et al., Object recognition as machine translation, ECCV 2002, as ``annotations.csv``
 (``path,split,labels``, ``;`` between labels), ``words.txt`` and ``images/``.
@@ -13,7 +13,7 @@ from c2srt_cli.datasets.source import Source, damaged, read_lines
 from c2srt_cli.datasets.unseen import unseen_by_name
 from c2srt_cli.labels import Label, LabelSet, normalise
 
-ORIGIN = "http://kobus.ca/research/data/eccv_2002/ (Corel photographs, for research only)"
+ORIGIN = "http://kobus.ca/research/data/eccv_2002/ (Corel images, for research only)"
 PROTOCOLS = ("nus-81",)
 #: The concepts of NUS-WIDE, which are the unseen words here.
 NUS_81 = """
@@ -39,8 +39,8 @@ def read(source: Source, protocol: str) -> Annotations:
     labels = LabelSet(tuple(Label(word) for word in words))
     annotations = table.gather(source, rows_of(source, rows_path), labels, source.path, "corel5k")
     source.count("words", len(words), 374)
-    source.count("training photographs", len(annotations.rows("train")), 4500)
-    source.count("test photographs", len(annotations.rows("test")), 499)
+    source.count("training images", len(annotations.rows("train")), 4500)
+    source.count("test images", len(annotations.rows("test")), 499)
     if protocol != "nus-81":
         return annotations
     seen = unseen_by_name(labels, NUS_81.split())
@@ -49,9 +49,9 @@ def read(source: Source, protocol: str) -> Annotations:
         for split in ("train", "test")
     )
     source.count("words that are names of NUS-WIDE's concepts", int((~seen).sum()), 59)
-    source.count("unseen words with a test photograph", int((test[~seen] > 0).sum()), 54)
-    source.count("seen words with a training photograph", int((train[seen] > 0).sum()), 312)
+    source.count("unseen words with a test image", int((test[~seen] > 0).sum()), 54)
+    source.count("seen words with a training image", int((train[seen] > 0).sum()), 312)
     source.count("words in both splits", int(((train > 0) & (test > 0)).sum()), 260)
     known = annotations.positive.select(annotations.rows("train")).dense(np.flatnonzero(seen))
-    source.count("training photographs without a seen word", int((~known.any(1)).sum()), 653)
+    source.count("training images without a seen word", int((~known.any(1)).sum()), 653)
     return annotations.with_seen(seen)

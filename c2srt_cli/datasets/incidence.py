@@ -1,4 +1,4 @@
-"""Which labels each of many photographs has, in compressed rows."""
+"""Which labels each of many images has, in compressed rows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Incidence:
-    """Which labels each of N photographs has, in compressed rows.
+    """Which labels each of N images has, in compressed rows.
 
     Attributes:
         starts: ``(N + 1,)`` int64; row ``i`` is ``labels[starts[i]:starts[i + 1]]``.
@@ -32,14 +32,14 @@ class Incidence:
 
     @classmethod
     def from_lists(cls, lists: Sequence[Iterable[int]]) -> "Incidence":
-        """From one collection of label ids per photograph."""
+        """From one collection of label ids per image."""
         rows = [sorted(set(ids)) for ids in lists]
         starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return cls(starts, np.array([label for row in rows for label in row], dtype=np.int32))
 
     @classmethod
     def empty(cls, count: int) -> "Incidence":
-        """No label for any of ``count`` photographs."""
+        """No label for any of ``count`` images."""
         return cls(np.zeros(count + 1, np.int64), np.zeros(0, np.int32))
 
     def faults(self, count: int) -> list[str]:
@@ -54,11 +54,11 @@ class Incidence:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Labels of each photograph: ``(N,)`` int64."""
+        """Labels of each image: ``(N,)`` int64."""
         return np.diff(self.starts)
 
     def row(self, i: int) -> np.ndarray:
-        """Label ids of photograph ``i``."""
+        """Label ids of image ``i``."""
         return self.labels[self.starts[i] : self.starts[i + 1]]
 
     def select(self, rows: np.ndarray) -> "Incidence":
@@ -70,7 +70,7 @@ class Incidence:
         return Incidence(starts, self.labels[where])
 
     def dense(self, columns: np.ndarray) -> np.ndarray:
-        """Whether each photograph has each of some labels: ``(N, len(columns))`` bool, for distinct columns."""
+        """Whether each image has each of some labels: ``(N, len(columns))`` bool, for distinct columns."""
         place = np.full(max(self.labels.max(initial=-1), columns.max(initial=-1)) + 1, -1)
         place[columns] = np.arange(len(columns))
         found = place[self.labels]

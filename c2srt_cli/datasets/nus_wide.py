@@ -15,16 +15,16 @@ from c2srt_cli.datasets.source import Source, damaged, read_lines, reading
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 ORIGIN = "https://github.com/NExTplusplus/NUS-WIDE"
-PHOTOGRAPHS = f"{ORIGIN} (by request)"
+IMAGES = f"{ORIGIN} (by request)"
 PROTOCOLS = ("925-81",)
 #: Lines of tags that are decoded at once.
 BLOCK = 4096
 
 
 def read(source: Source, protocol: str) -> Annotations:
-    """Read the lists of photographs, ``AllTags1k.txt`` and the ground truth of the 81 concepts.
+    """Read the lists of images, ``AllTags1k.txt`` and the ground truth of the 81 concepts.
 
-    All test photographs are kept: whether those without an unseen label count is the evaluation's to say.
+    All test images are kept: whether those without an unseen label count is the evaluation's to say.
 
     Raises:
         InputError: files are missing, or do not fit to each other.
@@ -37,7 +37,7 @@ def read(source: Source, protocol: str) -> Annotations:
     )
     concepts, tags = _words(concepts_path), _words(tags_path)
     truth_paths = source.files({f"Groundtruth/AllLabels/Labels_{concept}.txt": ORIGIN for concept in concepts})
-    paths = [_photograph(line) for line in read_lines(all_path)]
+    paths = [_image(line) for line in read_lines(all_path)]
     split = _split(paths, {"train": train_path, "test": test_path}, all_path)
     kept = np.array([tag not in set(concepts) for tag in tags])
     seen = [tag for tag, keep in zip(tags, kept, strict=True) if keep]
@@ -83,9 +83,9 @@ def _count(source: Source, annotations: Annotations, shared: int) -> None:
     names = annotations.labels.names
     seen = [name for name, known in zip(names, annotations.seen, strict=True) if known]
     concepts = names[len(seen) :]
-    source.count("photographs", len(annotations), 269_648)
-    source.count("training photographs", len(train), 161_789)
-    source.count("test photographs", len(test), 107_859)
+    source.count("images", len(annotations), 269_648)
+    source.count("training images", len(train), 161_789)
+    source.count("test images", len(test), 107_859)
     source.count("concepts, unseen", len(concepts), 81)
     source.count("tags that are concepts too, left out", shared, 75)
     source.count("tags, seen", len(seen), 925)
@@ -93,11 +93,11 @@ def _count(source: Source, annotations: Annotations, shared: int) -> None:
     unseen = positive.dense(np.flatnonzero(~annotations.seen)).sum(1)
     labelled = unseen > 0
     if len(test):
-        source.count("unseen labels of a test photograph", float(unseen.mean()), 1.876)
-        source.count("labels of a test photograph", float(positive.lengths.mean()), 6.805)
-        source.count("test photographs with an unseen label (protocol L)", int(labelled.sum()))
+        source.count("unseen labels of a test image", float(unseen.mean()), 1.876)
+        source.count("labels of a test image", float(positive.lengths.mean()), 6.805)
+        source.count("test images with an unseen label (protocol L)", int(labelled.sum()))
     if labelled.any():
-        source.count("unseen labels of a test photograph that has one", float(unseen[labelled].mean()), 2.42)
+        source.count("unseen labels of a test image that has one", float(unseen[labelled].mean()), 2.42)
     pairs = twins(list(concepts), seen)
     source.count("concepts whose singular or plural is a seen tag", len({concept for concept, _ in pairs}))
     if pairs:
@@ -113,29 +113,29 @@ def _words(path: Path) -> list[str]:
     return words
 
 
-def _photograph(line: str) -> str:
+def _image(line: str) -> str:
     r"""``actor\0001_2124494179.jpg`` → ``actor/0001_2124494179.jpg``."""
     return line.replace("\\", "/")
 
 
 def _split(paths: list[str], lists: dict[str, Path], all_path: Path) -> list[str]:
-    """The split of each photograph."""
+    """The split of each image."""
     places: dict[str, list[str]] = {path: [] for path in paths}
     if len(places) < len(paths):
-        raise damaged(all_path, [f"{len(paths) - len(places):,} photographs stand twice"])
+        raise damaged(all_path, [f"{len(paths) - len(places):,} images stand twice"])
     for name, path in lists.items():
-        listed = [_photograph(line) for line in read_lines(path)]
-        if strangers := [photograph for photograph in listed if photograph not in places]:
-            raise damaged(path, [f"{photograph} is not in {all_path.name}" for photograph in strangers])
-        for photograph in listed:
-            places[photograph].append(name)
+        listed = [_image(line) for line in read_lines(path)]
+        if strangers := [image for image in listed if image not in places]:
+            raise damaged(path, [f"{image} is not in {all_path.name}" for image in strangers])
+        for image in listed:
+            places[image].append(name)
     if unplaced := [path for path, found in places.items() if len(found) != 1]:
         raise damaged(all_path, [f"{path} is in {len(places[path])} splits, not in one" for path in unplaced])
     return [found[0] for found in places.values()]
 
 
 def _tags(path: Path, count: int, places: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Photographs and seen labels of every 1 in the matrix of tags, where ``places`` has the label of each column."""
+    """Images and seen labels of every 1 in the matrix of tags, where ``places`` has the label of each column."""
     rows: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     start = 0
@@ -155,7 +155,7 @@ def _tags(path: Path, count: int, places: np.ndarray) -> tuple[list[np.ndarray],
         columns.append(places[column[keep]])
         start += len(lines)
     if start != count:
-        raise damaged(path, [f"{start:,} lines for {count:,} photographs"])
+        raise damaged(path, [f"{start:,} lines for {count:,} images"])
     return rows, columns
 
 
@@ -177,7 +177,7 @@ def _truth(path: Path, count: int) -> np.ndarray:
     with reading(path):
         cells = path.read_bytes().split()
     if len(cells) != count:
-        raise damaged(path, [f"{len(cells):,} lines for {count:,} photographs"])
+        raise damaged(path, [f"{len(cells):,} lines for {count:,} images"])
     if others := set(cells) - {b"0", b"1"}:
         raise damaged(path, [f"{sorted(others)[0]!r} where 0 or 1 should be"])
     return np.array([cell == b"1" for cell in cells], dtype=bool)

@@ -1,7 +1,7 @@
 """Open Images V4 from its official CSVs: 7,186 trainable classes are seen, 400 others unseen; MIDs are the keys.
 
 A. Kuznetsova et al., The Open Images Dataset V4, IJCV 2020; the 400 unseen classes, each with at least 75 verified
-test photographs, as in D. Huynh and E. Elhamifar, A shared multi-attention framework for multi-label zero-shot
+test images, as in D. Huynh and E. Elhamifar, A shared multi-attention framework for multi-label zero-shot
 learning, CVPR 2020.
 """
 
@@ -15,7 +15,7 @@ from c2srt_cli.datasets.source import Source, damaged, read_lines, reading
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 BASE = "https://storage.googleapis.com/openimages/2018_04"
-PHOTOGRAPHS = "https://open-images-dataset.s3.amazonaws.com/{train,validation,test}/IMAGE_ID.jpg"
+IMAGES = "https://open-images-dataset.s3.amazonaws.com/{train,validation,test}/IMAGE_ID.jpg"
 PROTOCOLS = ("7186-400",)
 #: The official names of the splits, and ours.
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -92,7 +92,7 @@ def _names(path: Path) -> dict[str, str]:
 
 
 def _verified(path: Path, mids: list[str]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """The ids of all photographs, and of every row of a known class: photograph, class, whether present."""
+    """The ids of all images, and of every row of a known class: image, class, whether present."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import csv
@@ -129,19 +129,17 @@ def _count(source: Source, annotations: Annotations, seen: int) -> None:
     train = annotations.rows("train")
     known = [part.select(train) for part in (annotations.positive, annotations.negative)]
     owners = [np.repeat(np.arange(len(train)), part.lengths)[part.labels < seen] for part in known]
-    source.count("training photographs with a verified seen class", len(np.unique(np.concatenate(owners))), 5_501_586)
-    source.count("test photographs", len(test), 125_436)
+    source.count("training images with a verified seen class", len(np.unique(np.concatenate(owners))), 5_501_586)
+    source.count("test images", len(test), 125_436)
     positive, negative = annotations.positive.select(test), annotations.negative.select(test)
     owner = np.repeat(np.arange(len(test)), positive.lengths)
     unseen = np.bincount(owner[positive.labels >= seen], minlength=len(test))
     if unseen.any():
-        source.count("unseen classes of a test photograph that has one", float(unseen[unseen > 0].mean()), 1.284)
+        source.count("unseen classes of a test image that has one", float(unseen[unseen > 0].mean()), 1.284)
     if positive.lengths.any():
-        source.count(
-            "classes of a test photograph that has one", float(positive.lengths[positive.lengths > 0].mean()), 8.68
-        )
+        source.count("classes of a test image that has one", float(positive.lengths[positive.lengths > 0].mean()), 8.68)
     verified = np.unique(np.concatenate([positive.labels, negative.labels]))
-    source.count("seen classes with a verified test photograph", int((verified < seen).sum()), 4728)
+    source.count("seen classes with a verified test image", int((verified < seen).sum()), 4728)
     names = [label.name.casefold() for label in labels]
     source.count("names that repeat among the seen classes", seen - len(set(names[:seen])))
     shared = sorted(set(names[:seen]) & set(names[seen:]))

@@ -23,21 +23,21 @@ class Dataset:
     Attributes:
         read: From its files and the name of a protocol, or an empty string, to annotations.
         protocols: Named divisions into seen and unseen labels; the first is the default.
-        photographs: Where its photographs officially come from.
+        images: Where its images officially come from.
     """
 
     read: Callable[[Source, str], Annotations]
     protocols: tuple[str, ...]
-    photographs: str
+    images: str
 
 
 DATASETS = {
     "corel5k": Dataset(corel5k.read, corel5k.PROTOCOLS, corel5k.ORIGIN),
-    "nus-wide": Dataset(nus_wide.read, nus_wide.PROTOCOLS, nus_wide.PHOTOGRAPHS),
-    "open-images": Dataset(open_images.read, open_images.PROTOCOLS, open_images.PHOTOGRAPHS),
-    "coco": Dataset(coco.read, coco.PROTOCOLS, coco.PHOTOGRAPHS),
+    "nus-wide": Dataset(nus_wide.read, nus_wide.PROTOCOLS, nus_wide.IMAGES),
+    "open-images": Dataset(open_images.read, open_images.PROTOCOLS, open_images.IMAGES),
+    "coco": Dataset(coco.read, coco.PROTOCOLS, coco.IMAGES),
     "voc": Dataset(voc.read, voc.PROTOCOLS, voc.ORIGIN),
-    "ram-json": Dataset(ram_json.read, ram_json.PROTOCOLS, ram_json.PHOTOGRAPHS),
+    "ram-json": Dataset(ram_json.read, ram_json.PROTOCOLS, ram_json.IMAGES),
     "table": Dataset(table.read, (), "your own disk"),
 }
 
@@ -54,8 +54,8 @@ class PrepareOptions:
         protocol: A named division into seen and unseen labels, or None.
         unseen_share: Share of the labels to draw as unseen, or None.
         seed: Of the draw.
-        root: The folder that the photographs' paths are relative to; the dataset's own where None.
-        prefix: What to strip from the beginning of the photographs' paths.
+        root: The folder that the images' paths are relative to; the dataset's own where None.
+        prefix: What to strip from the beginning of the images' paths.
         exclude: Patterns in gitignore form of what the search of a folder leaves out.
         overwrite: Replace annotations that were made with other options.
     """
@@ -79,19 +79,19 @@ class PrepareResult:
 
     Attributes:
         annotations: The same, with what was counted in their notes.
-        missing: Paths of the photographs that are not below the root.
-        photographs: Where those officially come from.
+        missing: Paths of the images that are not below the root.
+        images: Where those officially come from.
     """
 
     annotations: Annotations
     missing: tuple[str, ...]
-    photographs: str
+    images: str
 
 
 def prepare(options: PrepareOptions) -> PrepareResult:
     """Read a dataset, divide its labels into seen and unseen, and write its annotations.
 
-    Photographs that are missing are reported and keep their rows: what reads them says what it lacks.
+    Images that are missing are reported and keep their rows: what reads them says what it lacks.
 
     Raises:
         InputError: files of the dataset are missing or damaged, or the folder to write holds something else.
@@ -101,10 +101,10 @@ def prepare(options: PrepareOptions) -> PrepareResult:
     protocol = _protocol(options, dataset)
     if not options.source.exists():
         raise InputError(
-            "no such file or folder", where=str(options.source), hint=f"its photographs come from {dataset.photographs}"
+            "no such file or folder", where=str(options.source), hint=f"its images come from {dataset.images}"
         )
     if options.exclude and not (options.dataset == "table" and options.source.is_dir()):
-        raise UsageError("is about a folder that is searched for photographs", where="--exclude")
+        raise UsageError("is about a folder that is searched for images", where="--exclude")
     source = Source(options.source, options.root, options.prefix, options.exclude)
     annotations = dataset.read(source, protocol)
     _check_names(source, annotations)
@@ -120,7 +120,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         "counts": source.counts,
         "remarks": source.remarks,
         "splits": _splits(annotations),
-        "missing_photographs": len(missing),
+        "missing_images": len(missing),
     }
     annotations = replace(annotations, notes=notes)
     resolved = {
@@ -137,7 +137,7 @@ def prepare(options: PrepareOptions) -> PrepareResult:
         resolved["exclude"] = list(options.exclude)
     inputs = {"source": source.fingerprint}
     write_annotations(options.out, annotations, resolved, inputs=inputs, overwrite=options.overwrite)
-    return PrepareResult(annotations, missing, dataset.photographs)
+    return PrepareResult(annotations, missing, dataset.images)
 
 
 def _protocol(options: PrepareOptions, dataset: Dataset) -> str:
@@ -158,7 +158,7 @@ def _check_names(source: Source, annotations: Annotations) -> None:
     """Refuse paths that lead out of the root or stand twice, and names that cannot be written down."""
     problems = []
     if len(set(annotations.paths)) < len(annotations.paths):
-        problems.append(f"{len(annotations.paths) - len(set(annotations.paths)):,} photographs stand twice")
+        problems.append(f"{len(annotations.paths) - len(set(annotations.paths)):,} images stand twice")
     for path in annotations.paths:
         try:
             relative_path(path)
@@ -174,7 +174,7 @@ def _check_names(source: Source, annotations: Annotations) -> None:
 
 
 def _splits(annotations: Annotations) -> dict[str, dict[str, Any]]:
-    """Of each split: photographs, those without a seen label, and seen and unseen labels a photograph."""
+    """Of each split: images, those without a seen label, and seen and unseen labels an image."""
     found = {}
     for split in SPLITS:
         rows = annotations.rows(split)
@@ -184,7 +184,7 @@ def _splits(annotations: Annotations) -> dict[str, dict[str, Any]]:
         owner = np.repeat(np.arange(len(rows)), positive.lengths)
         seen = np.bincount(owner[annotations.seen[positive.labels]], minlength=len(rows))
         found[split] = {
-            "photographs": len(rows),
+            "images": len(rows),
             "without_a_seen_label": int((seen == 0).sum()),
             "without_a_label": int((positive.lengths == 0).sum()),
             "seen_labels_each": round(float(seen.mean()), 3),

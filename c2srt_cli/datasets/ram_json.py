@@ -21,7 +21,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 ORIGIN = "https://github.com/EricTan7/RAM (datasets/json)"
-PHOTOGRAPHS = "the dataset that the file names"
+IMAGES = "the dataset that the file names"
 PROTOCOLS = ("files", "48-17")
 #: Names that a text encoder would not know as they are written.
 SPELLING = {
@@ -35,7 +35,7 @@ SPELLING = {
     "TShirt": "t-shirt",
     "SSBag": "single shoulder bag",
 }
-#: Photographs and labels a photograph, by the number of classes and the split.
+#: Images and labels an image, by the number of classes and the split.
 KNOWN = {
     (17, "test"): (2729, 1.207),
     (65, "test"): (6392, 2.570),
@@ -51,7 +51,7 @@ def read(source: Source, protocol: str) -> Annotations:
     """Read one file, or all of a folder; the beginning of a file's name (train, val, test) is its split.
 
     Under ``files`` the classes of the training files are seen, or all where there is none; under ``48-17`` all but
-    COCO's 17. A photograph in several files has the labels of all of them.
+    COCO's 17. An image in several files has the labels of all of them.
 
     Raises:
         InputError: files are missing, or not what they should be, or paths need a prefix stripped.
@@ -73,15 +73,15 @@ def read(source: Source, protocol: str) -> Annotations:
         outside = Counter(name for _, found in images for name in found if name not in set(classes))
         if outside:
             source.remark(f"{path.name}: names that are no class, dropped: {', '.join(sorted(outside))}")
-        inside = [(photograph, set(found) - outside.keys()) for photograph, found in images]
+        inside = [(image, set(found) - outside.keys()) for image, found in images]
         expected = KNOWN.get((len(classes), split), (None, None))
-        source.count(f"photographs of {path.name}", len(inside), expected[0])
+        source.count(f"images of {path.name}", len(inside), expected[0])
         mean = sum(len(found) for _, found in inside) / max(len(inside), 1)
-        source.count(f"labels of a photograph of {path.name}", mean, expected[1])
-        for photograph, found in inside:
-            if splits.setdefault(photograph, split) != split:
-                raise damaged(path, [f"{photograph} is in {splits[photograph]} too"])
-            names.setdefault(photograph, set()).update(found)
+        source.count(f"labels of an image of {path.name}", mean, expected[1])
+        for image, found in inside:
+            if splits.setdefault(image, split) != split:
+                raise damaged(path, [f"{image} is in {splits[image]} too"])
+            names.setdefault(image, set()).update(found)
     _check_prefix(source, list(names))
     rows = [Row(path, path, tuple(sorted(found)), splits[path]) for path, found in names.items()]
     plain = LabelSet(tuple(Label(name) for name in raw))
@@ -113,7 +113,7 @@ def _content(path: Path) -> tuple[list[tuple[str, list[str]]], list[str]]:
     with reading(path):
         content: Any = json.loads(path.read_bytes())
     try:
-        images = [(str(photograph), [str(name) for name in names]) for photograph, names in content["images"]]
+        images = [(str(image), [str(name) for name in names]) for image, names in content["images"]]
         classes = [str(name) for name in content["classes"]]
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, [f"is not of RAM's form: {type(error).__name__} {error}"]) from None
@@ -125,7 +125,7 @@ def _content(path: Path) -> tuple[list[tuple[str, list[str]]], list[str]]:
 def _check_prefix(source: Source, paths: list[str]) -> None:
     """Refuse absolute paths of the authors' machine, with what to strip from them."""
     away = [path for path in paths if path.startswith("/") and not path.startswith(source.prefix or "//")]
-    if away and not source.photographs:
+    if away and not source.images:
         common = os.path.commonpath([os.path.dirname(path) for path in away])  # noqa: PTH120 - of another machine
         raise InputError(
             f"{len(away):,} of {len(paths):,} paths are absolute, of another machine",

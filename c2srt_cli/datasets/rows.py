@@ -1,4 +1,4 @@
-"""Rows of photographs and their labels: tables of any kind, and whatever ``c2srt tag`` writes into one file."""
+"""Rows of images and their labels: tables of any kind, and whatever ``c2srt tag`` writes into one file."""
 
 import json
 import math
@@ -20,7 +20,7 @@ _SAID = 5
 
 
 class Row(NamedTuple):
-    """One photograph: where in its table it stands, its path, its labels, its split where one is given."""
+    """One image: where in its table it stands, its path, its labels, its split where one is given."""
 
     where: str
     path: str
@@ -49,12 +49,12 @@ def rows_of(source: Source, path: Path) -> list[Row]:
         else:
             records = _delimited(source, path, text.lines, problems)
     rows = []
-    for where, photograph, labels, split in records:
+    for where, image, labels, split in records:
         names = tuple(name for name in map(normalise, labels) if name)
         problems += [f"{where}: in a label, {wrong}" for label in labels if (wrong := fault(label))]
-        if not photograph.strip():
+        if not image.strip():
             problems.append(f"{where}: the path is empty")
-        rows.append(Row(where, photograph, names, None if split is None else split.strip().lower()))
+        rows.append(Row(where, image, names, None if split is None else split.strip().lower()))
     if problems:
         raise _unusable(path, problems, text.hint if text else None)
     return rows

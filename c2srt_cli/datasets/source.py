@@ -17,16 +17,16 @@ class Source:
 
     Attributes:
         path: Its folder, or its one file.
-        photographs: The folder that the user says the photographs' paths are relative to; None for the dataset's own.
-        prefix: What to strip from the beginning of the photographs' paths.
-        exclude: Patterns in gitignore form of what a search for photographs leaves out.
+        images: The folder that the user says the images' paths are relative to; None for the dataset's own.
+        prefix: What to strip from the beginning of the images' paths.
+        exclude: Patterns in gitignore form of what a search for images leaves out.
         used: The files that were read, by name.
         counts: What was counted, with the figure it should be where that is known.
         remarks: What is worth saying, one line each.
     """
 
     path: Path
-    photographs: Path | None = None
+    images: Path | None = None
     prefix: str = ""
     exclude: tuple[str, ...] = ()
     used: dict[str, Path] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Source:
 
     def root(self, default: Path) -> Path:
         """The folder that paths are relative to, absolute."""
-        return (self.photographs or default).absolute()
+        return (self.images or default).absolute()
 
     def files(self, origins: Mapping[str, str]) -> list[Path]:
         """The files of these names below the folder, or loose in it.

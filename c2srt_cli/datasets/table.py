@@ -1,4 +1,4 @@
-"""A user's own data: a table of paths and labels, tags, or a folder with a text file beside each photograph."""
+"""A user's own data: a table of paths and labels, tags, or a folder with a text file beside each image."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.images import find_images
 from c2srt_cli.labels import Label, LabelSet, normalise
 
-#: Where nothing says otherwise, one photograph in so many is for testing.
+#: Where nothing says otherwise, one image in so many is for testing.
 TEST_SHARE = 5
 
 
 def read(source: Source, protocol: str) -> Annotations:
-    """Read a table (see `rows.rows_of`), or a folder of photographs and ``.txt``.
+    """Read a table (see `rows.rows_of`), or a folder of images and ``.txt``.
 
     The labels are in alphabetical order, all of them seen. A label that is not given is absent.
 
@@ -33,14 +33,14 @@ def read(source: Source, protocol: str) -> Annotations:
         source.used[path.name] = path
         rows, folder = rows_of(source, path), path.parent
     if rows and all(row.split is None for row in rows):
-        source.remark(f"no column 'split': one photograph in {TEST_SHARE} is for testing, by a hash of its path")
+        source.remark(f"no column 'split': one image in {TEST_SHARE} is for testing, by a hash of its path")
     first: dict[str, str] = {}
     for row in rows:
         for name in row.names:
             first.setdefault(name.casefold(), name)
     labels = LabelSet(tuple(Label(first[key]) for key in sorted(first)))
     if not labels.labels:
-        raise InputError("no photograph has a label", where=str(path))
+        raise InputError("no image has a label", where=str(path))
     return gather(source, rows, labels, folder, "table")
 
 
@@ -80,7 +80,7 @@ def gather(source: Source, rows: Iterable[Row], labels: LabelSet, folder: Path, 
         splits.append(split)
         lists.append([numbers[name.casefold()] for name in row.names if name.casefold() in numbers])
     if not paths and not problems:
-        problems.append("there is no photograph in it")
+        problems.append("there is no image in it")
     if problems:
         raise damaged(source.path, problems)
     return Annotations(
@@ -97,7 +97,7 @@ def gather(source: Source, rows: Iterable[Row], labels: LabelSet, folder: Path, 
 
 
 def _beside(source: Source) -> list[Row]:
-    """Photographs that have a ``.txt`` of their name beside them, ``a.txt`` or ``a.jpg.txt``, one label a line."""
+    """Images that have a ``.txt`` of their name beside them, ``a.txt`` or ``a.jpg.txt``, one label a line."""
     found = find_images([str(source.path)], exclude=source.exclude)
     if found.left_out:
         source.remark(found.left_out)
@@ -114,10 +114,10 @@ def _beside(source: Source) -> list[Row]:
         rows.append(Row(file.name, file.name, names))
     for problem in found.problems:
         source.remark(f"left out: {problem.name}: {problem.detail}")
-    source.count("photographs without a .txt beside them, left out", bare)
+    source.count("images without a .txt beside them, left out", bare)
     if not rows:
         raise InputError(
-            "no photograph has a .txt beside it",
+            "no image has a .txt beside it",
             where=str(source.path),
             hint="write one label a line into a.txt for a.jpg",
         )

@@ -33,7 +33,7 @@ def unseen_from_file(labels: LabelSet, spec: Path | str) -> np.ndarray:
 def unseen_by_draw(annotations: Annotations, share: float, seed: int) -> np.ndarray:
     """Seen, as ``(L,)`` bool: a seeded draw of a share of the labels, stratified by how frequent they are.
 
-    The labels are ordered by their number of training photographs and cut into as many strata as labels are wanted;
+    The labels are ordered by their number of training images and cut into as many strata as labels are wanted;
     one of each is drawn. So frequent and rare labels are unseen alike.
 
     Raises:

@@ -48,7 +48,7 @@ def read(source: Source, protocol: str) -> Annotations:
     files = source.files({f"ImageSets/Main/{part}.txt": ORIGIN for part in parts.values()})
     listed = [(name, number) for name, path in zip(parts, files, strict=True) for number in read_lines(path)]
     if doubles := len(listed) - len({number for _, number in listed}):
-        raise damaged(files[-1], [f"{doubles} photographs stand twice in the lists"])
+        raise damaged(files[-1], [f"{doubles} images stand twice in the lists"])
     described = source.files({f"Annotations/{number}.xml": ORIGIN for _, number in listed})
     source.count("classes", len(NAMES), 20)
     return Annotations(

@@ -1,1 +1,1 @@
-"""Photographs → cached tokens: the encoder pipeline, the store on disk, and the text embeddings beside it."""
+"""Images → cached tokens: the encoder pipeline, the store on disk, and the text embeddings beside it."""

@@ -1,4 +1,4 @@
-"""The stage behind ``c2srt embed``: photographs → ``embeddings/``, resumable and incremental."""
+"""The stage behind ``c2srt embed``: images → ``embeddings/``, resumable and incremental."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,6 @@ from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.index import write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
@@ -32,6 +31,7 @@ from c2srt_cli.embeddings.plan import annotated_images, plan_work
 from c2srt_cli.embeddings.previous import check_moved, check_options, discard, previous_options
 from c2srt_cli.embeddings.shard_writer import ShardWriter
 from c2srt_cli.embeddings.shards import shard_numbers, shard_path
+from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import InputError, Interrupted, UsageError
@@ -51,14 +51,14 @@ class EmbedOptions:
         recursive: Search the folders among them.
         exclude: Patterns in gitignore form of what the search leaves out.
         root: The folder that names are relative to; where None that of the inputs, or the one that annotations name.
-        annotations: A folder of `prepare` whose photographs to read instead of inputs, or None.
+        annotations: A folder of `prepare` whose images to read instead of inputs, or None.
         labels: A file of labels, or the words, whose text embeddings to store; the annotations' labels where None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file.
-        needed: The cut and streams that the method which will read them asks for; from the end of the tower where None.
-        cut: Stage before which to cut, or None for the method's.
+        needed: The split and streams that the method which reads them asks for; from the end of the tower where None.
+        split_stage: Stage before which to split, or None for the method's.
         streams: ``global``, ``local``, ``both``, or None for the method's.
-        dense: ``vv``, ``vv-all``, ``none``, or None for the method's.
+        patch_attention: ``value``, ``value-all``, ``none``, or None for the method's.
         fit: ``crop``, ``squash``, ``pad``, or None for the backbone's own.
         draft: Decode JPEGs at a reduced size where that is enough.
         machine: Device, precision, batch shape, threads.
@@ -75,10 +75,10 @@ class EmbedOptions:
     labels: LabelSpec | None = None
     backbone: str | None = None
     templates: str = "default"
-    needed: Callable[[ImageTower], Cut] | None = None
-    cut: int | None = None
+    needed: Callable[[ImageTower], Split] | None = None
+    split_stage: int | None = None
     streams: str | None = None
-    dense: str | None = None
+    patch_attention: str | None = None
     fit: str | None = None
     draft: bool = True
     machine: Machine = Machine()
@@ -86,17 +86,17 @@ class EmbedOptions:
 
 
 def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
-    """Find the photographs, load the backbone, read the labels.
+    """Find the images, load the backbone, read the labels.
 
     Raises:
-        InputError: photographs, labels or weights are missing or unusable.
+        InputError: images, labels or weights are missing or unusable.
         UsageError: the options contradict each other or the backbone.
     """
     if options.labels is not None:
         check_labels(options.labels)  # before anything slow is loaded
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
-        raise UsageError("name either photographs or --annotations", hint="c2srt embed ./photos --out embeddings")
+        raise UsageError("name either images or --annotations", hint="c2srt embed ./photos --out embeddings")
     annotations = None if options.annotations is None else read_annotations(options.annotations, options.root)
     found = (
         find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
@@ -110,12 +110,18 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)
-    dense = backbone.default_dense  # what zero-shot reads
-    needed = Cut(backbone.tower.depth, dense, "local" if dense else "global")
+    patch_attention = backbone.default_patch_attention  # what zero-shot reads
+    needed = Split(backbone.tower.depth, patch_attention, "local" if patch_attention else "global")
     needed = needed if options.needed is None else options.needed(backbone.tower)
-    cut = resolve_cut(backbone, needed, cut=options.cut, streams=options.streams, dense=options.dense)
+    split = resolve_split(
+        backbone,
+        needed,
+        split_stage=options.split_stage,
+        streams=options.streams,
+        patch_attention=options.patch_attention,
+    )
     previous = previous_options(options.out, overwrite=options.overwrite)
-    encoder = make_encoder(backbone, cut, options.machine, previous.runtime if previous else None)
+    encoder = make_encoder(backbone, split, options.machine, previous.runtime if previous else None)
     labels = None if annotations is None else annotations.labels
     if options.labels is not None:
         labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
@@ -136,9 +142,9 @@ class EmbedJob:
     """Everything `embed` needs, resolved.
 
     Attributes:
-        found: The photographs.
+        found: The images.
         out: The folder to write.
-        encoder: Backbone, runtime and cut.
+        encoder: Backbone, runtime and split.
         pixels: How pictures are prepared.
         labels: Label set whose text embeddings to store, or None.
         templates: Prompts around the labels.
@@ -161,10 +167,10 @@ class EmbedResult:
     """What one run of `embed` did.
 
     Attributes:
-        total: Photographs in the index.
+        total: Images in the index.
         encoded: Encoded in this run.
-        removed: Rows dropped because their photograph vanished.
-        failures: Rows of photographs that could not be used.
+        removed: Rows dropped because their image vanished.
+        failures: Rows of images that could not be used.
     """
 
     total: int
@@ -174,11 +180,11 @@ class EmbedResult:
 
 
 def bytes_per_image(encoder: Encoder) -> int:
-    """Payload of one photograph: its streams in bf16 and its global embedding in float32."""
-    tower, stage = encoder.backbone.tower, encoder.cut.stage
+    """Payload of one image: its streams in bf16 and its global embedding in float32."""
+    tower, stage = encoder.backbone.tower, encoder.split.stage
     height, width = tower.grid(stage)
     stream = (tower.num_prefix + height * width) * tower.width(stage) * 2
-    return stream * (2 if encoder.cut.streams == "both" else 1) + encoder.backbone.dim * 4
+    return stream * (2 if encoder.split.streams == "both" else 1) + encoder.backbone.dim * 4
 
 
 def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
@@ -234,7 +240,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
 def _encode_shards(
     job: EmbedJob, made: EmbeddingOptions, plan: list[ImageFile], current: dict[str, Row], progress: Progress
 ) -> int:
-    """Encode what is planned into shards, and put its rows into ``current``; how many photographs that were."""
+    """Encode what is planned into shards, and put its rows into ``current``; how many images that were."""
     count, total = 0, len(plan)
     with (
         ShardWriter(job.out, current, made) as shards,
@@ -252,23 +258,23 @@ def _encode_shards(
             if progress.stopped() and count < total:
                 shards.write(complete=False)
                 shards.wait()
-                raise Interrupted(f"{count:,} of {total:,} photographs are encoded and saved", where=str(job.out))
+                raise Interrupted(f"{count:,} of {total:,} images are encoded and saved", where=str(job.out))
     return count
 
 
 def resolved_options(job: EmbedJob) -> dict[str, Any]:
     """Everything that decides the payload's values, as the manifest records it."""
     encoder = job.encoder
-    backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.cut.stage
+    backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.split.stage
     return {
         "root": str(job.found.root),
         "backbone": backbone.id,
         "weights_sha256": backbone.weights_sha256,
         "config_sha256": backbone.config_sha256,
-        "cut": stage,
+        "split_stage": stage,
         "depth": tower.depth,
-        "dense": encoder.cut.dense,
-        "streams": encoder.cut.streams,
+        "patch_attention": encoder.split.patch_attention,
+        "streams": encoder.split.streams,
         "num_prefix": tower.num_prefix,
         "grid": list(tower.grid(stage)),
         "width": tower.width(stage),
@@ -288,7 +294,7 @@ def _check_space(job: EmbedJob, count: int, progress: Progress) -> None:
     reclaimed = sum(path.stat().st_size for path in store.payload(job.out)) if job.overwrite else 0
     needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
     progress.note(
-        f"{count:,} of {len(job.found.files):,} photographs to encode, {each / 1024:.0f} KiB each: "
+        f"{count:,} of {len(job.found.files):,} images to encode, {each / 1024:.0f} KiB each: "
         f"{_size(needed)} of {_size(free)} free"
     )
     if needed * 1.02 + 2**20 > free:

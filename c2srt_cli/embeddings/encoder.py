@@ -14,7 +14,7 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.precision import Runtime, probe
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Streams, Tokens
-from c2srt_cli.embeddings.cut import Cut
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.images import PixelSpec
 from c2srt_cli.threads import torch_threads
 
@@ -32,14 +32,14 @@ class Encoder:
     Attributes:
         backbone: On its device, in its precision.
         runtime: Device, precision, batch shape.
-        cut: Where the tower is cut.
-        head: From tokens at the cut, and stored global embeddings or None, to embeddings; the backbone's own tail
-            where None.
+        split: Where the tower is split.
+        head: From tokens at the split, and stored global embeddings or None, to embeddings; the late stages of the
+            backbone where None.
     """
 
     backbone: Backbone
     runtime: Runtime
-    cut: Cut
+    split: Split
     head: Callable[[Tokens, Tensor | None], ImageEmbedding] | None = None
 
     @property
@@ -61,7 +61,7 @@ class Encoder:
 
     @torch.inference_mode()
     def embed(self, tokens: Tokens, stored: Tensor | None = None) -> ImageEmbedding:
-        """Run the stages behind the cut.
+        """Run the stages behind the split.
 
         Args:
             tokens: Entering it.
@@ -69,7 +69,9 @@ class Encoder:
         """
         if self.head is not None:
             return self.head(tokens, stored)
-        global_, patches = self.backbone.tail(tokens, self.cut.stage, dense=self.cut.dense)
+        global_, patches = self.backbone.late_stages(
+            tokens, self.split.stage, patch_attention=self.split.patch_attention
+        )
         global_ = stored if global_ is None else global_
         assert global_ is not None
         return ImageEmbedding(global_, patches)
@@ -79,20 +81,23 @@ class Encoder:
         """Encode up to ``runtime.batch`` pictures ``(S, S, 3)`` uint8.
 
         Returns:
-            Tokens at the cut and embeddings of the whole padded batch, as in `EncodedBatch`.
+            Tokens at the split and embeddings of the whole padded batch, as in `EncodedBatch`.
         """
         size = self.backbone.image_size
         pixels = np.zeros((self.runtime.batch, size, size, 3), np.uint8)
         for row, array in enumerate(arrays):
             pixels[row] = array
-        backbone, cut = self.backbone, self.cut
-        wanted: Streams = "global" if cut.dense is None else "both"
-        tokens = backbone.trunk(
-            torch.from_numpy(pixels).to(self.runtime.device), cut.stage, dense=cut.dense, streams=wanted
+        backbone, split = self.backbone, self.split
+        wanted: Streams = "global" if split.patch_attention is None else "both"
+        tokens = backbone.early_stages(
+            torch.from_numpy(pixels).to(self.runtime.device),
+            split.stage,
+            patch_attention=split.patch_attention,
+            streams=wanted,
         )
         embedding = self.embed(tokens)
         kept = Tokens(
-            x=None if cut.streams == "local" else tokens.x, local=None if cut.streams == "global" else tokens.local
+            x=None if split.streams == "local" else tokens.x, local=None if split.streams == "global" else tokens.local
         )
         return kept, embedding
 
@@ -119,12 +124,12 @@ class Machine:
         return self.workers or min(8, CORES)
 
 
-def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Runtime | None = None) -> Encoder:
+def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Runtime | None = None) -> Encoder:
     """Put a backbone on its device, in its precision, with its batch shape.
 
     Args:
         backbone: As loaded.
-        cut: Where it is cut.
+        split: Where it is split.
         machine: What the user asks for.
         stored: The runtime of what this run goes on with; it is reused unless the user asks for something else, or
             its device is not there.
@@ -142,9 +147,9 @@ def make_encoder(backbone: Backbone, cut: Cut, machine: Machine, stored: Runtime
             device=machine.device or "auto",
             precision=machine.precision or "auto",
             batch=machine.batch,
-            dense=cut.dense,
+            patch_attention=split.patch_attention,
         )
-    encoder = Encoder(backbone, runtime, cut)
+    encoder = Encoder(backbone, runtime, split)
     backbone.to(runtime.device, getattr(torch, runtime.dtype))
     _keep_freed_memory()
     return encoder

@@ -1,4 +1,4 @@
-"""``index.parquet``: one line a photograph, as the shards' headers have it too."""
+"""``index.parquet``: one line an image, as the shards' headers have it too."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +23,7 @@ LATER = ("ctime_ns",)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One photograph in the index.
+    """One image in the index.
 
     Attributes:
         path: Relative to the root.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from c2srt_cli.artifacts import MANIFEST
 from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, all_of, checked
@@ -29,33 +29,46 @@ Small = Annotated[int, Field(ge=1, le=1 << 16)]
 RECORDED = ("root", "torch", "backbone", "config_sha256", "templates")
 
 
+#: What patch attention was called before, in artifacts that are still read.
+_RENAMED = {"vv": "value", "vv-all": "value-all"}
+
+
+def renamed_attention(name: Any) -> Any:
+    """The name that a patch attention has now."""
+    return _RENAMED.get(name, name) if isinstance(name, str) else name
+
+
 class Origin(Record):
     """What the tokens of a shard are: it says so itself, so that no other manifest can be put before it.
 
     Attributes:
         weights_sha256: Of the backbone's weights.
-        cut: Stage before which they were taken, 0 to the tower's depth.
-        dense: Which blocks feed the local stream; None without one.
+        split_stage: Stage before which they were taken, 0 to the tower's depth.
+        patch_attention: Which blocks feed the local stream; None without one.
         streams: ``global``, ``local`` or ``both``.
         pixels: How pictures were prepared.
     """
 
     weights_sha256: Sha256
-    cut: Count
-    dense: Literal["vv", "vv-all"] | None
+    split_stage: Annotated[Count, Field(validation_alias=AliasChoices("split_stage", "cut"))]
+    patch_attention: Annotated[
+        Literal["value", "value-all"] | None,
+        BeforeValidator(renamed_attention),
+        Field(validation_alias=AliasChoices("patch_attention", "dense")),
+    ]
     streams: Literal["global", "local", "both"]
     pixels: Annotated[PixelSpec, all_of(PixelSpec)]
 
 
 class TowerOptions(Origin):
-    """Which backbone, where it was cut, and the sizes of what it gives.
+    """Which backbone, where it was split, and the sizes of what it gives.
 
     Attributes:
         backbone: The name it had.
         config_sha256: Of its config; None in artifacts of versions that did not record it.
         depth: Stages of its tower.
-        grid: Height and width of the map at the cut.
-        width: Of a token at the cut.
+        grid: Height and width of the map at the split.
+        width: Of a token at the split.
         dim: D, of the joint space.
     """
 
@@ -68,12 +81,14 @@ class TowerOptions(Origin):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.cut > self.depth:
-            raise ValueError(f"cut {self.cut} lies behind the last of {self.depth} stages")
-        if (self.streams == "global") != (self.dense is None):
-            raise ValueError(f"streams {self.streams!r} and dense {self.dense!r} contradict each other")
-        if self.streams == "local" and self.cut < self.depth:
-            raise ValueError(f"a local stream alone cannot go on from cut {self.cut} of {self.depth}")
+        if self.split_stage > self.depth:
+            raise ValueError(f"split stage {self.split_stage} lies behind the last of {self.depth} stages")
+        if (self.streams == "global") != (self.patch_attention is None):
+            raise ValueError(
+                f"streams {self.streams!r} and patch attention {self.patch_attention!r} contradict each other"
+            )
+        if self.streams == "local" and self.split_stage < self.depth:
+            raise ValueError(f"a local stream alone cannot go on from split stage {self.split_stage} of {self.depth}")
         return self
 
     def load_backbone(self, where: Path, asked: str | None = None) -> Backbone:
@@ -122,7 +137,7 @@ class TowerOptions(Origin):
 
     def _facts(self, backbone: Backbone) -> dict[str, Any]:
         """What these options must say of a backbone."""
-        tower, stage = backbone.tower, min(self.cut, backbone.tower.depth)
+        tower, stage = backbone.tower, min(self.split_stage, backbone.tower.depth)
         recorded = {} if self.config_sha256 is None else {"config_sha256": backbone.config_sha256}
         sizes = {"grid": tuple(tower.grid(stage)), "width": tower.width(stage), "dim": backbone.dim}
         return {"weights_sha256": backbone.weights_sha256, **recorded, "depth": tower.depth, **sizes}
@@ -132,7 +147,7 @@ class EmbeddingOptions(TowerOptions):
     """The options of embeddings, as `embed` resolves them.
 
     Attributes:
-        root: The folder that the photographs' paths are relative to.
+        root: The folder that the images' paths are relative to.
         num_prefix: Class and register tokens before the grid.
         mean: Of the pixels, per channel.
         std: Likewise.
@@ -167,7 +182,7 @@ class EmbeddingOptions(TowerOptions):
 
     @property
     def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Type and shape of what is stored of one photograph, by name."""
+        """Type and shape of what is stored of one image, by name."""
         tokens = ("BF16", (self.num_prefix + self.grid[0] * self.grid[1], self.width))
         names = {"global": ("tokens",), "local": ("local",), "both": ("tokens", "local")}[self.streams]
         return {"global": ("F32", (self.dim,)), **dict.fromkeys(names, tokens)}

@@ -47,7 +47,7 @@ class EncodedBatch:
     Attributes:
         outcomes: One per image, failures included.
         count: Images without an error; their rows come first, padding up to the batch shape follows.
-        tokens: Streams at the cut, ``(B, T, W)``.
+        tokens: Streams at the split, ``(B, T, W)``.
         embedding: Un-normalised; patches from the local stream where there is one.
     """
 

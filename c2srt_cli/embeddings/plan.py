@@ -1,4 +1,4 @@
-"""What a run of `embed` has to do: which rows of an earlier run still hold, and which photographs to encode."""
+"""What a run of `embed` has to do: which rows of an earlier run still hold, and which images to encode."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from c2srt_cli.images import FailedFile, Found, ImageFile, extra_reads
 
 
 def annotated_images(annotations: Annotations) -> Found:
-    """Exactly the photographs that annotations list, in their order and under their paths.
+    """Exactly the images that annotations list, in their order and under their paths.
 
     Raises:
         InputError: not one of them is there.
@@ -22,7 +22,7 @@ def annotated_images(annotations: Annotations) -> Found:
     there = [os.path.lexists(file.path) for file in files]
     if not any(there):
         raise InputError(
-            f"none of the {len(files):,} annotated photographs is there",
+            f"none of the {len(files):,} annotated images is there",
             where=str(root),
             hint="say where they are now: --root FOLDER",
         )
@@ -34,13 +34,13 @@ def annotated_images(annotations: Annotations) -> Found:
 
 
 def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[str, Row], list[ImageFile]]:
-    """Split photographs into rows that still hold, and files to encode: new, changed, or mended.
+    """Split images into rows that still hold, and files to encode: new, changed, or mended.
 
     Failures hold as well, until the file changes or can be read at last: a resumed run that tried them again would cut
     its shards elsewhere than one that was never stopped.
 
     Args:
-        files: The photographs.
+        files: The images.
         known: Rows of earlier runs by path.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What an earlier run of `embed` left in a folder: whether a later one may go on with it, and of which photographs."""
+"""What an earlier run of `embed` left in a folder: whether a later one may go on with it, and of which images."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
 
 
 def check_options(out: Path, there: EmbeddingOptions, now: EmbeddingOptions) -> None:
-    """Refuse to go on with what was made otherwise: from other weights, pixels, at another cut, in other numbers.
+    """Refuse to go on with what was made otherwise: from other weights, pixels, at another split, in other numbers.
 
     Raises:
         InputError: naming every option that differs.
@@ -41,19 +41,19 @@ def check_options(out: Path, there: EmbeddingOptions, now: EmbeddingOptions) -> 
 def check_moved(
     out: Path, roots: tuple[str, str], known: dict[str, Row], current: dict[str, Row], progress: Progress
 ) -> None:
-    """Photographs may move and keep their embeddings; other photographs may not take their place unasked.
+    """Images may move and keep their embeddings; other images may not take their place unasked.
 
     Raises:
-        InputError: none of the photographs is known.
+        InputError: none of the images is known.
     """
     before, root = roots
     if not any(row.status == "ok" for row in current.values()) and any(row.status == "ok" for row in known.values()):
         raise InputError(
-            f"these are embeddings of the photographs in {before}, none of which is in {root}",
+            f"these are embeddings of the images in {before}, none of which is in {root}",
             where=str(out),
             hint="name the folder that has taken its place with --root, or another --out, or give --overwrite",
         )
-    progress.note(f"the photographs have moved from {before} to {root}")
+    progress.note(f"the images have moved from {before} to {root}")
 
 
 def discard(out: Path) -> None:

@@ -12,7 +12,7 @@ from c2srt_cli.embeddings import shards
 from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.pipeline import EncodedBatch, Outcome
-from c2srt_cli.embeddings.store import same_photograph
+from c2srt_cli.embeddings.store import same_image
 
 
 class ShardWriter:
@@ -44,7 +44,7 @@ class ShardWriter:
 
     @property
     def count(self) -> int:
-        """Photographs of the shard that is being filled."""
+        """Images of the shard that is being filled."""
         return len(self._rows)
 
     def add(self, batch: EncodedBatch) -> list[Row]:
@@ -97,7 +97,7 @@ class ShardWriter:
 
 
 def _holds(row: Row, current: Row | None) -> bool:
-    return current is not None and same_photograph(row, current)
+    return current is not None and same_image(row, current)
 
 
 def _row(outcome: Outcome, number: int, at: int) -> Row:
@@ -111,7 +111,7 @@ def _row(outcome: Outcome, number: int, at: int) -> Row:
 
 
 def _tensors(batch: EncodedBatch) -> dict[str, Tensor]:
-    """Copies of the rows that are photographs, without the padding, as they are stored."""
+    """Copies of the rows that are images, without the padding, as they are stored."""
     tensors = {"global": batch.global_embedding[: batch.count].to("cpu", torch.float32, copy=True)}
     for name, stream in (("tokens", batch.tokens.x), ("local", batch.tokens.local)):
         if stream is not None:

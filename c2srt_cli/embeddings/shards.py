@@ -1,4 +1,4 @@
-"""Shards: the tokens of up to 256 photographs, in a file that says of itself which photographs these are, and what."""
+"""Shards: the tokens of up to 256 images, in a file that says of itself which images these are, and what."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
 from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.errors import InputError
 
-#: Photographs of one shard, failures counted in: the most work that a kill can lose.
+#: Images of one shard, failures counted in: the most work that a kill can lose.
 SHARD = 256
 DELETE = f"delete it, then {AGAIN}"
 
@@ -31,7 +31,7 @@ class Shard:
     """What stands in a shard's header.
 
     Attributes:
-        rows: Its photographs, failures included.
+        rows: Its images, failures included.
         complete: False where the user stopped the run within it.
         sha256: Of its tensors, see `tensors.checksum`.
     """
@@ -66,7 +66,7 @@ def write_shard(
     Args:
         folder: Where to.
         number: Of the shard.
-        rows: Its photographs.
+        rows: Its images.
         tensors: What is stored of those that are ``ok``, in their order.
         origin: What it is made with, as `EmbeddingOptions.origin` gives it.
         complete: False where the user stopped the run within it.
@@ -88,9 +88,9 @@ def read_shard(folder: Path, number: int, options: EmbeddingOptions) -> Shard:
     problems += row_problems(record.rows)
     good = [row for row in record.rows if row.status == "ok"]
     if any(row.shard != number for row in record.rows):
-        problems.append(f"its photographs are said to be in shard {record.rows[0].shard}")
+        problems.append(f"its images are said to be in shard {record.rows[0].shard}")
     if [row.row for row in good] != list(range(len(good))):
-        problems.append("its photographs are not said to be in its rows, one after the other")
+        problems.append("its images are not said to be in its rows, one after the other")
     wanted = {name: (dtype, (len(good), *shape)) for name, (dtype, shape) in options.layout.items()} if good else {}
     problems += [
         f"{name}: {_said(header.layout.get(name))} there, {_said(wanted.get(name))} by its header and the manifest"

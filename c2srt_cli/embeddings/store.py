@@ -30,7 +30,7 @@ from c2srt_cli.embeddings.shards import (
 )
 from c2srt_cli.errors import InputError
 
-__all__ = ["KIND", "SCHEMA", "SHARD", "TEXT", "Row", "Store", "known_rows", "payload", "same_photograph"]
+__all__ = ["KIND", "SCHEMA", "SHARD", "TEXT", "Row", "Store", "known_rows", "payload", "same_image"]
 
 KIND = "embeddings"
 SCHEMA = 1
@@ -44,7 +44,7 @@ class Store:
     Attributes:
         folder: Where they lie.
         manifest: What they are, and the options they were made with.
-        rows: The index, in the order of the photographs.
+        rows: The index, in the order of the images.
         options: The options, as records.
         shards: The headers of the shards that the index speaks of, by number.
     """
@@ -64,7 +64,7 @@ class Store:
             InputError: there are none, they are unfinished, of another layout, damaged, or index and shards differ.
         """
         manifest = read_manifest(folder, KIND, SCHEMA)
-        options = EmbeddingOptions.of(folder, manifest, "embed the photographs again, with --overwrite")
+        options = EmbeddingOptions.of(folder, manifest, "embed the images again, with --overwrite")
         rows = read_index(folder)
         shards = {number: read_shard(folder, number, options) for number in sorted({row.shard for row in rows} - {-1})}
         there = {(number, row.path): row for number, shard in shards.items() for row in shard.rows}
@@ -73,7 +73,7 @@ class Store:
             own = there.get((row.shard, row.path))
             if row.shard >= 0 and own is None:
                 problems.append(f"row {number}, {row.path!r}: it is not in {shard_path(folder, row.shard).name}")
-            elif own is not None and not same_photograph(row, own):
+            elif own is not None and not same_image(row, own):
                 problems.append(f"row {number}, {row.path!r}: {_differing(row, own)} in its shard")
         if problems:
             raise InputError(
@@ -88,7 +88,7 @@ class Store:
         """Read every row, and compare each shard with the checksum it was written with.
 
         Returns:
-            The number of photographs, failures included.
+            The number of images, failures included.
 
         Raises:
             InputError: naming the first shard that is damaged.
@@ -141,7 +141,7 @@ def payload(folder: Path) -> list[Path]:
     return [*there, *(shard_path(folder, number) for number in shard_numbers(folder))]
 
 
-def same_photograph(row: Row, other: Row) -> bool:
+def same_image(row: Row, other: Row) -> bool:
     """Whether two rows differ in nothing but the times at which the file was touched."""
     return replace(row, mtime_ns=other.mtime_ns, ctime_ns=other.ctime_ns) == other
 
@@ -164,5 +164,5 @@ def known_rows(folder: Path, options: EmbeddingOptions) -> dict[str, Row]:
         index = read_index(folder)
     except InputError:
         index = []
-    known.update((row.path, row) for row in index if row.path in known and same_photograph(row, known[row.path]))
+    known.update((row.path, row) for row in index if row.path in known and same_image(row, known[row.path]))
     return known

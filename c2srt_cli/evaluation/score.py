@@ -19,7 +19,7 @@ from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.labels import LabelSet, read_templates
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.predict.predictor import Predictor, cut_in, open_run
+from c2srt_cli.predict.predictor import Predictor, open_run, split_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import BATCH, images_at_once
 from c2srt_cli.training.tokens import TokenSet
@@ -47,7 +47,7 @@ def predictor(  # noqa: PLR0917
         progress: For the embedding of labels.
         device: Where to compute; None for the fastest there is.
         called: The name that the backbone has here, where it is not the one that the tokens and the run name.
-        graph: Who speaks for whom, for a method without a run, or None.
+        graph: Which labels are evidence for which, for a method without a run, or None.
         options: Of a method without a run; None for those that it has by default.
 
     Raises:
@@ -66,8 +66,8 @@ def predictor(  # noqa: PLR0917
             text = read_text(store.folder / TEXT, labels, prompts, backbone.dim)
             return embed_labels(backbone, labels, prompts, progress) if text is None else text
 
-        cut = cut_in(store, METHODS[method](options, backbone))
-        one = Predictor.untrained(options, backbone, annotations.labels, embed, cut, graph, progress)
+        split = split_in(store, METHODS[method](options, backbone))
+        one = Predictor.untrained(options, backbone, annotations.labels, embed, split, graph, progress)
         if graph is not None and one.model.options.propagation.gain == "fit":
             fit_gain(one, store, annotations, progress)
         return one
@@ -77,7 +77,7 @@ def predictor(  # noqa: PLR0917
     if not np.array_equal(run.seen, annotations.seen):
         raise InputError("the run was trained with other labels seen than these annotations say", where=method)
     model = run.method(asked=called).move(where, torch.float32)
-    return Predictor.of(model, run.vocabulary(), columns, run.labels.names, cut_in(store, model, run))
+    return Predictor.of(model, run.vocabulary(), columns, run.labels.names, split_in(store, model, run))
 
 
 def check_test_set(store: Store, annotations: Annotations, protocol: Protocol, *, allow_missing: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What annotated photographs show, as far as it is about given labels and may be learnt from."""
+"""What annotated images show, as far as it is about given labels and may be learnt from."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from c2srt_cli.labels import LabelSet
 
 
 def read_annotations(path: Path, labels: LabelSet) -> list[frozenset[int]]:
-    """The indices of the labels of each photograph that may be learnt from.
+    """The indices of the labels of each image that may be learnt from.
 
     A folder is one that ``c2srt prepare`` wrote: its training split counts, and its seen labels. A file is a
     table or tags (see `datasets.rows.rows_of`) with names or ids as labels; where it has a column ``split``, only the
@@ -23,7 +23,7 @@ def read_annotations(path: Path, labels: LabelSet) -> list[frozenset[int]]:
     """
     images = _of_folder(path, labels) if path.is_dir() else _of_table(path, labels)
     if not any(images):
-        raise InputError("no photograph has one of the labels", where=str(path), hint="check --labels")
+        raise InputError("no image has one of the labels", where=str(path), hint="check --labels")
     return images
 
 

@@ -27,7 +27,7 @@ UNUSABLE, AGAIN = "this graph cannot be used", "build it again"
 
 
 class Edge(NamedTuple):
-    """Source, seen in a photograph, speaks for target.
+    """Source, seen in an image, is evidence for target.
 
     Attributes:
         source: Index of the label that knowledge flows from.
@@ -52,7 +52,7 @@ class CategoryGraph:
         labels: The labels that edges refer to by index.
         edges: Sorted by target, then strongest first, then source.
         provenance: What the edges come from, as JSON: under ``sources`` one entry a source.
-        evidence: Indices of the labels that are sources only: scored because others listen to them, and never given.
+        evidence: Indices of the labels that are sources only: they are scored, and never given.
 
     Raises:
         ValueError: the edges are not such.

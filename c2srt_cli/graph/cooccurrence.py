@@ -1,4 +1,4 @@
-"""Which labels annotated photographs show together."""
+"""Which labels annotated images show together."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -19,14 +19,14 @@ def cooccurrence_graph(
     """Edges ``co_occurrence`` whose strength is the Laplace-smoothed ``P(target | source)``.
 
     ``P(t | s) = (n_st + a) / (n_s + 2a)`` and ``P(t) = (n_t + a) / (N + 2a)``, with a the smoothing and n numbers of
-    photographs. A pair is kept where ``P(t | s) > P(t)``, that is with a lift above one.
+    images. A pair is kept where ``P(t | s) > P(t)``, that is with a lift above one.
 
     Args:
         labels: The labels.
-        images: The indices of each photograph's labels; once is enough of each.
-        smoothing: a, the photographs added to each outcome.
+        images: The indices of each image's labels; once is enough of each.
+        smoothing: a, the images added to each outcome.
         threshold: The least strength.
-        together: The least photographs that show both.
+        together: The least images that show both.
     """
     pictures = [frozenset(image) for image in images]
     single = Counter(chain.from_iterable(pictures))

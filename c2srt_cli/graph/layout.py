@@ -27,7 +27,7 @@ class Layout:
     Attributes:
         centre: ``(L, 2)``.
         size: ``(L, 2)`` width and height of the label's box; no two boxes overlap.
-        font: ``(L,)`` height of the letters, larger where a label speaks for more.
+        font: ``(L,)`` height of the letters, larger where a label is evidence for more.
         group: ``(L,)`` number of the group of related labels it stands in.
     """
 

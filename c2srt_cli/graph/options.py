@@ -24,7 +24,7 @@ class BuildOptions:
         neighbours: Sources that a target keeps, except where `random` alone takes another graph's shape.
         unseen: The labels without training annotations, a file or words, or None.
         least_seen: Seen sources that an unseen label keeps, where it has so many.
-        annotations: A CSV of annotated photographs, a folder that `prepare` wrote, or None.
+        annotations: A CSV of annotated images, a folder that `prepare` wrote, or None.
         extend: A graph to attach the labels to that it does not have, or None.
         targets: The labels to find sources for, a file or words; None for all of them, or those that `extend` has not.
         evidence: Labels that are sources only: a file, words, or the name of a shipped graph; or None.
@@ -74,7 +74,7 @@ def check(options: BuildOptions) -> None:
             )
     if "cooccurrence" in options.sources and options.annotations is None:
         raise UsageError(
-            "cooccurrence counts annotated photographs",
+            "cooccurrence counts annotated images",
             where="--source",
             hint="name them: --annotations FILE, a CSV with the columns path,labels, or a folder of c2srt prepare",
         )

@@ -56,19 +56,19 @@ def read_scope(
     unique = {label.key: label for label in (*more, *named, *old)}  # the last one of a key counts
     order = dict.fromkeys(label.key for label in (*old, *named, *more))
     everything = LabelSet(tuple(unique[key] for key in order))
-    speaking = frozenset(i for i, label in enumerate(everything) if label.key not in wanted)
+    sources = frozenset(i for i, label in enumerate(everything) if label.key not in wanted)
     again = _failed(base) if base else frozenset()
     fresh = {label.key for label in everything} - set(given)
     asked = tuple(i for i, label in enumerate(everything) if label.key in fresh or everything.names[i] in again)
-    asked = _named(everything, targets) if targets else tuple(i for i in asked if i not in speaking)
-    if both := [everything.names[i] for i in asked if i in speaking]:
+    asked = _named(everything, targets) if targets else tuple(i for i in asked if i not in sources)
+    if both := [everything.names[i] for i in asked if i in sources]:
         problems = [f"{name!r} is evidence, and in no list of labels" for name in both]
         raise InputError("these labels cannot be targets", where=str(targets), problems=problems)
     if base is None:
-        return Scope(everything, asked, speaking)
+        return Scope(everything, asked, sources)
     new = sum(label.key not in given for label in named)
     note = f"{new:,} labels are new to {extend}, {len(again):,} have no complete answer there"
-    return Scope(everything, asked, speaking, _without(base, {everything.names[i] for i in asked}), note)
+    return Scope(everything, asked, sources, _without(base, {everything.names[i] for i in asked}), note)
 
 
 def _evidence(spec: Path | str) -> LabelSet:

@@ -1,4 +1,4 @@
-"""CLIP-FT, the baseline of MKT (arXiv 2207.01887): the tail under the ranking loss on the global score alone."""
+"""CLIP-FT, the baseline of MKT (arXiv 2207.01887): the late stages under the ranking loss on the global score alone."""
 
 from typing import ClassVar, Literal
 

@@ -26,7 +26,7 @@ def fused_features(
         teacher: As for `Pooling.weights`.
 
     Returns:
-        ``(B, C, D)``, and the share of patches behind each, ``(B, C)``; None where the whole image speaks.
+        ``(B, C, D)``, and the share of patches behind each, ``(B, C)``; None where the global embedding alone counts.
     """
     whole = normalize(image.global_.float(), dim=-1)[:, None]  # (B, 1, D)
     if isinstance(pooling, Global):

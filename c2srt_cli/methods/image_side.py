@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
-from c2srt_cli.backbone.tower import ImageTower, Tokens, run_tail
+from c2srt_cli.backbone.tower import ImageTower, Tokens, run_late_stages
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import UsageError
-from c2srt_cli.methods.lla import Ladder
+from c2srt_cli.methods.lla import LocalAdapters
 from c2srt_cli.methods.options import TailOptions
 from c2srt_cli.methods.prompt import PromptLearner, TextTokens
 from c2srt_cli.methods.scores import TokenNeed
@@ -42,7 +42,7 @@ class ImageSide(nn.Module):
         super().__init__()
         self.options, self.backbone = options, backbone
         self.need = self.needs(options, backbone.tower)
-        self.adapters: Ladder | None = None
+        self.adapters: LocalAdapters | None = None
         self.prompt: PromptLearner | None = None
         self.text_tokens: TextTokens | None = None
         self.text_tower = backbone.text
@@ -50,15 +50,17 @@ class ImageSide(nn.Module):
         # in tuples, as not all of their parameters are the method's
         self._tower: tuple[ImageTower] = (backbone.tower,)
         self._visual: tuple[nn.Module, ...] = ()
-        self._tail: list[tuple[list[nn.Parameter], int]] = []
+        self._trained: list[tuple[list[nn.Parameter], int]] = []
         if stages := self.trained_stages:
             first = backbone.tower.depth - stages
             shared = {id(stage): stage for stage in backbone.tower.stages[:first]}
             visual = deepcopy(backbone.model.visual, shared)
             self._visual, self._tower = (visual,), (tower_of(visual),)
-            self._tail = [(list(stage.parameters()), stages - i) for i, stage in enumerate(self.tower.stages[first:])]
-            self._tail.append((self.tower.head_parameters, 0))
-            for parameters, _ in self._tail:
+            self._trained = [
+                (list(stage.parameters()), stages - i) for i, stage in enumerate(self.tower.stages[first:])
+            ]
+            self._trained.append((self.tower.head_parameters, 0))
+            for parameters, _ in self._trained:
                 for parameter in parameters:
                     parameter.requires_grad_(not self.needs_init)
 
@@ -94,7 +96,7 @@ class ImageSide(nn.Module):
         """Put ladder local adapters on the tower, where the options say so."""
         adapters = self.options.adapters
         if adapters.stages:
-            self.adapters = Ladder(
+            self.adapters = LocalAdapters(
                 self.backbone.tower,
                 self.backbone.dim,
                 stages=adapters.stages,
@@ -104,30 +106,30 @@ class ImageSide(nn.Module):
             )
 
     def embed(
-        self, tokens: Tokens, labels: Labels, cut: int, attention: str | None, *, frozen: bool | None = None
+        self, tokens: Tokens, labels: Labels, split_stage: int, attention: str | None, *, frozen: bool | None = None
     ) -> ImageEmbedding:
-        """Run the tail of the tower.
+        """Run the late stages of the tower.
 
         Args:
-            tokens: Entering the cut, on the device.
+            tokens: Entering the split, on the device.
             labels: Those that adapters read: the ones that are asked for.
-            cut: Where the tokens enter.
+            split_stage: Where the tokens enter.
             attention: Blocks whose value-value attention gives the patches, or None.
-            frozen: Whether the frozen tail runs too; None where its embeddings are asked for.
+            frozen: Whether the frozen late stages run too; None where its embeddings are asked for.
         """
         if attention is None:
             tokens = Tokens(tokens.x)
         if frozen is None:
             frozen = self.reads_frozen(labels)
         if self.adapters is None:
-            global_, patches = run_tail(self.tower, tokens, cut, attention)
+            global_, patches = run_late_stages(self.tower, tokens, split_stage, attention)
         else:
-            global_, patches = self.adapters.tail(self.tower, tokens, labels.asked_text, cut, attention)
+            global_, patches = self.adapters.late_stages(self.tower, tokens, labels.asked_text, split_stage, attention)
         assert global_ is not None
         if not frozen:
             return ImageEmbedding(global_, patches)
         with torch.no_grad():
-            before, patches_before = run_tail(self.backbone.tower, tokens, cut, attention)
+            before, patches_before = run_late_stages(self.backbone.tower, tokens, split_stage, attention)
         assert before is not None
         return ImageEmbedding(global_, patches, ImageEmbedding(before, patches_before))
 
@@ -157,14 +159,14 @@ class ImageSide(nn.Module):
 
     def learned(self) -> dict[str, Tensor]:
         """What a run keeps, by name: parameters, and the statistics of the adapters' norms."""
-        tail = {id(parameter) for parameters, _ in self._tail for parameter in parameters}
-        own = {f"tail.{n}": p for visual in self._visual for n, p in visual.named_parameters() if id(p) in tail}
+        trained = {id(parameter) for parameters, _ in self._trained for parameter in parameters}
+        own = {f"visual.{n}": p for visual in self._visual for n, p in visual.named_parameters() if id(p) in trained}
         # a prompt's buffers are token ids
         return own | {n: t for n, t in (*self.named_parameters(), *self.named_buffers()) if t.is_floating_point()}
 
     def trained(self) -> list[tuple[list[nn.Parameter], int | None]]:
         """Parameters that learn, and how many stages lie behind them; None for what is new."""
-        return [*self._tail, (list(self.parameters()), None)]
+        return [*self._trained, (list(self.parameters()), None)]
 
     def learns(self) -> bool:
         """Whether anything but factors of scores has a gradient."""

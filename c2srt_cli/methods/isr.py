@@ -1,4 +1,4 @@
-"""Intra-category semantic refinement (ISR, C2SRT): per image and label, the patches that speak for the label."""
+"""Intra-category semantic refinement (ISR, C2SRT): per image and label, the patches that are evidence for the label."""
 
 import math
 from collections.abc import Iterator

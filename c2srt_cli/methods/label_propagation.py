@@ -1,4 +1,4 @@
-"""Label propagation over the category graph (ours): scores of seen labels flow to unseen ones that they speak for.
+"""Label propagation over the category graph (ours): scores of seen labels flow to unseen ones whose sources they are.
 
 The image side is C2SRT's (`c2srt`): patches by ISR, distillation. But where the paper has features flow along the graph
 and compares the labels of an image, here scores flow, images are compared too, and the frozen backbone has its share in

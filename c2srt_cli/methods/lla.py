@@ -14,7 +14,7 @@ Norm = Literal["batch", "group"]
 
 
 class LocalAdapter(nn.Module):
-    """An adapter of one stage: two streams of convolutions that listen to the labels, each gated place by place.
+    """An adapter of one stage: two streams of convolutions that attend to the labels, each gated place by place.
 
     With ``s_k = GELU(norm(conv_k(x)))`` for kernels k of 1 and 3, ``s_k += softmax(LN(s_k) LN(t)' / sqrt(D)) LN(t)``,
     and gates ``y = sigmoid(conv_3([mean_channels; max_channels]))`` of both streams, it is
@@ -59,7 +59,7 @@ class LocalAdapter(nn.Module):
         return stream + heard.view_as(queries).transpose(1, 2).view_as(stream)
 
 
-class Ladder(nn.Module):
+class LocalAdapters(nn.Module):
     """The last stages of a tower with a `LocalAdapter` each; the sum of their outputs is added to the local stream.
 
     Nothing reads the local stream before the tower's head, so adding at the end is adding stage by stage, as published.
@@ -106,28 +106,28 @@ class Ladder(nn.Module):
         self.tokens = nn.ParameterList(nn.Parameter(0.02 * torch.randn(tokens, w)) for w in widths if tokens)
 
     def forward(
-        self, tower: ImageTower, tokens: Tokens, text: Tensor, cut: int, local_from: int | None = None
+        self, tower: ImageTower, tokens: Tokens, text: Tensor, split_stage: int, local_from: int | None = None
     ) -> Tokens:
-        """Run everything from a cut to the end of the last stage.
+        """Run everything from a split to the end of the last stage.
 
         Args:
             tower: The one it was made for.
-            tokens: Entering the cut; with the local stream where that has begun.
+            tokens: Entering the split; with the local stream where that has begun.
             text: Label embeddings ``(C, D)``.
-            cut: At most the first adapted stage.
+            split_stage: At most the first adapted stage.
             local_from: First stage that feeds the value-value stream, None without one.
 
         Returns:
             Both streams ``(B, T, W)``, for `ImageTower.pool` and `ImageTower.project`.
 
         Raises:
-            UsageError: the cut lies behind the first adapted stage, or a stream is missing.
+            UsageError: the split lies behind the first adapted stage, or a stream is missing.
         """
-        if cut > self.first:
-            raise UsageError(f"stages from {self.first} on are adapted, but tokens are stored at {cut}")
-        if tokens.x is None or (local_from is not None and local_from < cut and tokens.local is None):
+        if split_stage > self.first:
+            raise UsageError(f"stages from {self.first} on are adapted, but tokens are stored at {split_stage}")
+        if tokens.x is None or (local_from is not None and local_from < split_stage and tokens.local is None):
             raise UsageError("the local stream cannot be continued from here", hint="store both streams")
-        tokens = tower.run(tokens, cut, self.first, local_from)
+        tokens = tower.run(tokens, split_stage, self.first, local_from)
         gains = []
         for place, (adapter, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
             tokens = self._stage(tower, tokens, place, local_from)
@@ -139,14 +139,14 @@ class Ladder(nn.Module):
         prefix, patches = local[:, : tower.num_prefix], local[:, tower.num_prefix :]
         return Tokens(tokens.x, torch.cat([prefix, patches + gain], 1))
 
-    def tail(
-        self, tower: ImageTower, tokens: Tokens, text: Tensor, cut: int, dense: str | None
+    def late_stages(
+        self, tower: ImageTower, tokens: Tokens, text: Tensor, split_stage: int, patch_attention: str | None
     ) -> tuple[Tensor, Tensor]:
-        """`run_tail` with adapters: so patches depend on the labels ``(C, D)`` that are to be found."""
-        start = local_start(tower, dense)
-        if start is not None and cut <= start:
+        """`run_late_stages` with adapters: so patches depend on the labels ``(C, D)`` that are to be found."""
+        start = local_start(tower, patch_attention)
+        if start is not None and split_stage <= start:
             tokens = Tokens(tokens.x)  # still equal to the global one
-        both = self(tower, tokens, text.to(next(self.parameters())), cut, start)
+        both = self(tower, tokens, text.to(next(self.parameters())), split_stage, start)
         return tower.pool(both.x), tower.project(both.local)
 
     def _stage(self, tower: ImageTower, tokens: Tokens, place: int, local_from: int | None) -> Tokens:

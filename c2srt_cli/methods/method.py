@@ -61,7 +61,7 @@ class Method(ImageSide):
         """Edges of the category graph that knowledge crosses; 0 for a method without a graph."""
         return int(getattr(options, "propagation", None) is not None)
 
-    #: Whether seen labels hear from others too, in training as well.
+    #: Whether seen labels aggregate from others too, in training as well.
     seen_targets: ClassVar[bool] = False
 
     @classmethod
@@ -87,7 +87,7 @@ class Method(ImageSide):
 
         Args:
             image: Of B images.
-            labels: These and what they hear from.
+            labels: These and what they aggregate from.
             truth: In training, ``(B, T)``: 1 present, -1 absent, 0 unknown.
         """
         raise NotImplementedError
@@ -191,7 +191,7 @@ class Method(ImageSide):
         return {"distillation": own.weight * distillation(image.global_, target, own.norm)}
 
     def patch_weights(self, patches: Tensor, labels: Labels, which: Tensor) -> tuple[Tensor, Tensor]:
-        """How much patches of an image ``(P, D)`` speak for some labels ``(n,)``, and their likeness: ``(n, P)``."""
+        """How much patches of an image ``(P, D)`` are evidence for labels ``(n,)``, and their likeness: ``(n, P)``."""
         weights = self.weigh(normalize(patches.float(), dim=-1)[None], labels.text)[0]
         return weights[which], self.similarity(patches, labels.text[which])
 

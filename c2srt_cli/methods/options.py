@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from c2srt_cli.errors import meant
 
-PatchAttention = Literal["none", "vv", "vv-all"]
+PatchAttention = Literal["none", "value", "value-all"]
 
 
 class Group(BaseModel):
@@ -178,6 +178,6 @@ class TailOptions(TrainedOptions):
     trained_stages: int = Field(2, ge=0, description="Last stages of the tower that learn (MKT: 2).")
     patch_attention: PatchAttention = Field(
         "none",
-        description="Blocks of a ViT whose value-value attention gives the patches: none, vv (the last six), vv-all "
-        "(RAM). The last map of a CNN is local as it is.",
+        description="Blocks of a ViT whose value-value attention gives the patches: none, value (the last six), "
+        "value-all (RAM). The last map of a CNN is local as it is.",
     )

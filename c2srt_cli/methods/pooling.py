@@ -14,7 +14,7 @@ from c2srt_cli.methods.options import Choice, one_of
 
 
 class Pooling(Choice):
-    """How much each patch speaks for each label."""
+    """How much each patch is evidence for each label."""
 
     @property
     def vocabulary_dependent(self) -> bool:
@@ -110,7 +110,7 @@ class Mean(Pooling):
 
 
 class Global(Pooling):
-    """No patches: the global embedding speaks alone."""
+    """No patches: the global embedding alone."""
 
     kind: Literal["none"] = "none"
 

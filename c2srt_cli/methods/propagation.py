@@ -13,7 +13,7 @@ UNFITTED = 0.4
 
 
 def strengths(neighbours: Neighbours) -> Tensor:
-    """How much each label listens to each of its sources, ``(C, K)``: the graph's strengths, 0 for itself."""
+    """How much each label aggregates from each of its sources, ``(C, K)``: the graph's strengths, 0 for itself."""
     found = neighbours.attr[..., -1].clone()
     found[:, 0] = 0.0  # the label itself
     return found

@@ -53,7 +53,7 @@ class RAM(Method):
         )
         trained_stages: int = Field(0, ge=0, description="Last stages of the tower that learn (RAM: none).")
         patch_attention: PatchAttention = Field(
-            "vv-all", description="Blocks of a ViT whose value-value attention gives the patches (RAM: all)."
+            "value-all", description="Blocks of a ViT whose value-value attention gives the patches (RAM: all)."
         )
         adapters: Adapters = Adapters(stages=3, vision_tokens=8)
         text_tokens: groups.TextTokens = groups.TextTokens()

@@ -9,12 +9,12 @@ class TokenNeed(NamedTuple):
     """What a method reads of an image tower's tokens.
 
     Attributes:
-        cut: Latest stage before which they may be taken.
-        patch_attention: Blocks whose value-value attention gives the patches (``vv``, ``vv-all``), or None.
-        streams: ``global``, ``both``, or ``local`` where nothing is left to run behind the cut.
+        split_stage: Latest stage before which they may be taken.
+        patch_attention: Blocks whose value-value attention gives the patches (``value``, ``value-all``), or None.
+        streams: ``global``, ``both``, or ``local`` where nothing is left to run behind the split.
     """
 
-    cut: int
+    split_stage: int
     patch_attention: str | None
     streams: str
 
@@ -27,7 +27,7 @@ class Scores(NamedTuple):
         logit: The same without a part that the other labels have in it, as a softmax over labels has: what
             probabilities and thresholds are made from, ``(B, T)``. Nearly so with KCOT and with adapters. Of raised
             zero-shot scores, with the spread that a calibration of plain ones holds for.
-        share: Share of the patches that speak for each label, ``(B, T)`` in (0, 1]; None where the whole image does.
+        share: Share of the patches that are evidence for each label, ``(B, T)`` in (0, 1]; None where all are.
         base: Of all ``C`` labels that took part, before others' were added, ``(B, C)``; None without propagation.
         attention: To the sources of each label, in the places of the last layer's rows, ``(B, T, K)``: of IST the mean
             over heads, of propagation the strengths; None without a graph.

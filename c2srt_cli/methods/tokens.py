@@ -18,25 +18,29 @@ def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = No
     Raises:
         InputError: naming everything that is wrong with them, and the command that makes others.
     """
-    own, made = store.manifest["options"], store.options
+    made = store.options
     problems = []
-    if weights is not None and own["weights_sha256"] != weights:
-        problems.append(f"backbone: {own['backbone']} ({own['weights_sha256'][:12]}) there, {weights[:12]} in the run")
+    if weights is not None and made.weights_sha256 != weights:
+        problems.append(f"backbone: {made.backbone} ({made.weights_sha256[:12]}) there, {weights[:12]} in the run")
     if pixels is not None and made.pixels != pixels:
         problems.append(f"pixels: {made.pixels} there, {pixels} in the run")
-    if need.streams != "local" and own["streams"] == "local":
+    if need.streams != "local" and made.streams == "local":
         problems.append(f"streams: the local one alone, {method} goes on from the global one")
-    if own["cut"] > need.cut:
-        problems.append(f"cut: {own['cut']} of {own['depth']} stages, {method} has its own from {need.cut} on")
-    if need.streams == "both" and own["dense"] != need.patch_attention:
-        problems.append(f"patch attention: {own['dense'] or 'none'} there, {method} reads {need.patch_attention}")
+    if made.split_stage > need.split_stage:
+        problems.append(
+            f"split: {made.split_stage} of {made.depth} stages, {method} has its own from {need.split_stage} on"
+        )
+    if need.streams == "both" and made.patch_attention != need.patch_attention:
+        problems.append(
+            f"patch attention: {made.patch_attention or 'none'} there, {method} reads {need.patch_attention}"
+        )
     if problems:
         both = need.streams == "both"
-        attention = f" --streams both --dense {need.patch_attention}" if both else " --streams global"
+        attention = f" --streams both --patch-attention {need.patch_attention}" if both else " --streams global"
         raise InputError(
             f"{method} cannot go on from these embeddings",
             where=str(store.folder),
             problems=problems,
-            hint=f"run c2srt embed --backbone {own['backbone']} --cut {need.cut}{attention} "
-            f"--fit {own['pixels']['fit']}",
+            hint=f"run c2srt embed --backbone {made.backbone} --split-stage {need.split_stage}{attention} "
+            f"--fit {made.pixels.fit}",
         )

@@ -17,7 +17,7 @@ class Labels(NamedTuple):
     """Labels as a method takes them.
 
     Attributes:
-        text: Embeddings of T labels that are asked for, then of those they hear from, ``(C, D)``, of norm 1.
+        text: Embeddings of T labels that are asked for, then of those they aggregate from, ``(C, D)``, of norm 1.
         frozen_text: The same without what learns in a prompt; of a run that is read, ``text``.
         layers: Who is a source of whom, a layer each; none without a graph.
         nodes: Ids of the labels, ``(C,)``.
@@ -59,7 +59,7 @@ class Vocabulary:
         graph: Theirs, or None.
         seen: ``(L,)`` bool; only these are sources of others. Where nothing was trained, all are.
         hops: Edges that knowledge crosses.
-        seen_targets: Whether seen labels hear from others too, as with IST; else only unseen ones do.
+        seen_targets: Whether seen labels aggregate from others too, as with IST; else only unseen ones do.
         prompts: Their prompts, where a prompt or tokens in it learn, so that ``text`` is only what training sets out
             from.
         background: See `Labels`.

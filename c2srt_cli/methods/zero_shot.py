@@ -1,7 +1,7 @@
 """Zero-shot scoring: labels against the mean of the global embedding and of selected patches.
 
-With a category graph, what an image shows speaks for what goes with it, and nothing is trained: each label's score is
-raised by those of its sources, as far as they lie above the mean of a fixed list of background labels.
+With a category graph, what an image shows is evidence for what goes with it, and nothing is trained: each label's score
+is raised by those of its sources, as far as they lie above the mean of a fixed list of background labels.
 """
 
 from typing import ClassVar, Literal
@@ -28,7 +28,7 @@ from c2srt_cli.methods.vocabulary import Labels
 BLOCK = 1 << 20
 
 
-#: Factor of what a label's sources add to its score, chosen on training photographs of Corel5k and COCO: labels that
+#: Factor of what a label's sources add to its score, chosen on training images of Corel5k and COCO: labels that
 #: the backbone knows well gain on the mean; from 0.3 on single ones lose much.
 GAIN = 0.2
 
@@ -57,7 +57,7 @@ class ZeroShot(Method):
     @classmethod
     def needs(cls, options: groups.Options, tower: ImageTower) -> TokenNeed:  # noqa: ARG003
         """From the end of the tower; of a ViT the patches of CLIP-Surgery's value-value stream are enough."""
-        return TokenNeed(tower.depth, *(("vv", "local") if tower.supports_local else (None, "global")))
+        return TokenNeed(tower.depth, *(("value", "local") if tower.supports_local else (None, "global")))
 
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
         """See `score`; with a graph ``s_i' = s_i + gain * sum_j strength_ij max(s_j - mean, 0)``.
@@ -89,7 +89,7 @@ class ZeroShot(Method):
         own, weight = base[:, : labels.asked], self.propagation.gain * strengths(rows).sum(1)  # (B, T), (T,)
         raised = own + added.sum(2)
         even = evidence.mean + (raised - weight * evidence.usual - evidence.mean) / (1 + weight).sqrt()
-        logit = torch.where(weight > 0, even, own)  # to the bit as it was where nobody speaks
+        logit = torch.where(weight > 0, even, own)  # to the bit as it was where there is no source
         share = None if share is None else share[:, : labels.asked]
         attention = strengths(rows).expand(len(base), -1, -1)
         return Scores(raised, logit, share, base, attention, added, relative=raised)
@@ -124,7 +124,7 @@ def score(
 
     Returns:
         Scores ``(B, L)`` in [-1, 1], float32, and the share of patches behind each, ``(B, L)`` in (0, 1]; None for
-        ``mean`` and ``none``, where the whole image speaks.
+        ``mean`` and ``none``, where the global embedding alone counts.
     """
     # products in bfloat16 lose nothing that bfloat16 embeddings had
     with bfloat16_matmul(patches.dtype == torch.bfloat16 and patches.device.type == "cpu"):

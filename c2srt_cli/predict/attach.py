@@ -22,7 +22,7 @@ class Attached:
 
     Attributes:
         labels: All of them.
-        vocabulary: Their embeddings, and who listens to whom.
+        vocabulary: Their embeddings, and which aggregates from which.
         columns: Ids of the T labels that were asked for, ``(T,)``.
         seen: ``(T,)`` bool: the run was trained on the label.
         graph: The run's, and the edges to the new labels; None where the run has none.

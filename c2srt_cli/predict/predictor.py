@@ -13,8 +13,8 @@ from torch import Tensor
 from c2srt_cli.artifacts import artifact_kind, file_sha256, fingerprint
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
-from c2srt_cli.backbone.tower import Tokens, run_tail
-from c2srt_cli.embeddings.cut import Cut
+from c2srt_cli.backbone.tower import Tokens, run_late_stages
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
@@ -48,8 +48,8 @@ class Predictor:
         vocabulary: All labels that may take part.
         columns: Ids of the labels that are asked for among these, ``(L,)``.
         names: Of all labels.
-        labels: Those that are asked for, with what they hear from, on the model's device.
-        cut: Where tokens enter the tower, and the patch attention that they are read with.
+        labels: Those that are asked for, with what they aggregate from, on the model's device.
+        split: Where tokens enter the tower, and the patch attention that they are read with.
         calibration: Of the scores; None where there is none for them.
         run: The run, or None for a method as it is.
         attached: How the labels stand to the run's, or None.
@@ -61,7 +61,7 @@ class Predictor:
     columns: np.ndarray
     names: tuple[str, ...]
     labels: Labels
-    cut: Cut
+    split: Split
     calibration: Calibration | RunCalibration | None = None
     run: Run | None = None
     attached: Attached | None = None
@@ -74,13 +74,13 @@ class Predictor:
         vocabulary: Vocabulary,
         columns: np.ndarray,
         names: Sequence[str],
-        cut: Cut,
+        split: Split,
         calibration: Calibration | RunCalibration | None = None,
     ) -> "Predictor":
         """Some labels of a vocabulary, where the model is."""
         model.eval()
         labels = vocabulary.of(columns).to(model.device)
-        return cls(model, vocabulary, columns, tuple(names), labels, cut, calibration)
+        return cls(model, vocabulary, columns, tuple(names), labels, split, calibration)
 
     @classmethod
     def untrained(  # noqa: PLR0917
@@ -89,7 +89,7 @@ class Predictor:
         backbone: Backbone,
         labels: LabelSet,
         embed: EmbedLabels,
-        cut: Cut,
+        split: Split,
         graph: CategoryGraph | None = None,
         progress: Progress = Progress(),  # noqa: B008 - it never changes
     ) -> "Predictor":
@@ -100,9 +100,9 @@ class Predictor:
             backbone: Where scores are to be computed.
             labels: Any.
             embed: Embeds them.
-            cut: Where tokens enter.
-            graph: Who of its labels speaks for whom, or None: see `sources_of`.
-            progress: Told who listens to whom.
+            split: Where tokens enter.
+            graph: Which of its labels is evidence for which, or None: see `sources_of`.
+            progress: Told how many labels have sources.
 
         Raises:
             UsageError: the graph has none of the labels.
@@ -126,7 +126,7 @@ class Predictor:
             seen_targets=True,
             background=None if background is None else background.text,
         )
-        one = cls.of(model, vocabulary, np.arange(len(labels)), whole.names, cut, calibration)
+        one = cls.of(model, vocabulary, np.arange(len(labels)), whole.names, split, calibration)
         return replace(one, background=background)
 
     @classmethod
@@ -136,12 +136,12 @@ class Predictor:
         model: Method,
         labels: LabelSet,
         embed: EmbedLabels,
-        cut: Cut,
+        split: Split,
         graph: CategoryGraph | None = None,
     ) -> "Predictor":
         """A run, for labels of its own and for new ones, which are attached to it; see `attach`."""
         found = attach(run, labels, embed, graph)
-        one = cls.of(model, found.vocabulary, found.columns, found.labels.names, cut, calibration_of(run))
+        one = cls.of(model, found.vocabulary, found.columns, found.labels.names, split, calibration_of(run))
         return replace(one, run=run, attached=found)
 
     def of_columns(self, columns: np.ndarray) -> "Predictor":
@@ -167,18 +167,18 @@ class Predictor:
 
     @torch.inference_mode()
     def embed(self, tokens: Tokens, stored: Tensor | None = None) -> ImageEmbedding:
-        """Run the tail of the tower on tokens.
+        """Run the late stages of the tower on tokens.
 
         Args:
-            tokens: Entering the cut, ``(B, T, W)``, anywhere.
+            tokens: Entering the split, ``(B, T, W)``, anywhere.
             stored: The frozen global embeddings ``(B, D)``, for tokens of the local stream alone.
         """
         model = self.model
         moved = tokens.to(model.device, model.dtype)
         if moved.x is not None:
-            return model.embed(moved, self.labels, self.cut.stage, self.cut.dense)
+            return model.embed(moved, self.labels, self.split.stage, self.split.patch_attention)
         assert stored is not None
-        _, patches = run_tail(model.backbone.tower, moved, self.cut.stage, self.cut.dense)
+        _, patches = run_late_stages(model.backbone.tower, moved, self.split.stage, self.split.patch_attention)
         return ImageEmbedding(stored.to(model.device, model.dtype), patches)
 
     @torch.inference_mode()
@@ -234,7 +234,7 @@ class Predictor:
 
     @torch.inference_mode()
     def patches(self, image: ImageEmbedding, place: int, label_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How much the patches of one image speak for some labels ``(n,)``, and their likeness: ``(n, P)`` both."""
+        """How much the patches of one image are evidence for labels ``(n,)``, and their likeness: ``(n, P)`` both."""
         which = torch.from_numpy(label_ids).to(self.model.device)
         weights, likeness = self.model.patch_weights(image.patches[place], self.labels, which)
         return weights.float().cpu().numpy(), likeness.float().cpu().numpy()
@@ -263,16 +263,16 @@ class Predictor:
         return sorted(spoken, key=lambda entry: -entry["attention"])
 
 
-def cut_in(store: Store, model: Method, run: Run | None = None) -> Cut:
+def split_in(store: Store, model: Method, run: Run | None = None) -> Split:
     """Where the tokens of a store enter a method's tower.
 
     Raises:
         InputError: the method cannot go on from them.
     """
-    own, pixels = store.manifest["options"], None if run is None else run.made.pixels
+    made, pixels = store.options, None if run is None else run.made.pixels
     check_tokens(model.need, store, model.name, pixels, model.backbone.weights_sha256)
-    attention = model.need.patch_attention if model.trainable else own["dense"]
-    return Cut(int(own["cut"]), attention, own["streams"])
+    attention = model.need.patch_attention if model.trainable else made.patch_attention
+    return Split(made.split_stage, attention, made.streams)
 
 
 def calibration_of(run: Run) -> RunCalibration | None:

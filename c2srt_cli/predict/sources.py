@@ -1,4 +1,4 @@
-"""A graph for labels that nobody trained: those that are asked for, and behind them all that speak for them."""
+"""A graph for labels that nobody trained: those that are asked for, and behind them all that are evidence for them."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ SHOWN = 5
 
 
 class Sources(NamedTuple):
-    """Who speaks for the labels that are asked for.
+    """The sources of the labels that are asked for.
 
     Attributes:
         graph: Over the T labels, and behind them those that are scored as their sources and never given.
@@ -32,7 +32,7 @@ class Sources(NamedTuple):
 
 
 def sources_of(labels: LabelSet, graph: CategoryGraph, where: str = "--graph") -> Sources:
-    """The part of a graph that speaks for some labels, matched by `LabelSet.match`.
+    """The part of a graph that some labels aggregate from, matched by `LabelSet.match`.
 
     Args:
         labels: Those that are asked for.

@@ -28,7 +28,7 @@ class TagJob:
 
     Attributes:
         source: The images.
-        encoder: Backbone, runtime and cut.
+        encoder: Backbone, runtime and split.
         labels: What to look for.
         templates: Prompts around the labels.
         predictor: How images are scored.
@@ -81,7 +81,7 @@ class TagJob:
             "method": self.predictor.method,
             "backbone": encoder.backbone.id,
             "weights_sha256": encoder.backbone.weights_sha256,
-            "cut": asdict(encoder.cut),
+            "split": asdict(encoder.split),
             "runtime": asdict(encoder.runtime),
             "pixels": self.pixels,
             "vocabulary": self.vocabulary,

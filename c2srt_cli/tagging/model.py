@@ -5,9 +5,9 @@ from pathlib import Path
 
 from c2srt_cli.artifacts import artifact_kind
 from c2srt_cli.backbone.registry import load_backbone, resolve
-from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.embeddings.index import INDEX
+from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.embeddings.store import KIND as EMBEDDINGS
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import UsageError
@@ -17,7 +17,7 @@ from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict import predictor as predictors
-from c2srt_cli.predict.predictor import cut_in
+from c2srt_cli.predict.predictor import split_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.training.run import Run
@@ -29,13 +29,13 @@ class Model:
 
     Attributes:
         method: On its backbone, in float32.
-        cut: Where tokens enter; for images, from where the tail runs.
+        split: Where tokens enter; for images, from where the late stages run.
         pixels: How images are prepared.
         templates: Prompts around the labels.
     """
 
     method: Method
-    cut: Cut
+    split: Split
     pixels: PixelSpec
     templates: tuple[str, ...]
 
@@ -52,18 +52,20 @@ def untrained_model(options: TagOptions, store: Store | None, progress: Progress
         spec, note = resolve(options.backbone or "auto")
         progress.note(note)
         backbone = load_backbone(spec)
-        cut = resolve_cut(backbone, Cut(*kind.needs(options.method, backbone.tower)), dense=options.dense)
+        split = resolve_split(
+            backbone, Split(*kind.needs(options.method, backbone.tower)), patch_attention=options.patch_attention
+        )
         pixels = pixel_spec(backbone, fit=options.fit, draft=options.draft)
-        return Model(kind(options.method, backbone), cut, pixels, read_templates(options.templates or "default"))
+        return Model(kind(options.method, backbone), split, pixels, read_templates(options.templates or "default"))
     made = store.options
     backbone = made.load_backbone(store.folder, _asked(options))
     method = kind(options.method, backbone)
-    cut = cut_in(store, method)
-    if cut.dense is None and backbone.tower.supports_local:
+    split = split_in(store, method)
+    if split.patch_attention is None and backbone.tower.supports_local:
         progress.note("these embeddings hold no value-value stream: patches come from the global one")
     inherited = made.templates if options.templates is None else ()
     templates = inherited or read_templates(options.templates or "default")
-    return Model(method, cut, made.pixels, templates)
+    return Model(method, split, made.pixels, templates)
 
 
 def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
@@ -74,8 +76,8 @@ def trained_model(options: TagOptions, run: Run, store: Store | None) -> Model:
     """
     method, pixels, templates = run.method(asked=_asked(options)), run.made.pixels, run.made.templates
     if store is None:
-        return Model(method, Cut(*method.need), replace(pixels, draft=pixels.draft and options.draft), templates)
-    return Model(method, cut_in(store, method, run), pixels, templates)
+        return Model(method, Split(*method.need), replace(pixels, draft=pixels.draft and options.draft), templates)
+    return Model(method, split_in(store, method, run), pixels, templates)
 
 
 def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
@@ -96,7 +98,7 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
     decided = {
         "--templates": options.templates,
         "--set": options.method if options.method != METHODS["zero-shot"].defaults() else None,
-        "--dense": options.dense,
+        "--patch-attention": options.patch_attention,
         "--fit": options.fit,
     }
     if given := [name for name, value in decided.items() if value is not None]:
@@ -131,11 +133,11 @@ def open_embeddings(options: TagOptions) -> Store | None:
     if len(options.inputs) > 1:
         raise UsageError("embeddings are tagged by themselves, one folder a run", where=folders[0])
     store = Store.open(Path(folders[0]))
-    made = store.manifest["options"]
+    made = store.options
     asked = {
-        "fit": (options.fit, made["pixels"]["fit"]),
-        "dense": (options.dense, made["dense"] or "none"),
-        "draft": (None if options.draft else False, made["pixels"]["draft"]),
+        "fit": (options.fit, made.pixels.fit),
+        "patch-attention": (options.patch_attention, made.patch_attention or "none"),
+        "draft": (None if options.draft else False, made.pixels.draft),
     }
     differing = [
         f"--{name}: {wanted} asked, {there} there"

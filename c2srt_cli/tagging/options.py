@@ -21,13 +21,13 @@ class TagOptions:
         recursive: Search the folders among them.
         exclude: Patterns in gitignore form of what the search for photographs leaves out.
         labels: The file of labels, or the words with commas between them.
-        run: A trained run to tag with, or None. It decides backbone, templates, method, dense mode and fit.
+        run: A trained run to tag with, or None. It decides backbone, templates, method, patch attention and fit.
         root: The folder that names are relative to; where None that of the inputs, or the one that embeddings name.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
         backbone: Which backbone; ``auto`` where None.
         templates: ``default``, ``clip`` or a file; ``default`` where None.
         method: Options of the method that scores without a run.
-        dense: ``vv``, ``vv-all``, ``none`` or None.
+        patch_attention: ``value``, ``value-all``, ``none`` or None.
         fit: ``crop``, ``squash``, ``pad`` or None.
         draft: Decode JPEGs at a reduced size where that is enough.
         rule: How labels are chosen.
@@ -52,7 +52,7 @@ class TagOptions:
     backbone: str | None = None
     templates: str | None = None
     method: Any = field(default_factory=lambda: METHODS["zero-shot"].defaults())  # noqa: PLW0108 - it reads torch
-    dense: str | None = None
+    patch_attention: str | None = None
     fit: str | None = None
     draft: bool = True
     rule: Rule = Rule()

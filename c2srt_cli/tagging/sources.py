@@ -69,7 +69,7 @@ class Source(Protocol):
         ...
 
 
-class PhotoSource:
+class ImageSource:
     """Photographs, decoded and encoded on the way.
 
     Args:
@@ -119,11 +119,11 @@ class PhotoSource:
 
 
 class EmbeddingSource:
-    """Embeddings written by `embed`; only the tail of the tower runs.
+    """Embeddings written by `embed`; only the late stages of the tower run.
 
     Args:
         store: Finished embeddings.
-        encoder: The backbone they were made with, under its runtime; without a dense mode, patches come from the
+        encoder: The backbone they were made with, under its runtime; without patch attention, patches come from the
             global stream.
         root: The folder that the photographs' paths are relative to now; None for the one that they were relative to.
         beside: Whether sidecars go beside the photographs: those that are not there are left out.
@@ -167,9 +167,9 @@ class EmbeddingSource:
         return (self._store.folder / MANIFEST, *payload(self._store.folder))
 
     def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
-        """Read tokens from the shards and run the tail."""
+        """Read tokens from the shards and run the late stages."""
         encoder = self._encoder
-        size = encoder.runtime.batch if encoder.cut.stage < encoder.backbone.tower.depth else READ
+        size = encoder.runtime.batch if encoder.split.stage < encoder.backbone.tower.depth else READ
         rows = [self._rows[item.name] for item in items]
         start = 0
         for batch, stored, global_embedding in self._store.batches(rows, size):

@@ -23,7 +23,7 @@ from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import read_header
 from c2srt_cli.tagging.model import open_embeddings, open_run, trained_model, untrained_model
 from c2srt_cli.tagging.options import TagOptions
-from c2srt_cli.tagging.sources import EmbeddingSource, PhotoSource, Source
+from c2srt_cli.tagging.sources import EmbeddingSource, ImageSource, Source
 from c2srt_cli.tagging.targets import finished_options, journal_of
 from c2srt_cli.training.run import Run
 
@@ -59,7 +59,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         run,
         graph,
         progress,
-        lambda encoder, pixels: PhotoSource(found.root, found.files, found.problems, encoder, pixels, threads),
+        lambda encoder, pixels: ImageSource(found.root, found.files, found.problems, encoder, pixels, threads),
         begun=begun,
     )
 
@@ -90,7 +90,7 @@ def load_tagger(  # noqa: PLR0917
     """
     model = untrained_model(options, store, progress) if run is None else trained_model(options, run, store)
     method, backbone = model.method, model.method.backbone
-    encoder = make_encoder(backbone, model.cut, options.machine, store.options.runtime if store else begun)
+    encoder = make_encoder(backbone, model.split, options.machine, store.options.runtime if store else begun)
     method.move(encoder.runtime.device)
     labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
 
@@ -101,9 +101,9 @@ def load_tagger(  # noqa: PLR0917
         return embed_labels(method, some, model.templates, progress) if text is None else text
 
     if run is None:
-        predictor = Predictor.untrained(options.method, backbone, labels, embed, model.cut, graph, progress)
+        predictor = Predictor.untrained(options.method, backbone, labels, embed, model.split, graph, progress)
     else:
-        predictor = Predictor.of_run(run, method, labels, embed, model.cut, graph)
+        predictor = Predictor.of_run(run, method, labels, embed, model.split, graph)
     options.rule.check(labels, calibrated=predictor.calibration is not None)
     encoder = replace(encoder, head=predictor.embed)
     source = source_of(encoder, model.pixels)

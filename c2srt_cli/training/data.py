@@ -29,7 +29,7 @@ class TrainingData:
         validation: Tokens of other images, to look at.
         labels: ``(C,)`` ids of the labels whose annotations it reads.
         vocabulary: All labels and their graph.
-        cut: Stage before which the tokens were stored.
+        split_stage: Stage before which the tokens were stored.
         autocast: Products run in bfloat16.
         checkpoint: Folder to keep its state in.
         init: Weights of the image side to start from, by name; those of the backbone where None.
@@ -40,7 +40,7 @@ class TrainingData:
     validation: TokenSet | ImageSet
     labels: np.ndarray
     vocabulary: Vocabulary
-    cut: int
+    split_stage: int
     autocast: bool
     checkpoint: Path
     init: dict[str, Tensor] | None = None

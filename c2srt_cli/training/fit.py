@@ -117,7 +117,14 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                 asked = data.labels_of(method.train(), data.labels[columns])
                 precision = data.precision(method.device)
                 found = losses(
-                    method, tokens, asked, known, target, cut=data.cut, precision=precision, images=len(everyone)
+                    method,
+                    tokens,
+                    asked,
+                    known,
+                    target,
+                    split_stage=data.split_stage,
+                    precision=precision,
+                    images=len(everyone),
                 )
                 if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
@@ -139,8 +146,8 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                     save()
                     saved = time.monotonic()
                 began = time.monotonic()
-        seen_map = math.nan if diverged or not state.is_finite() else _val_map(data, state)
-        if seen_map is not None and math.isnan(seen_map):
+        val_map = math.nan if diverged or not state.is_finite() else _val_map(data, state)
+        if val_map is not None and math.isnan(val_map):
             diverged = True
             break
         if len(failed) > told:
@@ -150,10 +157,10 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
             raise InputError("no image to train on can be read", where=str(data.annotations.root))
         row = {"epoch": epoch + 1, **{name: round(value, 6) for name, value in facts["sums"].items()}}
         row |= {name: round(value, 4) for name, value in method.log().items()}
-        if seen_map is not None:
-            row["seen_map"] = round(seen_map, 6)
-            if row["seen_map"] > facts["best"]["map"]:
-                facts["best"] = {"epoch": epoch + 1, "map": row["seen_map"]}
+        if val_map is not None:
+            row["val_map"] = round(val_map, 6)
+            if row["val_map"] > facts["best"]["map"]:
+                facts["best"] = {"epoch": epoch + 1, "map": row["val_map"]}
                 if o.patience and rank() == 0:
                     state.save_weights(data.checkpoint / BEST)
         facts["history"].append(row)
@@ -194,7 +201,7 @@ def losses(
     truth: Tensor,
     target: Tensor,
     *,
-    cut: int,
+    split_stage: int,
     precision: torch.autocast,
     images: int | None = None,
 ) -> dict[str, Tensor]:
@@ -202,17 +209,17 @@ def losses(
 
     Args:
         method: In training.
-        tokens: Of B images, entering ``cut``.
-        labels: Those that are asked for, with what they hear from.
+        tokens: Of B images, entering ``split_stage``.
+        labels: Those that are asked for, with what they aggregate from.
         truth: ``(B, T)``: 1 present, -1 absent, 0 unknown.
         target: Frozen global embeddings ``(B, D)``.
-        cut: Where the tokens enter.
+        split_stage: Where the tokens enter.
         precision: Of the forward pass; losses are in float32.
         images: Of the batch in all processes; B where None.
     """
     with precision:
         moved = tokens.to(method.device, torch.float32)
-        image = method.embed(moved, labels, cut, method.need.patch_attention).float()
+        image = method.embed(moved, labels, split_stage, method.need.patch_attention).float()
         scores = method.scores(image, labels, truth)
     counts = shares(len(truth) if images is None else images)
     sides = None if scores.sides is None else gathered(scores.sides, counts)

@@ -77,8 +77,8 @@ class ImageSet:
         """Images ``size`` at a time: their numbers in the annotations, tokens, and frozen global embeddings.
 
         Tokens are of the views where there are any, embeddings of the images as they are. Those that cannot be
-        read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding and the trunk run
-        ahead.
+        read are left out and noted in `failed`, so that a batch may be smaller, or empty. Decoding and the early stages
+        run ahead.
         """
         files, job = [self.files[i] for i in places], self.job
         numbers = {self.files[i].name: int(self.rows[i]) for i in places}

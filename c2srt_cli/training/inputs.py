@@ -10,10 +10,10 @@ from c2srt_cli.backbone.precision import recorded_runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings import store as stores
-from c2srt_cli.embeddings.cut import Cut
 from c2srt_cli.embeddings.embed import EmbedJob, resolved_options
 from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.plan import annotated_images
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 from c2srt_cli.methods.options import Options
@@ -71,7 +71,7 @@ def from_tokens(
         )
     rows = [[row.path, row.sha256] for row in (*train.entries, *val.entries)]
     fingerprints = {"images": fingerprint(rows), "embeddings": stores.store_fingerprint(store)}
-    return Inputs(train, val, backbone, store.manifest["options"], fingerprints)
+    return Inputs(train, val, backbone, store.options.model_dump(mode="json"), fingerprints)
 
 
 def from_images(  # noqa: PLR0917
@@ -105,7 +105,7 @@ def from_images(  # noqa: PLR0917
     job = EmbedJob(
         found=annotated_images(annotations),
         out=out,
-        encoder=make_encoder(backbone, Cut(*need), machine, recorded_runtime(begun.get("runtime"))),
+        encoder=make_encoder(backbone, Split(*need), machine, recorded_runtime(begun.get("runtime"))),
         pixels=pixel_spec(backbone, fit=None, draft=True),
         labels=None,
         templates=(),

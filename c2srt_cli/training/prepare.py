@@ -135,7 +135,7 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
     vocabulary = runs.vocabulary_of(options, text.to(device), graph, annotations.seen)
     if method.prompt is not None or method.text_tokens is not None:
         vocabulary = replace(vocabulary, prompts=Prompts.of(backbone, annotations.labels, templates).to(device))
-    kept = ("weights_sha256", "cut", "depth", "dense", "streams", "grid", "width", "dim", "pixels")
+    kept = ("weights_sha256", "split_stage", "depth", "patch_attention", "streams", "grid", "width", "dim", "pixels")
     # a GPU embeds in float16, whose range gradients leave
     autocast = made["runtime"]["dtype"] == "bfloat16" or (
         made["runtime"]["dtype"] == "float16"
@@ -153,7 +153,7 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
             validation=validation,
             labels=np.flatnonzero(annotations.seen),
             vocabulary=vocabulary,
-            cut=int(made["cut"]),
+            split_stage=int(made["split_stage"]),
             autocast=autocast,
             checkpoint=asked.out / runs.CHECKPOINT,
             init=None if init is None else init[0],
@@ -257,8 +257,8 @@ def _image_side(
             problems=problems,
             hint="name a run of mkt, and its options",
         )
-    tail = {name: value for name, value in run.weights().items() if name.startswith("tail.")}
-    return tail, fingerprint([run.manifest, file_sha256(folder / runs.WEIGHTS)])
+    learned = {name: value for name, value in run.weights().items() if name.startswith("visual.")}
+    return learned, fingerprint([run.manifest, file_sha256(folder / runs.WEIGHTS)])
 
 
 def _graph(asked: TrainOptions, annotations: Annotations, progress: Progress) -> CategoryGraph:

@@ -38,7 +38,11 @@ def fit_propagation(method: Method, data: TrainingData, progress: Progress) -> N
         if len(numbers):
             with data.precision(method.device):
                 image = method.embed(
-                    tokens.to(method.device, method.dtype), asked, data.cut, method.need.patch_attention, frozen=True
+                    tokens.to(method.device, method.dtype),
+                    asked,
+                    data.split_stage,
+                    method.need.patch_attention,
+                    frozen=True,
                 ).float()
                 assert image.frozen is not None
                 own.append(method.base_scores(image, asked.asked_text)[0].cpu())

@@ -1,5 +1,6 @@
 """``run/``: everything that ``evaluate`` and ``tag`` need of a training, here or elsewhere."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from c2srt_cli.artifacts import MANIFEST, peek_manifest, read_manifest
 from c2srt_cli.artifacts.records import checked
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.datasets.annotations import read_label_table
-from c2srt_cli.embeddings.manifest import Template, TowerOptions
+from c2srt_cli.embeddings.manifest import Template, TowerOptions, renamed_attention
 from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
@@ -38,6 +39,8 @@ CONFIG, WEIGHTS, GRAPH, LABELS, TEXT = (
     "text.safetensors",
 )
 AGAIN = "train it again: c2srt train with --overwrite"
+#: How names of weights of the trained stages began before.
+OLD_STAGES = r"^tail\."
 HISTORY, METRICS, CALIBRATION, CHECKPOINT = "history.csv", "metrics.json", "calibration.json", "checkpoint"
 
 
@@ -140,7 +143,8 @@ class Run:
             InputError: the file is damaged.
         """
         path = self.folder / WEIGHTS
-        return read_tensors(path, read_header(path, TensorRecord, AGAIN).record.sha256, AGAIN)
+        stored = read_tensors(path, read_header(path, TensorRecord, AGAIN).record.sha256, AGAIN)
+        return {re.sub(OLD_STAGES, "visual.", name): value for name, value in stored.items()}
 
     def vocabulary(self) -> Vocabulary:
         """All its labels with their graph."""
@@ -176,7 +180,8 @@ def _resolved(given: Mapping[str, Any], where: Path) -> Any:
     if not isinstance(given.get("method"), str):
         raise InputError("names no method", where=str(where), hint=AGAIN)
     try:
-        return resolve(given["method"], given)
+        attention = {name: renamed_attention(given[name]) for name in ("patch_attention",) if name in given}
+        return resolve(given["method"], {**given, **attention})
     except UsageError as error:
         raise InputError(error.what, where=str(where), problems=error.problems, hint=AGAIN) from None
 

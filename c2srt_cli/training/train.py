@@ -53,13 +53,13 @@ class TrainResult:
 
     Attributes:
         epochs: Epochs that were run, in all.
-        seen_map: Best mean AP of seen labels on the validation set; None without any.
+        val_map: Best mean AP of seen labels on the validation set; None without any.
         images_per_second: As in `FitResult`.
         diverged: The loss stopped being a number: the run holds the last good state.
     """
 
     epochs: int
-    seen_map: float | None
+    val_map: float | None
     images_per_second: float | None
     diverged: bool
 
@@ -132,7 +132,7 @@ def _learn(job: TrainJob, progress: Progress) -> TrainResult:
             progress.note(f"no calibration: {why}")
     return TrainResult(
         epochs=len(result.history),
-        seen_map=result.best["map"] if result.best["epoch"] else None,
+        val_map=result.best["map"] if result.best["epoch"] else None,
         images_per_second=result.images_per_second,
         diverged=result.diverged,
     )

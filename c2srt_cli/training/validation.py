@@ -31,7 +31,7 @@ def predict(
         if len(numbers):  # some of them can be read
             with data.precision(method.device):
                 embedding = method.embed(
-                    tokens.to(method.device, method.dtype), asked, data.cut, method.need.patch_attention
+                    tokens.to(method.device, method.dtype), asked, data.split_stage, method.need.patch_attention
                 ).float()
                 found = method.scores(embedding, asked)
             scores.append((found.logit if logit else found.ranking).float().cpu().numpy())

@@ -49,7 +49,7 @@ PHOTOS, LABELS, SEEN = 30, 10, 6
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, annotations ``a``, embeddings ``e``, a graph over their labels and a grid."""
+    """Images, annotations ``a``, embeddings ``e``, a graph over their labels and a grid."""
     folder = write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=18, labels=LABELS, seen=SEEN)
     (folder / "grid.toml").write_text(GRID, encoding="utf-8")
     return folder
@@ -285,12 +285,12 @@ def test_a_row_that_cannot_be_trained_is_not_called_diverged(
 
     def refuses(options: TrainOptions, progress: Progress) -> TrainJob:
         if options.out.name == "mkt-0":
-            raise UsageError("a batch must have a photograph for each of 99 processes")
+            raise UsageError("a batch must have an image for each of 99 processes")
         return prepare_training(options, progress)
 
     monkeypatch.setattr("c2srt_cli.ablation.ablate.prepare_training", refuses)
     assert ablate(job, Progress()).failed == 1
-    assert lines(tmp_path / "out")[3]["note"] == "a batch must have a photograph for each of 99 processes"
+    assert lines(tmp_path / "out")[3]["note"] == "a batch must have an image for each of 99 processes"
     assert not (tmp_path / "out/runs/mkt-0/diverged.json").exists()
     monkeypatch.undo()
     assert run(inputs, tmp_path / "out", "one.toml").failed == 0

@@ -1,4 +1,4 @@
-"""The embedded backbone: small, loadable without a network, and right about plain photographs."""
+"""The embedded backbone: small, loadable without a network, and right about plain images."""
 
 import json
 from pathlib import Path

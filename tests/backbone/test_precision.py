@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
-    first = probe(backbone, device="cpu", dense="vv")
+    first = probe(backbone, device="cpu", patch_attention="value")
     assert first.device == "cpu" and first.threads == 1
     assert first.dtype in ("float32", "bfloat16") and first.batch in (2, 4, 8, 16, 32)
     assert str(backbone.dtype) == f"torch.{first.dtype}"
@@ -31,11 +31,17 @@ def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Pa
 
     changed = {key: 7 if isinstance(value, int) else value for key, value in kept.items()}
     (home / "probe.json").write_text(json.dumps(changed))
-    assert probe(backbone, device="cpu", dense="vv").batch == 7  # read, not measured
-    assert probe(backbone, device="cpu", dense=None).batch in (2, 4, 8, 16, 32)  # another stream, another measurement
+    assert probe(backbone, device="cpu", patch_attention="value").batch == 7  # read, not measured
+    assert probe(backbone, device="cpu", patch_attention=None).batch in (
+        2,
+        4,
+        8,
+        16,
+        32,
+    )  # another stream, another measurement
     for broken in ("{", "[]", json.dumps(dict.fromkeys(kept, -3))):
         (home / "probe.json").write_text(broken)
-        assert probe(backbone, device="cpu", dense="vv").batch in (2, 4, 8, 16, 32)
+        assert probe(backbone, device="cpu", patch_attention="value").batch in (2, 4, 8, 16, 32)
 
 
 def test_what_is_asked_for_is_taken(home: Path, tmp_path: Path) -> None:
@@ -74,7 +80,7 @@ def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
 
     calls: list[int] = []
 
-    def slow(_backbone: object, _device: str, rows: int, _dense: object) -> float:
+    def slow(_backbone: object, _device: str, rows: int, _attention: object) -> float:
         calls.append(rows)
         time.sleep(0.01)
         return 1.0 * rows
@@ -87,7 +93,7 @@ def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
 def test_out_of_memory_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
 
-    def small_gpu(_backbone: object, _device: str, rows: int, _dense: object) -> float:
+    def small_gpu(_backbone: object, _device: str, rows: int, _attention: object) -> float:
         if rows > 32:
             raise torch.OutOfMemoryError
         return 0.01

@@ -44,7 +44,7 @@ def test_loading_equals_open_clip(overrides: dict[str, Any], tmp_path: Path) -> 
     backbone = load_backbone(spec)
     model, _ = open_clip.create_model_from_pretrained(spec)
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    image, patches = backbone.tail(backbone.trunk(pixels, 2), 2)
+    image, patches = backbone.late_stages(backbone.early_stages(pixels, 2), 2)
     assert image is not None
     torch.testing.assert_close(image, model.eval().visual(backbone.normalise(pixels)), rtol=1e-4, atol=1e-5)
     assert patches.shape == (2, 16, 32)

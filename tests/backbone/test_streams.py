@@ -74,7 +74,7 @@ def test_vv_equals_a_plain_loop(name: str) -> None:
     pixels = photos(backbone, count=2)
     depth = backbone.tower.depth
     expected = local_by_hand(reference.visual, backbone.normalise(pixels), 0)  # fewer than six blocks: all take part
-    both = backbone.trunk(pixels, depth, dense="vv", streams="both")
+    both = backbone.early_stages(pixels, depth, patch_attention="value", streams="both")
     assert both.local is not None
     torch.testing.assert_close(both.local, expected, rtol=1e-4, atol=1e-4)
 
@@ -85,29 +85,33 @@ def test_vv_takes_the_last_six_blocks_and_vv_all_every_block() -> None:
     backbone, reference = family("deep")
     pixels = photos(backbone, count=1)
     normalised = backbone.normalise(pixels)
-    for dense, start in (("vv", 2), ("vv-all", 0)):
+    for patch_attention, start in (("value", 2), ("value-all", 0)):
         expected = local_by_hand(reference.visual, normalised, start)
-        whole = backbone.trunk(pixels, 8, dense=dense, streams="local")
+        whole = backbone.early_stages(pixels, 8, patch_attention=patch_attention, streams="local")
         assert whole.x is None
         torch.testing.assert_close(whole.local, expected, rtol=1e-4, atol=1e-4)
-        image, patches = backbone.tail(whole, 8, dense=dense)
+        image, patches = backbone.late_stages(whole, 8, patch_attention=patch_attention)
         assert image is None
-        for cut in range(9):  # the stream goes on wherever the tower is cut
-            tokens = backbone.trunk(pixels, cut, dense=dense, streams="both")
-            if cut <= start:
+        for split_stage in range(9):  # the stream goes on wherever the tower is split
+            tokens = backbone.early_stages(pixels, split_stage, patch_attention=patch_attention, streams="both")
+            if split_stage <= start:
                 assert torch.equal(tokens.local, tokens.x)  # type: ignore[arg-type]
-            continued, again = backbone.tail(tokens, cut, dense=dense)
+            continued, again = backbone.late_stages(tokens, split_stage, patch_attention=patch_attention)
             assert continued is not None
             torch.testing.assert_close(again, patches, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(continued, reference.visual(normalised), rtol=1e-4, atol=1e-4)
     # before the first block that feeds it, the local stream is the global one and need not be stored
-    _, patches = backbone.tail(backbone.trunk(pixels, 8, dense="vv", streams="local"), 8, dense="vv")
-    _, again = backbone.tail(backbone.trunk(pixels, 2), 2, dense="vv")
+    _, patches = backbone.late_stages(
+        backbone.early_stages(pixels, 8, patch_attention="value", streams="local"), 8, patch_attention="value"
+    )
+    _, again = backbone.late_stages(backbone.early_stages(pixels, 2), 2, patch_attention="value")
     torch.testing.assert_close(again, patches, rtol=1e-5, atol=1e-5)
     with pytest.raises(UsageError, match="cannot be restarted"):
-        backbone.tail(backbone.trunk(pixels, 3), 3, dense="vv")
+        backbone.late_stages(backbone.early_stages(pixels, 3), 3, patch_attention="value")
     with pytest.raises(UsageError, match="only the global stream"):
-        backbone.tail(backbone.trunk(pixels, 3, dense="vv", streams="local"), 3, dense="vv")
+        backbone.late_stages(
+            backbone.early_stages(pixels, 3, patch_attention="value", streams="local"), 3, patch_attention="value"
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -116,13 +120,15 @@ def test_vv_takes_the_last_six_blocks_and_vv_all_every_block() -> None:
 def test_an_image_does_not_depend_on_its_place_or_its_neighbours(name: str, dtype: torch.dtype) -> None:
     backbone, _ = family(name)
     backbone.to("cpu", dtype)
-    depth, dense = backbone.tower.depth, backbone.default_dense
-    streams: Any = "both" if dense else "global"
+    depth, patch_attention = backbone.tower.depth, backbone.default_patch_attention
+    streams: Any = "both" if patch_attention else "global"
 
     def run(pixels: Tensor) -> list[Tensor]:
-        tokens = backbone.trunk(pixels, depth, dense=dense, streams=streams)
+        tokens = backbone.early_stages(pixels, depth, patch_attention=patch_attention, streams=streams)
         return [
-            value for value in (*backbone.tail(tokens, depth, dense=dense), tokens.x, tokens.local) if value is not None
+            value
+            for value in (*backbone.late_stages(tokens, depth, patch_attention=patch_attention), tokens.x, tokens.local)
+            if value is not None
         ]
 
     pixels = photos(backbone, count=5)
@@ -139,7 +145,10 @@ def test_the_global_stream_is_the_same_with_and_without_the_local_one() -> None:
     backbone, _ = family("quickgelu")
     backbone.to("cpu", torch.bfloat16)
     pixels = photos(backbone)
-    alone, both = backbone.trunk(pixels, 3), backbone.trunk(pixels, 3, dense="vv", streams="both")
+    alone, both = (
+        backbone.early_stages(pixels, 3),
+        backbone.early_stages(pixels, 3, patch_attention="value", streams="both"),
+    )
     assert alone.local is None
     assert torch.equal(alone.x, both.x)  # type: ignore[arg-type]
 
@@ -148,9 +157,13 @@ def test_the_global_stream_is_the_same_with_and_without_the_local_one() -> None:
 def test_bfloat16_stays_close_to_float32() -> None:
     backbone, _ = family("quickgelu")
     pixels = photos(backbone)
-    full = backbone.tail(backbone.trunk(pixels, 3, dense="vv", streams="both"), 3, dense="vv")
+    full = backbone.late_stages(
+        backbone.early_stages(pixels, 3, patch_attention="value", streams="both"), 3, patch_attention="value"
+    )
     backbone.to("cpu", torch.bfloat16)
-    half = backbone.tail(backbone.trunk(pixels, 3, dense="vv", streams="both"), 3, dense="vv")
+    half = backbone.late_stages(
+        backbone.early_stages(pixels, 3, patch_attention="value", streams="both"), 3, patch_attention="value"
+    )
     for a, b in zip(full, half, strict=True):
         assert a is not None and b is not None
         assert torch.cosine_similarity(a, b.float(), dim=-1).min() > 0.999
@@ -159,16 +172,16 @@ def test_bfloat16_stays_close_to_float32() -> None:
 def test_streams_that_do_not_exist_are_refused() -> None:
     backbone, _ = family("ConvNeXt")
     pixels = photos(backbone, count=1)
-    assert backbone.default_dense is None
+    assert backbone.default_patch_attention is None
     with pytest.raises(UsageError, match="no value-value stream"):
-        backbone.trunk(pixels, 1, dense="vv", streams="both")
+        backbone.early_stages(pixels, 1, patch_attention="value", streams="both")
     custom, _ = family("custom blocks")
     assert not custom.tower.supports_local
     backbone, _ = family("gelu")
     pixels = photos(backbone, count=1)
     with pytest.raises(UsageError, match="'qq'"):
-        backbone.trunk(pixels, 1, dense="qq", streams="both")
+        backbone.early_stages(pixels, 1, patch_attention="qq", streams="both")
     with pytest.raises(UsageError, match="need a local stream"):
-        backbone.trunk(pixels, 1, streams="both")
+        backbone.early_stages(pixels, 1, streams="both")
     with pytest.raises(UsageError):
-        backbone.tail(Tokens(None), 3)
+        backbone.late_stages(Tokens(None), 3)

@@ -1,4 +1,4 @@
-"""The cut is exact: trunk and tail together are open_clip's own ``visual``."""
+"""The split is exact: early and late stages together are open_clip's own ``visual``."""
 
 import copy
 from pathlib import Path
@@ -34,17 +34,17 @@ def test_pixels_are_normalised_as_torchvision_does() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @torch.no_grad()
-def test_every_cut_equals_open_clip(name: str) -> None:
+def test_every_split_equals_open_clip(name: str) -> None:
     backbone, reference = family(name)
     pixels = photos(backbone)
     expected = reference.visual(backbone.normalise(pixels))
     tower = backbone.tower
-    for cut in range(tower.depth + 1):
-        tokens = backbone.trunk(pixels, cut)
+    for split_stage in range(tower.depth + 1):
+        tokens = backbone.early_stages(pixels, split_stage)
         assert tokens.x is not None
-        height, width = tower.grid(cut)
-        assert tokens.x.shape == (3, tower.num_prefix + height * width, tower.width(cut))
-        image, patches = backbone.tail(tokens, cut)
+        height, width = tower.grid(split_stage)
+        assert tokens.x.shape == (3, tower.num_prefix + height * width, tower.width(split_stage))
+        image, patches = backbone.late_stages(tokens, split_stage)
         assert image is not None
         close(image, expected)
         last = tower.grid(tower.depth)
@@ -62,20 +62,20 @@ def test_full_size_vit_b_16() -> None:
     backbone = Backbone("b16", Path("nowhere"), model, {"model_cfg": config, "preprocess_cfg": {}}, "")
     pixels = photos(backbone, count=2)
     expected = reference(backbone.normalise(pixels))
-    for cut in (0, 9, 12):
-        image, patches = backbone.tail(backbone.trunk(pixels, cut), cut)
+    for split_stage in (0, 9, 12):
+        image, patches = backbone.late_stages(backbone.early_stages(pixels, split_stage), split_stage)
         assert image is not None
         torch.testing.assert_close(image, expected, rtol=1e-4, atol=1e-5)
         assert patches.shape == (2, 196, 512)
 
 
 @pytest.mark.parametrize("name", ["quickgelu", "SigLIP", "EVA02", "PE"])
-def test_the_tail_is_differentiable_and_equal_with_gradients(name: str) -> None:
+def test_the_late_stages_are_differentiable_and_equal_with_gradients(name: str) -> None:
     backbone, reference = family(name)
     pixels = photos(backbone)
     with torch.no_grad():
-        tokens = backbone.trunk(pixels, 1)
-    image, patches = backbone.tail(tokens, 1)
+        tokens = backbone.early_stages(pixels, 1)
+    image, patches = backbone.late_stages(tokens, 1)
     assert image is not None
     close(image.detach(), reference.visual(backbone.normalise(pixels)).detach())
     (image.sum() + patches.sum()).backward()  # type: ignore[no-untyped-call]
@@ -88,7 +88,7 @@ def test_the_tail_is_differentiable_and_equal_with_gradients(name: str) -> None:
 def test_patches_of_an_attention_pool_are_the_pool_over_each_patch_alone(name: str) -> None:
     backbone, reference = family(name)
     pixels = photos(backbone, count=1)
-    _, patches = backbone.tail(backbone.trunk(pixels, 2), 2)
+    _, patches = backbone.late_stages(backbone.early_stages(pixels, 2), 2)
     visual = reference.visual
     tokens = visual.trunk.forward_features(backbone.normalise(pixels))[0]  # (T, W)
     alone = visual.trunk.attn_pool(tokens[visual.trunk.num_prefix_tokens :, None])  # (P, W)
@@ -101,7 +101,7 @@ def test_patches_of_a_cnn_are_the_head_at_each_location(name: str) -> None:
     backbone, reference = family(name)
     pixels = photos(backbone, count=1)
     depth = backbone.tower.depth
-    _, patches = backbone.tail(backbone.trunk(pixels, depth), depth)
+    _, patches = backbone.late_stages(backbone.early_stages(pixels, depth), depth)
     visual = reference.visual
     features = visual.trunk.forward_features(backbone.normalise(pixels))  # (1, C, h, w)
     height, width = features.shape[2:]
@@ -115,7 +115,7 @@ def test_patches_of_a_cnn_are_the_head_at_each_location(name: str) -> None:
 def test_patches_of_a_vit_are_norm_and_projection() -> None:
     backbone, reference = family("gelu")
     pixels = photos(backbone)
-    _, patches = backbone.tail(backbone.trunk(pixels, 3), 3)
+    _, patches = backbone.late_stages(backbone.early_stages(pixels, 3), 3)
     visual = reference.visual
     visual.output_tokens = True
     _, tokens = visual(backbone.normalise(pixels))  # after ln_post, before the projection
@@ -128,7 +128,7 @@ def test_a_mean_pooled_tower_is_the_mean_of_its_patches_where_the_head_is_linear
     backbone, _ = family("mean of patches" if name == "gelu" else name)
     depth = backbone.tower.depth
     pixels = photos(backbone)
-    image, patches = backbone.tail(backbone.trunk(pixels, depth), depth)
+    image, patches = backbone.late_stages(backbone.early_stages(pixels, depth), depth)
     assert image is not None
     if name in ("gelu", "EfficientNet"):  # the others normalise the pooled vector
         close(patches.mean(1), image)
@@ -136,7 +136,7 @@ def test_a_mean_pooled_tower_is_the_mean_of_its_patches_where_the_head_is_linear
         assert torch.cosine_similarity(patches.mean(1), image).min() > 0.5
 
 
-def test_what_cannot_be_cut_is_refused() -> None:
+def test_what_cannot_be_split_is_refused() -> None:
     coca = tiny_config(vision_cfg={"attentional_pool": True, "attn_pooler_heads": 2})
     resnet = tiny_config(vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "head_width": 16, "patch_size": None})
     for config in (coca, resnet):

@@ -172,7 +172,7 @@ class TestTag:
     def test_all_scores_and_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
         (tmp_path / "templates.txt").write_text("a {}\n")
         options = ("--all-scores", "--top-k", 4, "--set", "patches=topk", "--set", "patches.k=50", "--fit", "pad")
-        more = ("--dense", "none", "--no-draft", "--templates", tmp_path / "templates.txt", "--format", "csv")
+        more = ("--patch-attention", "none", "--no-draft", "--templates", tmp_path / "templates.txt", "--format", "csv")
         done = c2srt(*tag, *options, *more)
         table = list(csv.DictReader(io.StringIO(done.out)))
         assert done.code == 0
@@ -242,7 +242,7 @@ class TestEmbed:
 
     @pytest.mark.parametrize(
         "expected",
-        [("zero-shot", 3, "local", "vv"), ("label-propagation", 1, "global", None), ("ram", 0, "both", "vv-all")],
+        [("zero-shot", 3, "local", "value"), ("label-propagation", 1, "global", None), ("ram", 0, "both", "value-all")],
     )
     def test_for_a_method(
         self, c2srt: Run, tiny: str, photos: Path, expected: tuple[str, int, str, str | None]
@@ -250,7 +250,7 @@ class TestEmbed:
         out = photos.parent / "e"
         assert c2srt("embed", photos, "-o", out, "--for", expected[0], "--backbone", tiny, *FAST).code == 0
         made = Store.open(out).manifest["options"]
-        assert (made["cut"], made["streams"], made["dense"]) == expected[1:]
+        assert (made["split_stage"], made["streams"], made["patch_attention"]) == expected[1:]
 
     @pytest.mark.parametrize(
         ("method", "following"),
@@ -303,7 +303,7 @@ class TestErrors:
             ("tag {photos} -l {labels} --backbone {tiny} -o {labels} -f jsonl", 2, "never written to"),
             ("embed {photos} -o {photos} --backbone {tiny}", 3, "holds no embeddings"),
             ("embed {photos} -o {photos} --backbone {tiny} --overwrite", 3, "holds no embeddings"),
-            ("embed {photos} -o e --backbone {tiny} --cut 7", 2, "this tower has 3 stages"),
+            ("embed {photos} -o e --backbone {tiny} --split-stage 7", 2, "this tower has 3 stages"),
             ("embed {photos} -o {labels}/e --backbone {tiny}", 3, "cannot be written"),
         ],
     )

@@ -95,7 +95,7 @@ class TestTruth:
 
 
 class TestFingerprint:
-    def test_photographs_may_move(self) -> None:
+    def test_images_may_move(self) -> None:
         moved = replace(example(), root=Path("/elsewhere"), notes={})
         assert moved.fingerprint == example().fingerprint
 

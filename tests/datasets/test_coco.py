@@ -15,13 +15,13 @@ NAMES = sorted({*SEEN_48.split(), *UNSEEN_17.split(), *FIFTEEN, *OTHERS})
 IDS = {name: 3 * i + 1 for i, name in enumerate(NAMES)}  # sparse, as COCO's
 
 
-def instances(photographs: dict[int, list[str]], part: str) -> dict[str, Any]:
+def instances(images: dict[int, list[str]], part: str) -> dict[str, Any]:
     return {
         "categories": [{"id": number, "name": name, "supercategory": "x"} for name, number in IDS.items()],
-        "images": [{"id": number, "file_name": f"COCO_{part}_{number:012}.jpg"} for number in photographs],
+        "images": [{"id": number, "file_name": f"COCO_{part}_{number:012}.jpg"} for number in images],
         "annotations": [
             {"id": i, "image_id": number, "category_id": IDS[name], "iscrowd": 0, "area": 5.0}
-            for number, names in photographs.items()
+            for number, names in images.items()
             for i, name in enumerate(names)
         ],
     }
@@ -30,8 +30,8 @@ def instances(photographs: dict[int, list[str]], part: str) -> dict[str, Any]:
 def write(folder: Path, year: str = "2014") -> None:
     (folder / "annotations").mkdir()
     parts = {f"train{year}": {7: ["dog", "person", "dog"], 3: []}, f"val{year}": {9: ["cat", "hot dog"]}}
-    for part, photographs in parts.items():
-        (folder / f"annotations/instances_{part}.json").write_text(json.dumps(instances(photographs, part)))
+    for part, images in parts.items():
+        (folder / f"annotations/instances_{part}.json").write_text(json.dumps(instances(images, part)))
 
 
 @pytest.mark.parametrize("year", ["2014", "2017"])

@@ -32,7 +32,7 @@ def test_unseen_words_are_names_of_nus_wide(small: Path) -> None:
     assert found.root == small
     figures = {count["what"]: count for count in source.counts}
     assert figures["words"] == {"what": "words", "found": 4, "expected": 374, "agrees": False}
-    assert figures["training photographs without a seen word"]["found"] == 1
+    assert figures["training images without a seen word"]["found"] == 1
     assert read(Source(small), "").seen.all()
 
 

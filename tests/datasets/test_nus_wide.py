@@ -15,7 +15,7 @@ COUNT = 11
 
 
 def write(folder: Path, *, newline: str = "\r\n") -> tuple[np.ndarray, np.ndarray]:
-    """The official files of 11 photographs, 7 of them for training; tags ``(11, 5)`` and truth ``(11, 3)``."""
+    """The official files of 11 images, 7 of them for training; tags ``(11, 5)`` and truth ``(11, 3)``."""
     rng = np.random.default_rng(0)
     tags, truth = rng.integers(0, 2, (COUNT, len(TAGS))), rng.integers(0, 2, (COUNT, len(CONCEPTS)))
     truth[8] = 0
@@ -51,9 +51,9 @@ def test_tags_are_seen_and_concepts_unseen(tmp_path: Path, newline: str, monkeyp
     np.testing.assert_array_equal(found.truth(np.arange(COUNT), np.arange(7)), 2 * expected - 1)
     figures = {count["what"]: count["found"] for count in source.counts}
     assert figures["tags that are concepts too, left out"] == 1
-    assert figures["unseen labels of a test photograph"] == round(truth[7:].sum(1).mean(), 3)
-    assert figures["labels of a test photograph"] == round(expected[7:].sum(1).mean(), 3)
-    assert figures["test photographs with an unseen label (protocol L)"] == (truth[7:].any(1)).sum()
+    assert figures["unseen labels of a test image"] == round(truth[7:].sum(1).mean(), 3)
+    assert figures["labels of a test image"] == round(expected[7:].sum(1).mean(), 3)
+    assert figures["test images with an unseen label (protocol L)"] == (truth[7:].any(1)).sum()
     assert figures["concepts whose singular or plural is a seen tag"] == 2
     assert "dog and dogs, leaf and leaves" in " ".join(source.remarks)
 
@@ -84,11 +84,11 @@ def test_missing_files_are_named_with_their_origin(tmp_path: Path) -> None:
     [
         ("NUS_WID_Tags/AllTags1k.txt", "\t\r\n", "\t0\t\r\n", "line 1: not 5 cells of 0 or 1 with tabs between"),
         ("NUS_WID_Tags/AllTags1k.txt", "0\t\r\n", "7\t\r\n", "something else than 0, 1 and tabs"),
-        ("Groundtruth/AllLabels/Labels_dog.txt", "1\r\n", "1\r\n1\r\n", "12 lines for 11 photographs"),
+        ("Groundtruth/AllLabels/Labels_dog.txt", "1\r\n", "1\r\n1\r\n", "12 lines for 11 images"),
         ("Groundtruth/AllLabels/Labels_dog.txt", "1\r\n", "2\r\n", "b'2' where 0 or 1 should be"),
         ("ImageList/TestImagelist.txt", "0008_8", "0006_6", "in 2 splits"),
         ("ImageList/TestImagelist.txt", "0008_8", "0099_9", "actor/0099_9.jpg is not in Imagelist.txt"),
-        ("ImageList/Imagelist.txt", "0008_8", "0007_7", "1 photographs stand twice"),
+        ("ImageList/Imagelist.txt", "0008_8", "0007_7", "1 images stand twice"),
         ("ConceptsList/Concepts81.txt", "leaf", "dog", "dog stands twice"),
     ],
 )
@@ -110,7 +110,7 @@ def test_truncated_tags(tmp_path: Path) -> None:
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
     with pytest.raises(InputError) as refused:
         read(Source(tmp_path), "")
-    assert refused.value.problems == ("9 lines for 11 photographs",)
+    assert refused.value.problems == ("9 lines for 11 images",)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/nus-wide")

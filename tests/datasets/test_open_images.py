@@ -56,10 +56,10 @@ def test_only_what_was_verified_is_known(tmp_path: Path) -> None:
     assert found.negative.row(5).tolist() == []
     figures = {count["what"]: count["found"] for count in source.counts}
     assert figures["labels found both present and absent, now present"] == 1
-    assert figures["training photographs with a verified seen class"] == 2
-    assert figures["test photographs"] == 2
-    assert figures["unseen classes of a test photograph that has one"] == 1
-    assert figures["seen classes with a verified test photograph"] == 2
+    assert figures["training images with a verified seen class"] == 2
+    assert figures["test images"] == 2
+    assert figures["unseen classes of a test image that has one"] == 1
+    assert figures["seen classes with a verified test image"] == 2
     assert figures["names that repeat among the seen classes"] == 1
     assert "unseen class: snowshoe; the MID is the key" in source.remarks[-1]
 

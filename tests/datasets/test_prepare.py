@@ -16,7 +16,7 @@ from c2srt_cli.errors import InputError, UsageError
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A table of eight photographs, two of which are not there."""
+    """A table of eight images, two of which are not there."""
     write_photos(tmp_path, 6)
     rows = [f"p{i:04}.png,{'cat;dog' if i % 2 else 'zebra'},{'test' if i > 5 else 'train'}" for i in range(8)]
     (tmp_path / "photos.csv").write_text("path,labels,split\n" + "\n".join(rows) + "\n")
@@ -37,9 +37,9 @@ def test_what_is_written_is_what_is_returned(table: Path) -> None:
     assert found.fingerprint == result.annotations.fingerprint
     assert found.notes == result.annotations.notes
     assert result.missing == ("p0006.png", "p0007.png")
-    assert found.notes["missing_photographs"] == 2
+    assert found.notes["missing_images"] == 2
     assert found.notes["splits"]["test"] == {
-        "photographs": 2,
+        "images": 2,
         "without_a_seen_label": 0,
         "without_a_label": 0,
         "seen_labels_each": 1.5,
@@ -111,7 +111,7 @@ def test_from_the_command_line_to_embeddings(
     assert run(monkeypatch, "prepare", "table", table, "-o", out, "--unseen-share", 0.4) in {0, None}
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "2 of 8 photographs are not below" in captured.err
+    assert "2 of 8 images are not below" in captured.err
     assert "3 labels, 2 of them seen" in captured.err
     fast = ("--backbone", tiny, "--precision", "float32", "--batch-size", 3, "--workers", 2)
     assert run(monkeypatch, "embed", "--annotations", out, "-o", embeddings, *fast) == 5
@@ -119,7 +119,7 @@ def test_from_the_command_line_to_embeddings(
     assert run(monkeypatch, "embed", "-a", out, "-o", embeddings, *fast, "--allow-failures") in {0, None}
     assert run(monkeypatch, "embed", table.parent, "-a", out, "-o", embeddings, *fast) == 2
     assert run(monkeypatch, "embed", "-o", embeddings, *fast) == 2
-    assert "name either photographs or --annotations" in capsys.readouterr().err
+    assert "name either images or --annotations" in capsys.readouterr().err
     assert run(monkeypatch, "prepare", "nus-wide", table.parent, "-o", out) == 3
     captured = capsys.readouterr()
     assert "ConceptsList/Concepts81.txt: from https://github.com/NExTplusplus/NUS-WIDE" in captured.err

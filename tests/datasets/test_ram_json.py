@@ -29,7 +29,7 @@ def test_one_file(tmp_path: Path) -> None:
         read(Source(path), "files")
     assert refused.value.hint is not None
     assert "--prefix /mnt/nas/x/ " in refused.value.hint
-    source = Source(path, photographs=tmp_path / "photos", prefix="/mnt/nas/x/")
+    source = Source(path, images=tmp_path / "photos", prefix="/mnt/nas/x/")
     found = read(source, "files")
     assert found.paths == ("a/1.jpg", "a/2.jpg", "b.jpg")
     assert found.root == tmp_path / "photos"
@@ -65,8 +65,8 @@ def test_coco_and_its_counts(tmp_path: Path) -> None:
     found = read(source, "48-17")
     assert (found.seen.sum(), len(found.seen)) == (48, 65)
     assert source.counts == [
-        {"what": f"photographs of {path.name}", "found": 2, "expected": 6392, "agrees": False},
-        {"what": f"labels of a photograph of {path.name}", "found": 2.0, "expected": 2.57, "agrees": False},
+        {"what": f"images of {path.name}", "found": 2, "expected": 6392, "agrees": False},
+        {"what": f"labels of an image of {path.name}", "found": 2.0, "expected": 2.57, "agrees": False},
     ]
 
 

@@ -14,7 +14,7 @@ from c2srt_cli.errors import InputError
 
 
 def content(annotations: Annotations) -> dict[str, tuple[str, set[str]]]:
-    """Split and names of the labels of every photograph."""
+    """Split and names of the labels of every image."""
     names = annotations.labels.names
     return {
         path: (str(annotations.split[i]), {names[label] for label in annotations.positive.row(i)})
@@ -113,7 +113,7 @@ def test_empty_paths_and_splits_of_a_parquet_are_named(tmp_path: Path) -> None:
 def test_tsv_root_and_prefix(tmp_path: Path) -> None:
     path = tmp_path / "photos.tsv"
     path.write_text("labels\tpath\tsplit\ncat\t/old/a.jpg\ttrain\ndog\t/old/b/c.jpg\ttest\n")
-    found = read(Source(path, photographs=tmp_path / "new", prefix="/old/"), "")
+    found = read(Source(path, images=tmp_path / "new", prefix="/old/"), "")
     assert (found.root, found.paths) == (tmp_path / "new", ("a.jpg", "b/c.jpg"))
 
 
@@ -172,7 +172,7 @@ def test_a_folder_with_text_files(tmp_path: Path) -> None:
     assert source.used.keys() == {"p0000.txt", "p0001.png.txt", "in/p0000.txt"}
     for path in tmp_path.rglob("*.txt"):
         path.unlink()
-    with pytest.raises(InputError, match="no photograph has a"):
+    with pytest.raises(InputError, match="no image has a"):
         read(Source(tmp_path), "")
 
 

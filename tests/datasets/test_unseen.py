@@ -38,7 +38,7 @@ def test_every_fault_is_named(tmp_path: Path) -> None:
 
 
 def drawn_from(counts: list[int]) -> Annotations:
-    """Label ``i`` has ``counts[i]`` training photographs, and many for testing, which must not matter."""
+    """Label ``i`` has ``counts[i]`` training images, and many for testing, which must not matter."""
     lists = [[label] for label, count in enumerate(counts) for _ in range(count)]
     tests = [[label] for label in range(len(counts)) for _ in range(3 * len(counts) - label)]
     split = np.array(["train"] * len(lists) + ["test"] * len(tests))

@@ -66,9 +66,9 @@ def test_damaged(tmp_path: Path, text: str) -> None:
     assert refused.value.where == str(path)
 
 
-def test_a_photograph_in_both_lists(tmp_path: Path) -> None:
+def test_a_image_in_both_lists(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "ImageSets/Main/test.txt").write_text("000005\n")
     with pytest.raises(InputError) as refused:
         read(Source(tmp_path), "")
-    assert refused.value.problems == ("1 photographs stand twice in the lists",)
+    assert refused.value.problems == ("1 images stand twice in the lists",)

@@ -17,9 +17,9 @@ MADE: dict[str, Any] = {
     "root": "/photos",
     "backbone": "mini",
     "weights_sha256": "ab" * 32,
-    "cut": 3,
+    "split_stage": 3,
     "depth": 3,
-    "dense": None,
+    "patch_attention": None,
     "streams": "global",
     "num_prefix": 1,
     "grid": [2, 1],
@@ -36,7 +36,7 @@ OPTIONS = EmbeddingOptions.of(Path("e"), {"options": MADE})
 
 
 def row(path: str, shard: int, at: int, **other: object) -> Row:
-    """A photograph in row ``at`` of a shard; a failure where that is -1."""
+    """An image in row ``at`` of a shard; a failure where that is -1."""
     status: Literal["ok", "failed"] = "ok" if at >= 0 else "failed"
     made = Row(path, 10, 123456789012345678, "ab" * 32 if at >= 0 else "", 640, 480, shard, at, status)
     return replace(made, **other)  # type: ignore[arg-type]

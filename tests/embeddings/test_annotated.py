@@ -20,7 +20,7 @@ LABELS = LabelSet((Label("cat"), Label("dog")))
 
 @pytest.fixture
 def annotations(tmp_path: Path) -> Path:
-    """Annotations of three photographs and one that is not there; another photograph is not annotated."""
+    """Annotations of three images and one that is not there; another image is not annotated."""
     write_photos(tmp_path / "photos", 2)
     write_photos(tmp_path / "photos/in", 2, start=2)
     content = Annotations(
@@ -74,7 +74,7 @@ def test_other_labels(annotations: Path, tiny: str) -> None:
 
 def test_none_is_there(annotations: Path, tiny: str) -> None:
     shutil.rmtree(annotations.parent / "photos")
-    with pytest.raises(InputError, match="none of the 4 annotated photographs") as refused:
+    with pytest.raises(InputError, match="none of the 4 annotated images") as refused:
         run(annotations, tiny)
     assert refused.value.where == str(annotations.parent / "photos")
     assert "--root" in str(refused.value.hint)
@@ -88,12 +88,12 @@ def test_a_library_that_has_moved(annotations: Path, tiny: str) -> None:
     assert Store.open(annotations.parent / "e").options.root == str(annotations.parent / "moved")
 
 
-def test_either_photographs_or_annotations(annotations: Path, tiny: str) -> None:
+def test_either_images_or_annotations(annotations: Path, tiny: str) -> None:
     for options in (
         EmbedOptions((), annotations.parent / "e", backbone=tiny),
         EmbedOptions((str(annotations),), annotations.parent / "e", annotations=annotations, backbone=tiny),
     ):
-        with pytest.raises(UsageError, match="either photographs or --annotations"):
+        with pytest.raises(UsageError, match="either images or --annotations"):
             prepare_embedding(options, Progress())
     with pytest.raises(InputError):
         prepare_embedding(EmbedOptions((), annotations, annotations=annotations.parent, backbone=tiny), Progress())

@@ -18,7 +18,7 @@ import torch
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_runs import cut_for
+from tiny_runs import split_for
 
 from c2srt_cli import __version__, artifacts
 from c2srt_cli.artifacts import read_json, stamps
@@ -47,23 +47,23 @@ def run(photos: Path, out: Path, tiny: str, *, progress: Progress | None = None,
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of four photographs, which batches of three do not fill evenly."""
+    """Shards of four images, which batches of three do not fill evenly."""
     monkeypatch.setattr(store, "SHARD", 4)
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Eleven files, three of them no photographs."""
+    """Eleven files, three of them no images."""
     folder = tmp_path / "photos"
     write_photos(folder, 8)
-    (folder / "p0000a.jpg").write_text("no photograph")
+    (folder / "p0000a.jpg").write_text("no image")
     (folder / "p0005a.jpg").write_bytes(b"")
     (folder / "p0009.jpg").symlink_to(".nowhere.jpg")
     return folder
 
 
 def by_path(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """Every embedded photograph's tensors, read with safetensors alone."""
+    """Every embedded image's tensors, read with safetensors alone."""
     rows = pq.read_table(folder / "index.parquet").to_pylist()
     shards = {
         row["shard"]: load_file(folder / f"shard-{row['shard']:05}.safetensors") for row in rows if row["row"] >= 0
@@ -82,7 +82,7 @@ def same(first: dict[str, dict[str, torch.Tensor]], second: dict[str, dict[str, 
 
 
 def reference_batch(model: Any, transform: Any, paths: list[Path]) -> torch.Tensor:
-    """open_clip's own global embeddings of up to a batch of photographs, in the batch shape of the run."""
+    """open_clip's own global embeddings of up to a batch of images, in the batch shape of the run."""
     pictures = []
     for path in paths:
         with Image.open(path) as image:
@@ -110,22 +110,22 @@ class TestContent:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            ({}, (3, "vv", "local")),
-            ({"dense": "none"}, (3, None, "global")),
-            ({"needed": cut_for("label-propagation")}, (1, None, "global")),
-            ({"needed": cut_for("mkt")}, (1, None, "global")),
-            ({"needed": cut_for("ram")}, (0, "vv-all", "both")),
-            ({"needed": cut_for("label-propagation"), "dense": "vv"}, (1, "vv", "both")),
-            ({"cut": 2}, (2, "vv", "both")),
-            ({"cut": 2, "streams": "global"}, (2, None, "global")),
-            ({"streams": "both", "dense": "vv-all"}, (3, "vv-all", "both")),
-            ({"fit": "squash"}, (3, "vv", "local")),
+            ({}, (3, "value", "local")),
+            ({"patch_attention": "none"}, (3, None, "global")),
+            ({"needed": split_for("label-propagation")}, (1, None, "global")),
+            ({"needed": split_for("mkt")}, (1, None, "global")),
+            ({"needed": split_for("ram")}, (0, "value-all", "both")),
+            ({"needed": split_for("label-propagation"), "patch_attention": "value"}, (1, "value", "both")),
+            ({"split_stage": 2}, (2, "value", "both")),
+            ({"split_stage": 2, "streams": "global"}, (2, None, "global")),
+            ({"streams": "both", "patch_attention": "value-all"}, (3, "value-all", "both")),
+            ({"fit": "squash"}, (3, "value", "local")),
         ],
     )
     def test_tokens_are_the_trunk_of_the_same_pixels(
         self, tiny: str, tmp_path: Path, options: dict[str, Any], expected: tuple[int, str | None, str]
     ) -> None:
-        cut, dense, streams = expected
+        split_stage, patch_attention, streams = expected
         paths = write_photos(tmp_path / "photos", 4)
         run(tmp_path / "photos", tmp_path / "e", tiny, **options)
         stored, backbone = by_path(tmp_path / "e"), load_backbone(tiny)
@@ -135,7 +135,12 @@ class TestContent:
             arrays = [load_pixels(path, spec).array for path in part]
             pixels = torch.from_numpy(np.stack([*arrays, *[np.zeros_like(arrays[0])] * (BATCH - len(part))]))
             with torch.inference_mode():
-                tokens = backbone.trunk(pixels, cut, dense=dense, streams="both" if dense else "global")
+                tokens = backbone.early_stages(
+                    pixels,
+                    split_stage,
+                    patch_attention=patch_attention,
+                    streams="both" if patch_attention else "global",
+                )
             computed = {"tokens": tokens.x, "local": tokens.local}
             kept = {"global": {"tokens"}, "local": {"local"}, "both": {"tokens", "local"}}[streams]
             for row, path in enumerate(part):
@@ -146,16 +151,16 @@ class TestContent:
                     assert whole is not None
                     assert torch.equal(found[name], whole[row].to(torch.bfloat16))
         made = json.loads((tmp_path / "e/manifest.json").read_text())["options"]
-        assert (made["cut"], made["dense"], made["streams"]) == expected
+        assert (made["split_stage"], made["patch_attention"], made["streams"]) == expected
 
     @pytest.mark.parametrize(
         ("options", "where"),
         [
-            ({"cut": 4}, "--cut 4"),
-            ({"cut": 2, "streams": "local"}, "--streams local"),
-            ({"streams": "local", "dense": "none"}, "--streams local"),
-            ({"streams": "global", "dense": "vv"}, "--dense vv"),
-            ({"needed": cut_for("label-propagation"), "streams": "both"}, "--streams both"),
+            ({"split_stage": 4}, "--split-stage 4"),
+            ({"split_stage": 2, "streams": "local"}, "--streams local"),
+            ({"streams": "local", "patch_attention": "none"}, "--streams local"),
+            ({"streams": "global", "patch_attention": "value"}, "--patch-attention value"),
+            ({"needed": split_for("label-propagation"), "streams": "both"}, "--streams both"),
         ],
     )
     def test_contradictions_are_refused(self, tiny: str, tmp_path: Path, options: dict[str, Any], where: str) -> None:
@@ -253,16 +258,16 @@ class TestMovedAndUpgraded:
         mixed.rename(tmp_path / "moved")
         result = run(tmp_path / "moved", tmp_path / "e", tiny, progress=Progress(note=notes.append))
         assert (result.total, result.encoded, result.removed) == (11, 0, 0)
-        assert f"the photographs have moved from {mixed} to {tmp_path / 'moved'}" in notes
+        assert f"the images have moved from {mixed} to {tmp_path / 'moved'}" in notes
         assert Store.open(tmp_path / "e").options.root == str(tmp_path / "moved")
         assert same(by_path(tmp_path / "e"), before)
 
-    def test_other_photographs_do_not_take_their_place_unasked(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+    def test_other_images_do_not_take_their_place_unasked(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
         run(mixed, tmp_path / "e", tiny)
         before = content(tmp_path / "e")
         write_photos(tmp_path / "others", 2, seed=9)
         for photos, root in ((tmp_path / "others", None), (mixed, tmp_path)):
-            with pytest.raises(InputError, match="these are embeddings of the photographs in") as refused:
+            with pytest.raises(InputError, match="these are embeddings of the images in") as refused:
                 run(photos, tmp_path / "e", tiny, root=root)
             assert "--root" in str(refused.value.hint)
             assert content(tmp_path / "e") == before
@@ -294,7 +299,7 @@ class TestMovedAndUpgraded:
             ({"weights_sha256": "ab" * 32}, "weights_sha256: "),
             ({"config_sha256": "ab" * 32}, "config_sha256: "),
             ({"mean": [0.1, 0.2, 0.3]}, "mean: "),
-            ({"cut": 2, "streams": "both"}, "cut: 2 there, 3 now"),
+            ({"split_stage": 2, "streams": "both"}, "split_stage: 2 there, 3 now"),
             ({"runtime": {"device": "cuda:1", "dtype": "float32", "batch": 3, "threads": 1}}, "runtime.device: 'cuda'"),
         ],
     )
@@ -349,16 +354,16 @@ class TestIncremental:
             Image.new("RGB", (64, 48), color).save(folder / "a.bmp")  # of one size
             os.utime(folder / "a.bmp", ns=(10**18, 10**18))
         run(tmp_path / "photos", tmp_path / "e", tiny)
-        photograph, donor = one / "a.bmp", other / "a.bmp"
-        clock(photograph)
+        image, donor = one / "a.bmp", other / "a.bmp"
+        clock(image)
         if how == "in place":
-            photograph.write_bytes(donor.read_bytes())
-            os.utime(photograph, ns=(10**18, 10**18))
+            image.write_bytes(donor.read_bytes())
+            os.utime(image, ns=(10**18, 10**18))
         elif how == "renamed over":
             shutil.copy2(donor, other / "b.tmp")
-            (other / "b.tmp").replace(photograph)
+            (other / "b.tmp").replace(image)
         elif how == "copied over":
-            shutil.copy2(donor, photograph)
+            shutil.copy2(donor, image)
         else:
             one.rename(tmp_path / "photos/third")
             other.rename(one)
@@ -580,7 +585,7 @@ class TestResume:
     def test_stopped_by_the_user(
         self, tiny: str, mixed: Path, tmp_path: Path, whole: dict[str, bytes], batches: int
     ) -> None:
-        with pytest.raises(Interrupted, match="of 11 photographs"):
+        with pytest.raises(Interrupted, match="of 11 images"):
             run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt", progress=stop_after(batches))
         with pytest.raises(InputError, match="unfinished"):
             Store.open(tmp_path / "e")
@@ -656,7 +661,7 @@ class TestResume:
             assert content(job.out) == whole, f"killed at write {number}"
         assert number > 10
 
-    def test_a_photograph_that_changes_in_between(self, tiny: str, tmp_path: Path) -> None:
+    def test_a_image_that_changes_in_between(self, tiny: str, tmp_path: Path) -> None:
         photos = tmp_path / "photos"
         write_photos(photos, 9)
         with pytest.raises(Interrupted):

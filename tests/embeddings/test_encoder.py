@@ -5,13 +5,13 @@ import pytest
 import torch
 from photos import write_photos
 from tiny import write_tiny_model
-from tiny_runs import cut_for
+from tiny_runs import split_for
 
 from c2srt_cli.backbone.precision import Runtime
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.embeddings.cut import Cut, resolve_cut
 from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.pipeline import LOOK_AHEAD, encode
+from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images import ImageFile, find_images
 
@@ -19,7 +19,7 @@ from c2srt_cli.images import ImageFile, find_images
 @pytest.fixture
 def encoder(tiny: str) -> Encoder:
     backbone = load_backbone(tiny)
-    return make_encoder(backbone, Cut(3, "vv", "local"), Machine(device="cpu", precision="float32", batch=3))
+    return make_encoder(backbone, Split(3, "value", "local"), Machine(device="cpu", precision="float32", batch=3))
 
 
 def files(folder: Path, bad: tuple[int, ...] = (), count: int = 10) -> list[ImageFile]:
@@ -32,7 +32,7 @@ def files(folder: Path, bad: tuple[int, ...] = (), count: int = 10) -> list[Imag
 class TestEncode:
     @pytest.mark.parametrize("workers", [1, 4])
     @pytest.mark.parametrize("bad", [(), (0,), (1, 2, 3, 4), (9,), tuple(range(10))])
-    def test_every_photograph_once_in_order(
+    def test_every_image_once_in_order(
         self, encoder: Encoder, tmp_path: Path, workers: int, bad: tuple[int, ...]
     ) -> None:
         listed = files(tmp_path, bad)
@@ -44,7 +44,7 @@ class TestEncode:
         assert sum(batch.count for batch in batches) == 10 - len(bad)
 
     def test_rows_are_those_of_the_pixels(self, encoder: Encoder, tmp_path: Path) -> None:
-        """Each photograph's row, wherever it stands, is bitwise what the same pixels give in row 0 of a batch alone."""
+        """Each image's row, wherever it stands, is bitwise what the same pixels give in row 0 of a batch alone."""
         listed = files(tmp_path, bad=(2, 5))
         spec = pixel_spec(encoder.backbone, fit="squash", draft=True)
         for batch in encode(listed, encoder, spec, workers=2):
@@ -90,32 +90,32 @@ class TestMachine:
     def test_takes_over_a_stored_runtime(self, tiny: str) -> None:
         stored = Runtime("cpu", "bfloat16", 5, 1)
         backbone = load_backbone(tiny)
-        encoder = make_encoder(backbone, Cut(3, None, "global"), Machine(), stored)
+        encoder = make_encoder(backbone, Split(3, None, "global"), Machine(), stored)
         assert (encoder.runtime.dtype, encoder.runtime.batch) == ("bfloat16", 5)
         assert backbone.dtype == torch.bfloat16
-        asked = make_encoder(backbone, Cut(3, None, "global"), Machine(batch=2), stored)
+        asked = make_encoder(backbone, Split(3, None, "global"), Machine(batch=2), stored)
         assert asked.runtime.batch == 2
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
     def test_a_stored_gpu_that_is_not_here(self, tiny: str) -> None:
         stored = Runtime("cuda", "float16", 64, 16)
-        encoder = make_encoder(load_backbone(tiny), Cut(3, None, "global"), Machine(), stored)
+        encoder = make_encoder(load_backbone(tiny), Split(3, None, "global"), Machine(), stored)
         assert encoder.runtime.device == "cpu"
         assert encoder.forward([np.zeros((64, 64, 3), np.uint8)])[1].global_.isfinite().all()
 
     def test_no_such_device(self, tiny: str) -> None:
         with pytest.raises(UsageError, match="there is no device"):
-            make_encoder(load_backbone(tiny), Cut(3, None, "global"), Machine(device="abacus"))
+            make_encoder(load_backbone(tiny), Split(3, None, "global"), Machine(device="abacus"))
 
 
 def test_towers_without_a_local_stream(tmp_path: Path) -> None:
     spec = write_tiny_model(tmp_path / "m", vision_cfg={"timm_model_name": "test_convnext", "timm_pool": "avg"})
     backbone = load_backbone(spec)
     depth = backbone.tower.depth
-    plain: dict[str, None] = {"cut": None, "streams": None, "dense": None}
-    assert resolve_cut(backbone, cut_for("zero-shot")(backbone.tower), **plain) == Cut(depth, None, "global")
-    for wrong in ({"dense": "vv"}, {"streams": "both"}):
+    plain: dict[str, None] = {"split_stage": None, "streams": None, "patch_attention": None}
+    assert resolve_split(backbone, split_for("zero-shot")(backbone.tower), **plain) == Split(depth, None, "global")
+    for wrong in ({"patch_attention": "value"}, {"streams": "both"}):
         with pytest.raises(UsageError, match="no local stream"):
-            resolve_cut(backbone, cut_for("zero-shot")(backbone.tower), **{**plain, **wrong})  # type: ignore[arg-type]
+            resolve_split(backbone, split_for("zero-shot")(backbone.tower), **{**plain, **wrong})  # type: ignore[arg-type]
     # its last map is local as it is
-    assert resolve_cut(backbone, cut_for("ram")(backbone.tower), **plain) == Cut(depth - 3, None, "global")
+    assert resolve_split(backbone, split_for("ram")(backbone.tower), **plain) == Split(depth - 3, None, "global")

@@ -36,7 +36,7 @@ def test_header(folder: Path) -> None:
     assert header["sha256"] == digest.hexdigest()
     assert header["complete"] is False
     assert [entry["path"] for entry in header["rows"]] == ["b", "d"]
-    assert header["made"]["cut"] == 3
+    assert header["made"]["split_stage"] == 3
     assert read_shard(folder, 7, OPTIONS) == Shard([row("b", 7, 0), row("d", 7, -1)], False, digest.hexdigest())
 
 
@@ -79,13 +79,13 @@ def fewer(_: dict[str, Any], there: dict[str, torch.Tensor]) -> None:
 
 
 WRONG: dict[str, tuple[Change, str]] = {
-    "fewer rows than photographs": (fewer, "global: F32 2x4 there, F32 3x4 by its header"),
+    "fewer rows than images": (fewer, "global: F32 2x4 there, F32 3x4 by its header"),
     "another type": (lambda _, there: there.update(tokens=there["tokens"].half()), "tokens: F16 3x3x2 there, BF16"),
     "another width": (lambda _, there: there.update({"global": there["global"][:, :3]}), "global: F32 3x3 there, F32"),
     "a tensor more": (lambda _, there: there.update(extra=torch.ones(1)), "extra: F32 1 there, nothing by"),
     "a tensor less": (lambda _, there: there.pop("tokens"), "tokens: nothing there, BF16 3x3x2 by"),
     "another order": (lambda made, _: made["rows"].reverse(), "its rows, one after the other"),
-    "a photograph twice": (lambda made, _: made["rows"][1].update(path="d"), "row 1, 'd': stands in row 0 too"),
+    "an image twice": (lambda made, _: made["rows"][1].update(path="d"), "row 1, 'd': stands in row 0 too"),
     "of another shard": (lambda made, _: made["rows"][0].update(shard=2), "are said to be in shard 2"),
     "a path that leads out": (lambda made, _: made["rows"][0].update(path="../d"), "'../d': its path leads out"),
     "a field that is unknown": (lambda made, _: made["rows"][0].update(evil=1), "rows[0].evil: "),
@@ -93,7 +93,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a number as text": (lambda made, _: made["rows"][0].update(row="0"), "rows[0].row: must be a whole number"),
     "rows that are none": (lambda made, _: made.update(rows={}), "rows: must be a list"),
     "no checksum": (lambda made, _: made.pop("sha256"), "sha256: is missing"),
-    "another cut": (lambda made, _: made["made"].update(cut=1), "cut: 1 in the shard, 3 in the manifest"),
+    "another split": (
+        lambda made, _: made["made"].update(split_stage=1),
+        "split_stage: 1 in the shard, 3 in the manifest",
+    ),
 }
 
 

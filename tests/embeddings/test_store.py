@@ -9,9 +9,11 @@ import pytest
 import torch
 from stored import MADE, OPTIONS, finish, row, tensors, write
 
-from c2srt_cli.artifacts import read_json, write_json
+from c2srt_cli.artifacts import manifest, read_json, write_json
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.index import Row, write_index
+from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.previous import check_options, previous_options
 from c2srt_cli.embeddings.shards import shard_path, write_shard
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
@@ -19,7 +21,7 @@ from c2srt_cli.errors import InputError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three shards; the last repeats two photographs of the first, and knows that one of them has become unusable."""
+    """Three shards; the last repeats two images of the first, and knows that one of them has become unusable."""
     write(tmp_path, 0, [row("a", 0, 0), row("b", 0, 1), row("bad", 0, -1), row("c", 0, 2)], 0)
     write(tmp_path, 1, [row("d", 1, 0), row("e", 1, 1)], 10)
     write(tmp_path, 7, [row("b", 7, 0, sha256="cd" * 32), row("d", 7, -1)], 20, complete=False)
@@ -48,12 +50,12 @@ class TestKnownRows:
         assert known["b"] == row("b", 7, 0, sha256="cd" * 32)
         assert "zz" not in known
 
-    @pytest.mark.parametrize("how", ["damaged", "of another cut", "under another number"])
+    @pytest.mark.parametrize("how", ["damaged", "of another split", "under another number"])
     def test_a_shard_that_is_not_right_is_as_good_as_none(self, folder: Path, how: str) -> None:
         if how == "damaged":
             shard_path(folder, 7).write_bytes(b"")
-        elif how == "of another cut":
-            rows, origin = [row("b", 7, 0), row("d", 7, -1)], OPTIONS.origin() | {"cut": 2}
+        elif how == "of another split":
+            rows, origin = [row("b", 7, 0), row("d", 7, -1)], OPTIONS.origin() | {"split_stage": 2}
             write_shard(folder, 7, rows, tensors(1, 0), origin, complete=True)
         else:
             shard_path(folder, 7).rename(shard_path(folder, 8))
@@ -103,7 +105,7 @@ class TestStore:
             "shard-00007.safetensors",
         ]
 
-    def test_other_embeddings_of_the_same_photographs_have_other_shards(self, folder: Path) -> None:
+    def test_other_embeddings_of_the_same_images_have_other_shards(self, folder: Path) -> None:
         one = store.store_fingerprint(finish(folder, [row("a", 0, 0)]))
         moved = read_json(folder / "manifest.json")
         moved["options"] |= {"root": "/elsewhere", "torch": "3.0", "backbone": "local-dir:/there"}
@@ -137,7 +139,7 @@ WRONG_INDEXES = {
     "another shard": (edited(lambda rows: rows[0].update(shard=1)), "row 0, 'a': it is not in shard-00001"),
     "no such shard": (edited(lambda rows: rows[0].update(shard=5)), "no such file"),
     "another name": (edited(lambda rows: rows[0].update(path="zz")), "row 0, 'zz': it is not in shard-00000"),
-    "another photograph": (edited(lambda rows: rows[0].update(sha256="ef" * 32)), "row 0, 'a': sha256 is"),
+    "another image": (edited(lambda rows: rows[0].update(sha256="ef" * 32)), "row 0, 'a': sha256 is"),
     "a failure that failed not": (
         edited(lambda rows: rows[2].update(status="ok", row=0, sha256="ab" * 32)),
         "row 2, 'bad': sha256 is",
@@ -158,14 +160,14 @@ def test_an_index_that_the_shards_contradict_is_refused(
 
 
 WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
-    "cut": ({"cut": 2}, "cut: 3 in the shard, 2 in the manifest"),
-    "behind the tower": ({"cut": 999}, "options: cut 999 lies behind the last of 3 stages"),
-    "text": ({"cut": "a"}, 'options.cut: must be a whole number, is "a"'),
-    "truth": ({"cut": True}, "options.cut: must be a whole number, is true"),
+    "split_stage": ({"split_stage": 2}, "split_stage: 3 in the shard, 2 in the manifest"),
+    "behind the tower": ({"split_stage": 999}, "options: split stage 999 lies behind the last of 3 stages"),
+    "text": ({"split_stage": "a"}, 'options.split_stage: must be a whole number, is "a"'),
+    "truth": ({"split_stage": True}, "options.split_stage: must be a whole number, is true"),
     "fit": ({"pixels": MADE["pixels"] | {"fit": "pad"}}, "pixels: PixelSpec"),
     "weights": ({"weights_sha256": "cd" * 32}, "weights_sha256: 'ababab"),
     "width": ({"width": 3}, "tokens: BF16 3x3x2 there, BF16 3x3x3 by its header and the manifest"),
-    "a stream": ({"streams": "local", "dense": "vv"}, "local: nothing there, BF16 3x3x2 by its header"),
+    "a stream": ({"streams": "local", "patch_attention": "value"}, "local: nothing there, BF16 3x3x2 by its header"),
     "a device": ({"runtime": MADE["runtime"] | {"device": "meta"}}, "options.runtime: there is no device 'meta'"),
     "threads": ({"runtime": MADE["runtime"] | {"threads": 0}}, "options.runtime: batches of 4 on 0 threads"),
     "evil": ({"runtime": MADE["runtime"] | {"evil": 1}}, "options.runtime: has a field 'evil'"),
@@ -189,3 +191,28 @@ def test_a_manifest_that_cannot_be_is_refused_by_field(change: dict[str, object]
     with pytest.raises(InputError) as error:
         Store.open(folder)
     assert match in str(error.value)
+
+
+OLD = {"split_stage": "cut", "patch_attention": "dense"}
+
+
+@pytest.mark.parametrize(("old", "now"), [("vv", "value"), ("vv-all", "value-all"), (None, None)])
+def test_embeddings_under_the_names_of_before_are_read_and_gone_on_with(
+    tmp_path: Path, old: str | None, now: str | None
+) -> None:
+    streams = {"streams": "both"} if old else {}
+    made = {OLD.get(name, name): value for name, value in (MADE | streams).items()} | {"dense": old}
+    rows = [row("a", 0, 0), row("b", 0, 1)]
+    origin = {OLD.get(name, name): value for name, value in (OPTIONS.origin() | streams).items()} | {"dense": old}
+    there = tensors(2, 0) | ({"local": tensors(2, 5)["tokens"]} if old else {})
+    write_shard(tmp_path, 0, rows, there, origin, complete=True)
+    write_index(tmp_path, rows)
+    write_json(tmp_path / "manifest.json", manifest(store.KIND, store.SCHEMA, made, {}))
+    found = Store.open(tmp_path)
+    assert (found.options.split_stage, found.options.patch_attention) == (3, now)
+    wanted = EmbeddingOptions.of(tmp_path, {"options": MADE | streams | {"patch_attention": now}})
+    assert found.options == wanted
+    assert store.known_rows(tmp_path, wanted).keys() == {"a", "b"}
+    previous = previous_options(tmp_path, overwrite=False)
+    assert previous is not None
+    check_options(tmp_path, previous, wanted)

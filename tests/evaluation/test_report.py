@@ -20,7 +20,7 @@ LABELS, UNSEEN = 23, 8
 
 
 def annotate(truth: np.ndarray, *, complete: bool, dataset: str = "table", unseen: int = UNSEEN) -> Annotations:
-    """Annotations of a ``(N, L)`` truth; every third photograph is for training, the last labels are unseen."""
+    """Annotations of a ``(N, L)`` truth; every third image is for training, the last labels are unseen."""
     count, labels = truth.shape
     nothing: Sequence[list[int]] = [[]] * count
     return Annotations(
@@ -37,7 +37,7 @@ def annotate(truth: np.ndarray, *, complete: bool, dataset: str = "table", unsee
 
 
 def score(path: Path, annotations: Annotations, scores: np.ndarray, rows: np.ndarray | None = None) -> ScoreFile:
-    """A score file of the test photographs, or of some rows in their order; ``scores`` is ``(N, L)`` of all of them."""
+    """A score file of the test images, or of some rows in their order; ``scores`` is ``(N, L)`` of all of them."""
     rows = annotations.rows("test") if rows is None else rows
     facts = {"method": "ours", "annotations": annotations.fingerprint}
     with write_scores(path, rows, np.arange(scores.shape[1]), facts) as writer:

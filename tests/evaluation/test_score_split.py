@@ -51,7 +51,7 @@ def run(folder: Path, annotations: str, out: Path, method: str, **given: Any) ->
 
 
 def scores_of(inputs: Path, out: Path, progress: Progress | None = None) -> tuple[int, np.ndarray]:
-    """Photographs at a time, and GZSL scores of the test photographs, ``(L, N)``."""
+    """Images at a time, and GZSL scores of the test images, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     one = predictor(str(inputs / "one/run"), store, known, "default", Progress())
     files = score_split(one, store, known, DEFAULT, folder=out, progress=progress or Progress())

@@ -29,7 +29,7 @@ def test_strengths_are_smoothed_conditional_probabilities() -> None:
     assert {(edge.relation, edge.origin) for edge in graph.edges} == {("co_occurrence", "cooccurrence")}
 
 
-def test_a_label_twice_in_a_photograph_counts_once() -> None:
+def test_a_label_twice_in_a_image_counts_once() -> None:
     images = [[0, 1], [0, 1], [0, 1], [2], [2], [2], [2]]
     assert cooccurrence_graph(LABELS, images) == cooccurrence_graph(LABELS, [image * 2 for image in images])
 

@@ -32,7 +32,7 @@ def test_only_the_training_split_is_learnt_from(tmp_path: Path) -> None:
     [
         ("path,tags\na,cat\n", "no column 'labels'"),
         ("", "no column 'labels'"),
-        ("path,labels\na,whale\n", "no photograph"),
+        ("path,labels\na,whale\n", "no image"),
     ],
 )
 def test_what_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
@@ -46,7 +46,7 @@ def test_what_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
 
 
 def prepared(folder: Path, labels: tuple[Label, ...], lists: list[list[int]], seen: list[bool]) -> Path:
-    """A folder of annotations, whose last photograph is for testing."""
+    """A folder of annotations, whose last image is for testing."""
     content = Annotations(
         folder,
         LabelSet(labels),

@@ -43,7 +43,7 @@ def test_a_vocabulary_says_which_labels_are_unseen() -> None:
     assert asked.unseen.tolist() == [True, False]
 
 
-def test_both_tails_run_on_the_same_tokens(tiny: str) -> None:
+def test_both_late_stages_run_on_the_same_tokens(tiny: str) -> None:
     """The stages that learn are a copy: the backbone gives what it gave before."""
     backbone = load_backbone(tiny)
     one = METHODS["label-propagation"](resolve("label-propagation", {}), backbone).eval()
@@ -51,9 +51,9 @@ def test_both_tails_run_on_the_same_tokens(tiny: str) -> None:
         for parameter in one.tower.head_parameters:
             parameter.add_(0.5)
     pixels = torch.randint(0, 256, (2, backbone.image_size, backbone.image_size, 3), dtype=torch.uint8)
-    tokens = backbone.trunk(pixels, 1)
+    tokens = backbone.early_stages(pixels, 1)
     found = one.embed(tokens, labels(torch.eye(LABELS)[:, :5]), 1, None, frozen=True)
-    wanted, wanted_patches = load_backbone(tiny).tail(tokens, 1)
+    wanted, wanted_patches = load_backbone(tiny).late_stages(tokens, 1)
     assert found.frozen is not None
     assert wanted is not None
     assert torch.equal(found.frozen.global_, wanted)

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d, conv2d, gelu, layer_norm, normalize,
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import UsageError
-from c2srt_cli.methods.lla import Ladder, LocalAdapter, Norm
+from c2srt_cli.methods.lla import LocalAdapter, LocalAdapters, Norm
 
 LABELS, DIM = 5, 32
 
@@ -80,7 +80,7 @@ def test_as_large_as_published() -> None:
     assert round(sum(p.numel() for p in rung.parameters()) / 1e6, 2) == 4.33
 
 
-def vit_by_hand(backbone: Backbone, ladder: Ladder, pixels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+def vit_by_hand(backbone: Backbone, ladder: LocalAdapters, pixels: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
     """METHODS 3, a block and a head after the other, adding to the local stream stage by stage."""
     tower: Any = backbone.tower
     x = tower.stem(backbone.normalise(pixels))
@@ -114,12 +114,12 @@ def vit_by_hand(backbone: Backbone, ladder: Ladder, pixels: Tensor, text: Tensor
 def test_a_vit_with_its_value_value_stream_equals_a_plain_loop(tokens: int, rungs: int) -> None:
     backbone, _ = family("gelu")
     pixels, text = photos(backbone, count=2), labels()
-    ladder = Ladder(backbone.tower, DIM, stages=rungs, tokens=tokens).eval()
+    ladder = LocalAdapters(backbone.tower, DIM, stages=rungs, tokens=tokens).eval()
     randomise(ladder)
     x, local = vit_by_hand(backbone, ladder, pixels, text)
-    for cut in range(4 - rungs):  # wherever the tokens were stored
-        stored = backbone.trunk(pixels, cut, dense="vv-all", streams="both")
-        got = ladder(backbone.tower, stored, text, cut, local_from=0)
+    for split_stage in range(4 - rungs):  # wherever the tokens were stored
+        stored = backbone.early_stages(pixels, split_stage, patch_attention="value-all", streams="both")
+        got = ladder(backbone.tower, stored, text, split_stage, local_from=0)
         torch.testing.assert_close(got.x, x, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(got.local, local, rtol=1e-5, atol=1e-5)
 
@@ -130,16 +130,16 @@ def test_a_cnn_whose_stages_differ(name: str) -> None:
     backbone, _ = family(name)
     tower = backbone.tower
     pixels, text = photos(backbone, count=2), labels()
-    ladder = Ladder(tower, DIM, stages=3, tokens=0).eval()
+    ladder = LocalAdapters(tower, DIM, stages=3, tokens=0).eval()
     randomise(ladder)
-    cut = tower.depth - 3
-    got = ladder(tower, backbone.trunk(pixels, cut), text, cut)
-    wanted = cast(Tensor, backbone.trunk(pixels, tower.depth).x)
+    split_stage = tower.depth - 3
+    got = ladder(tower, backbone.early_stages(pixels, split_stage), text, split_stage)
+    wanted = cast(Tensor, backbone.early_stages(pixels, tower.depth).x)
     torch.testing.assert_close(got.x, wanted)
     height, width = tower.grid(tower.depth)
     for place in range(3):
-        stage = cut + place + 1
-        tap = cast(Tensor, backbone.trunk(pixels, stage).x)
+        stage = split_stage + place + 1
+        tap = cast(Tensor, backbone.early_stages(pixels, stage).x)
         h, w = tower.grid(stage)
         maps = torch.stack([rung_by_hand(ladder.stages[place], one, text, (h, w)) for one in tap]).permute(0, 3, 1, 2)
         means = avg_pool2d(maps, (h // height, w // width))
@@ -150,25 +150,25 @@ def test_a_cnn_whose_stages_differ(name: str) -> None:
 
 @torch.no_grad()
 def test_it_starts_with_the_backbone_as_it_is() -> None:
-    for name, dense in (("gelu", "vv-all"), ("ConvNeXt", None), ("SigLIP", "vv-all")):
+    for name, patch_attention in (("gelu", "value-all"), ("ConvNeXt", None), ("SigLIP", "value-all")):
         backbone, _ = family(name)
         pixels = photos(backbone, count=2)
-        stored = backbone.trunk(pixels, 0)
-        ladder = Ladder(backbone.tower, DIM, stages=2, tokens=0)
-        got = ladder(backbone.tower, stored, labels(), 0, local_from=None if dense is None else 0)
-        whole, patches = backbone.tail(stored, 0, dense=dense)
+        stored = backbone.early_stages(pixels, 0)
+        ladder = LocalAdapters(backbone.tower, DIM, stages=2, tokens=0)
+        got = ladder(backbone.tower, stored, labels(), 0, local_from=None if patch_attention is None else 0)
+        whole, patches = backbone.late_stages(stored, 0, patch_attention=patch_attention)
         torch.testing.assert_close(backbone.tower.pool(got.x), whole)
         torch.testing.assert_close(backbone.tower.project(got.local), patches)
-        plain = Ladder(backbone.tower, DIM, stages=2, tokens=0, random_init=True)
-        moved = plain(backbone.tower, stored, labels(), 0, local_from=None if dense is None else 0)
+        plain = LocalAdapters(backbone.tower, DIM, stages=2, tokens=0, random_init=True)
+        moved = plain(backbone.tower, stored, labels(), 0, local_from=None if patch_attention is None else 0)
         assert not torch.allclose(moved.local, got.local, atol=1e-3)
 
 
 @torch.no_grad()
 def test_features_depend_on_the_vocabulary_and_not_on_its_order() -> None:
     backbone, _ = family("gelu")
-    stored, text = backbone.trunk(photos(backbone, count=2), 0), labels()
-    ladder = Ladder(backbone.tower, DIM).eval()
+    stored, text = backbone.early_stages(photos(backbone, count=2), 0), labels()
+    ladder = LocalAdapters(backbone.tower, DIM).eval()
     randomise(ladder)
     one = ladder(backbone.tower, stored, text, 0, local_from=0)
     turned = ladder(backbone.tower, stored, text.flip(0), 0, local_from=0)
@@ -184,8 +184,8 @@ def test_what_learns(tokens: int) -> None:
     tower = backbone.tower
     backbone.model.requires_grad_(False)
     text = labels()
-    stored = backbone.trunk(photos(backbone, count=3), 1, dense="vv-all", streams="both")
-    ladder = Ladder(tower, DIM, stages=2, tokens=tokens, random_init=True)
+    stored = backbone.early_stages(photos(backbone, count=3), 1, patch_attention="value-all", streams="both")
+    ladder = LocalAdapters(tower, DIM, stages=2, tokens=tokens, random_init=True)
     with torch.autocast("cpu", torch.bfloat16):
         got = ladder(tower, stored, text, 1, local_from=0)
         loss = tower.project(got.local).float().square().mean() + tower.pool(got.x).float().square().mean()
@@ -198,21 +198,21 @@ def test_what_learns(tokens: int) -> None:
     statistics = [value for name, value in ladder.named_buffers() if name.endswith("running_mean")]
     assert len(statistics) == 4
     assert all(value.any() for value in statistics)
-    assert not list(Ladder(tower, DIM, stages=2, tokens=tokens, norm="group").buffers())
+    assert not list(LocalAdapters(tower, DIM, stages=2, tokens=tokens, norm="group").buffers())
 
 
 def test_what_cannot_be_is_refused() -> None:
     vit, _ = family("gelu")
     cnn, _ = family("ConvNeXt")
     with pytest.raises(UsageError, match="no place for vision tokens"):
-        Ladder(cnn.tower, DIM)
+        LocalAdapters(cnn.tower, DIM)
     with pytest.raises(UsageError, match="cannot be adapted"):
-        Ladder(vit.tower, DIM, stages=4)
-    ladder = Ladder(vit.tower, DIM, stages=2)
-    stored = vit.trunk(photos(vit, count=1), 1)
+        LocalAdapters(vit.tower, DIM, stages=4)
+    ladder = LocalAdapters(vit.tower, DIM, stages=2)
+    stored = vit.early_stages(photos(vit, count=1), 1)
     with pytest.raises(UsageError, match="cannot be continued"):
         ladder(vit.tower, stored, labels(), 1, local_from=0)
     with pytest.raises(UsageError, match="cannot be continued"):
         ladder(vit.tower, Tokens(None), labels(), 1)
     with pytest.raises(UsageError, match="stored at 2"):
-        ladder(vit.tower, vit.trunk(photos(vit, count=1), 2), labels(), 2)
+        ladder(vit.tower, vit.early_stages(photos(vit, count=1), 2), labels(), 2)

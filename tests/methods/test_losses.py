@@ -56,9 +56,9 @@ def test_ranking_loss_and_its_gradient_equal_the_published_form(scale: float, ma
 
 
 @pytest.mark.parametrize("margin", [1.0, 0.2])
-def test_ranking_of_photographs_under_a_label(margin: float) -> None:
+def test_ranking_of_images_under_a_label(margin: float) -> None:
     scores, truth = rows(3, 9, 12, 1.0)
-    truth[:, 4] = -1  # a label that no photograph has
+    truth[:, 4] = -1  # a label that no image has
     has = [c for c in range(12) if (truth[:, c] > 0).any()]
     got, gradient = value_and_gradient(lambda s: ranking_loss_over_images(s, truth, margin), scores)
     per_label = [naive_ranking(scores[None, :, c], truth[None, :, c], margin) for c in has]

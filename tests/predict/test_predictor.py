@@ -8,9 +8,9 @@ import pytest
 from tiny_runs import LABELS, train_run, write_inputs
 
 from c2srt_cli.datasets.annotations import read_annotations
-from c2srt_cli.embeddings.cut import Cut
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import predictor, score_split
@@ -41,7 +41,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "all",
         annotations=folder / "a",
         backbone=backbone,
-        needed=lambda _: Cut(0, "vv-all", "both"),
+        needed=lambda _: Split(0, "value-all", "both"),
         machine=MACHINE,
     )
     embed(prepare_embedding(wanted, Progress()), Progress())
@@ -75,7 +75,7 @@ def tagged(inputs: Path, source: Path, method: str, labels: Path) -> dict[str, t
         machine=MACHINE,
         all_scores=True,
         backbone=None if run or source.name != "photos" else f"local-dir:{inputs / 'model'}",
-        dense="vv-all" if run is None and source.name == "photos" else None,
+        patch_attention="value-all" if run is None and source.name == "photos" else None,
     )
     job = prepare_tagging(options, Progress())
     found: dict[str, Any] = {

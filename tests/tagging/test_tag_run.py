@@ -10,7 +10,7 @@ import pytest
 import torch
 from photos import Killed, content, die_at, stop_after, write_photos
 from tiny import write_tiny_model
-from tiny_runs import BATCH, HIDDEN, LABELS, SEEN, cut_for, train_run, write_inputs
+from tiny_runs import BATCH, HIDDEN, LABELS, SEEN, split_for, train_run, write_inputs
 
 from c2srt_cli.artifacts import fingerprint, read_manifest, write_json
 from c2srt_cli.cli import main
@@ -94,7 +94,7 @@ def tagged(job: TagJob) -> dict[str, TaggedImage]:
 
 def embedded(photographs: Path, out: Path, inputs: Path, **options: Any) -> Path:
     options = {
-        "needed": cut_for("label-propagation"),
+        "needed": split_for("label-propagation"),
         "machine": FP32,
         "backbone": f"local-dir:{inputs / 'model'}",
         **options,
@@ -145,7 +145,7 @@ class TestScores:
     def test_of_photographs_are_those_of_the_whole_tower(
         self, name: str, inputs: Path, runs: dict[str, Run], labels: Path
     ) -> None:
-        """The trunk up to the cut, then what the learner makes of its tokens."""
+        """The early stages up to the split, then what the learner makes of its tokens."""
         run = runs[name]
         graph = inputs / "graph.json" if run.graph else None
         job = prepare(inputs / "photos", labels, run, graph=graph and str(graph))
@@ -159,7 +159,7 @@ class TestScores:
         names = sorted(found)
         pixels = np.stack([load_pixels(inputs / "photos" / n, PixelSpec(**job.pixels)).array for n in names])
         with torch.inference_mode():
-            tokens = model.backbone.trunk(torch.from_numpy(pixels), 1)
+            tokens = model.backbone.early_stages(torch.from_numpy(pixels), 1)
             asked = attached.vocabulary.of(attached.columns)
             scores = model.scores(model.embed(tokens, asked, 1, None), asked).ranking.numpy()
         for path, row in zip(names, scores, strict=True):
@@ -169,12 +169,16 @@ class TestScores:
     def test_photographs_and_their_embeddings_agree_to_the_bit(
         self, name: str, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
     ) -> None:
-        """Where tokens are stored as they are computed, and from any cut that is early enough."""
+        """Where tokens are stored as they are computed, and from any split that is early enough."""
         photographs = prepare(inputs / "photos", labels, runs[name], machine=BF16)
         wanted = tagged(photographs)
-        cuts: tuple[dict[str, Any], ...] = ({}, {"cut": 0}, {"cut": 1, "dense": "vv", "streams": "both"})
-        for number, cut in enumerate(cuts):
-            e = embedded(inputs / "photos", tmp_path / f"{number}", inputs, machine=BF16, **cut)
+        splits: tuple[dict[str, Any], ...] = (
+            {},
+            {"split_stage": 0},
+            {"split_stage": 1, "patch_attention": "value", "streams": "both"},
+        )
+        for number, split_stage in enumerate(splits):
+            e = embedded(inputs / "photos", tmp_path / f"{number}", inputs, machine=BF16, **split_stage)
             tokens = prepare(e, labels, runs[name], machine=Machine())
             assert tokens.encoder.runtime == photographs.encoder.runtime
             assert tagged(tokens) == wanted
@@ -411,12 +415,12 @@ class TestRefusals:
         given: dict[str, Any] = {
             "templates": "clip",
             "method": resolve("zero-shot", {"alpha": 0.3}),
-            "dense": "vv",
+            "patch_attention": "value",
             "fit": "pad",
         }
         with pytest.raises(UsageError, match="decided by the run") as refused:
             prepare(inputs / "photos", labels, runs["c2srt"], **given)
-        assert refused.value.problems == ("--templates", "--set", "--dense", "--fit")
+        assert refused.value.problems == ("--templates", "--set", "--patch-attention", "--fit")
 
     def test_another_backbone(self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path) -> None:
         other = write_tiny_model(tmp_path / "model", seed=5)
@@ -450,14 +454,14 @@ class TestRefusals:
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
     ) -> None:
         photos = inputs / "photos"
-        late = embedded(photos, tmp_path / "late", inputs, cut=2)
-        local = embedded(photos, tmp_path / "local", inputs, needed=cut_for("zero-shot"))
+        late = embedded(photos, tmp_path / "late", inputs, split_stage=2)
+        local = embedded(photos, tmp_path / "local", inputs, needed=split_for("zero-shot"))
         fit = embedded(photos, tmp_path / "fit", inputs, fit="pad")
         other = write_tiny_model(tmp_path / "model", seed=5)
         foreign = embedded(photos, tmp_path / "foreign", inputs, backbone=other)
         faults = {
-            late: ["cut: 2 of 3 stages"],
-            local: ["streams: the local one", "cut: 3 of 3"],
+            late: ["split_stage: 2 of 3 stages"],
+            local: ["streams: the local one", "split_stage: 3 of 3"],
             fit: ["pixels: "],
             foreign: ["backbone: "],
         }
@@ -466,7 +470,7 @@ class TestRefusals:
                 prepare(folder, labels, runs["c2srt"])
             problems = refused.value.problems
             assert [p.startswith(s) for p, s in zip(problems, starts, strict=True)] == [True] * len(starts), problems
-            assert "--cut 1 --streams global" in (refused.value.hint or "")
+            assert "--split-stage 1 --streams global" in (refused.value.hint or "")
 
     def test_a_tagging_goes_on_with_the_same_run_only(
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path

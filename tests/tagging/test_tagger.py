@@ -15,7 +15,7 @@ import pytest
 import torch
 from odd_files import make_odd_files
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
-from tiny_runs import cut_for
+from tiny_runs import split_for
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -31,7 +31,7 @@ from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
-from c2srt_cli.tagging.sources import PhotoSource
+from c2srt_cli.tagging.sources import ImageSource
 from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.update import TagResult
@@ -110,8 +110,8 @@ class TestScores:
             arrays = [load_pixels(path, PixelSpec(64)).array for path in part]
             pixels = torch.from_numpy(np.stack([*arrays, *[np.zeros_like(arrays[0])] * (BATCH - len(part))]))
             with torch.inference_mode():
-                tokens = backbone.trunk(pixels, 0, streams="global")
-                global_embedding, patches = backbone.tail(tokens, 0, dense="vv")
+                tokens = backbone.early_stages(pixels, 0, streams="global")
+                global_embedding, patches = backbone.late_stages(tokens, 0, patch_attention="value")
                 assert global_embedding is not None
                 scores, shares = score(
                     global_embedding, patches, text, logit_scale=100.0, pooling=resolve("zero-shot", given).patches
@@ -149,13 +149,18 @@ class TestScores:
             # bfloat16 has 8 bits
             np.testing.assert_allclose(np.array(result.scores), np.array(second[path].scores), atol=3e-3)
 
-    @pytest.mark.parametrize("options", [{"cut": 1}, {"cut": 0, "dense": "vv-all"}])
-    def test_from_an_earlier_cut(self, tiny: str, tmp_path: Path, labels: Path, options: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("options", [{"split_stage": 1}, {"split_stage": 0, "patch_attention": "value-all"}])
+    def test_from_an_earlier_split(self, tiny: str, tmp_path: Path, labels: Path, options: dict[str, Any]) -> None:
         write_photos(tmp_path / "photos", 4)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, BF16, **options)
         from_store = prepare(e, labels, None, machine=Machine(), all_scores=True)
         from_photos = prepare(
-            tmp_path / "photos", labels, tiny, machine=BF16, all_scores=True, dense=options.get("dense")
+            tmp_path / "photos",
+            labels,
+            tiny,
+            machine=BF16,
+            all_scores=True,
+            patch_attention=options.get("patch_attention"),
         )
         assert tagged(from_store) == tagged(from_photos)
 
@@ -288,13 +293,13 @@ class TestEmbeddingsAsInput:
         write_photos(tmp_path / "photos", 1)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)
         with pytest.raises(UsageError) as refused:
-            prepare(e, labels, None, fit="pad", dense="none", draft=False)
+            prepare(e, labels, None, fit="pad", patch_attention="none", draft=False)
         assert refused.value.problems == (
             "--fit: pad asked, crop there",
-            "--dense: none asked, vv there",
+            "--patch-attention: none asked, value there",
             "--draft: False asked, True there",
         )
-        prepare(e, labels, tiny, fit="crop", dense="vv")
+        prepare(e, labels, tiny, fit="crop", patch_attention="value")
 
     def test_a_relative_name_of_the_same_model(
         self, tiny: str, tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
@@ -328,7 +333,7 @@ class TestEmbeddingsAsInput:
 
     def test_says_when_patches_come_from_the_global_stream(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)
-        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32, needed=cut_for("label-propagation"))
+        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32, needed=split_for("label-propagation"))
         notes: list[str] = []
         prepare_tagging(TagOptions((str(e),), labels, machine=FP32), Progress(note=notes.append))
         assert any("no value-value stream" in note for note in notes)
@@ -648,7 +653,7 @@ def test_odd_files_between_good_ones(tiny: str, tmp_path: Path, labels: Path) ->
     for name in rows:
         pixels = PixelSpec(64)
         found = find_images([str(photos / name)])
-        alone = replace(job, source=PhotoSource(found.root, found.files, found.problems, job.encoder, pixels, 1))
+        alone = replace(job, source=ImageSource(found.root, found.files, found.problems, job.encoder, pixels, 1))
         (single,) = tagged(alone).values()
         assert replace(single, path=name) == together[name]
         assert [tag["label"] for tag in rows[name]["tags"]] == [tag.label for tag in single.tags]

@@ -1,4 +1,4 @@
-"""Random views of photographs: what they show, and what trains on them."""
+"""Random views of images: what they show, and what trains on them."""
 
 import csv
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import cut_for, needs_graph, stops_before_the_end, write_with_graph
+from tiny_runs import needs_graph, split_for, stops_before_the_end, write_with_graph
 
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
@@ -33,7 +33,7 @@ def _one_thread(tiny: str) -> None:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
+    """Images, annotations ``a``, embeddings ``e`` and a graph over their labels."""
     return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=TRAIN, labels=LABELS, seen=SEEN)
 
 
@@ -53,16 +53,16 @@ def history(folder: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def images(inputs: Path, out: Path, **given: Any) -> ImageSet:
+def image_set(inputs: Path, out: Path, **given: Any) -> ImageSet:
     found = prepare_training(options(inputs, out, validation=0.0, **given), Progress()).data.train
     assert isinstance(found, ImageSet)
     return found
 
 
-def by_number(photographs: ImageSet, places: np.ndarray, size: int) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-    """Tokens and teacher's embedding of each photograph."""
+def by_number(images: ImageSet, places: np.ndarray, size: int) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Tokens and teacher's embedding of each image."""
     found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    for rows, tokens, whole in photographs.batches(places, size):
+    for rows, tokens, whole in images.batches(places, size):
         if len(rows):
             assert tokens.x is not None
             found |= {int(row): (tokens.x[i], whole[i]) for i, row in enumerate(rows)}
@@ -75,7 +75,7 @@ def noise(size: int = 48) -> np.ndarray:
 
 class TestViews:
     @pytest.mark.parametrize("size", [1, 2, 64, 224])
-    def test_they_lie_within_the_photograph(self, size: int) -> None:
+    def test_they_lie_within_the_image(self, size: int) -> None:
         random = np.random.default_rng(0)
         for view in (draw(size, random) for _ in range(2000)):
             assert 0 <= view.left <= view.left + view.width <= size
@@ -116,8 +116,8 @@ class TestViews:
         assert not np.array_equal(augmented(array, **key), augmented(array, seed=2, epoch=1, number=3))
 
 
-def test_tokens_are_of_the_views_and_the_teacher_sees_photographs_as_they_are(inputs: Path, tmp_path: Path) -> None:
-    plain = images(inputs, tmp_path / "run")
+def test_tokens_are_of_the_views_and_the_teacher_sees_images_as_they_are(inputs: Path, tmp_path: Path) -> None:
+    plain = image_set(inputs, tmp_path / "run")
     shown = plain.augmented(seed=4, epoch=1, teacher=True)
     places = plain.shuffled(np.random.default_rng(0))
     as_they_are, found = by_number(plain, places, 8), by_number(shown, places, 8)
@@ -134,34 +134,34 @@ def test_tokens_are_of_the_views_and_the_teacher_sees_photographs_as_they_are(in
 
 
 def test_a_view_does_not_depend_on_company_and_the_teacher_is_asked_once(inputs: Path, tmp_path: Path) -> None:
-    photographs = images(inputs, tmp_path / "run")
-    places = np.arange(len(photographs))
-    first = by_number(photographs.augmented(seed=0, epoch=0, teacher=True), places, 8)
-    other = by_number(images(inputs, tmp_path / "run").augmented(seed=0, epoch=0, teacher=True), places[::-2], 3)
+    images = image_set(inputs, tmp_path / "run")
+    places = np.arange(len(images))
+    first = by_number(images.augmented(seed=0, epoch=0, teacher=True), places, 8)
+    other = by_number(image_set(inputs, tmp_path / "run").augmented(seed=0, epoch=0, teacher=True), places[::-2], 3)
     assert len(other) == len(places) // 2
     for number, (tokens, whole) in other.items():
         assert torch.equal(tokens, first[number][0])
         assert torch.equal(whole, first[number][1])
-    assert photographs.teacher is not None
-    kept = dict(photographs.teacher)
-    assert kept.keys() == set(photographs.rows.tolist())
+    assert images.teacher is not None
+    kept = dict(images.teacher)
+    assert kept.keys() == set(images.rows.tolist())
     assert all(whole.dtype == torch.float32 and whole.shape == (32,) for whole in kept.values())
-    later = by_number(photographs.augmented(seed=0, epoch=1, teacher=True), places, 8)
+    later = by_number(images.augmented(seed=0, epoch=1, teacher=True), places, 8)
     assert not any(torch.equal(later[number][0], first[number][0]) for number in kept)
     assert all(torch.equal(later[number][1], whole) for number, whole in kept.items())
-    assert all(photographs.teacher[number] is whole for number, whole in kept.items())
+    assert all(images.teacher[number] is whole for number, whole in kept.items())
 
 
-def test_photographs_that_cannot_be_read_are_left_out(inputs: Path, tmp_path: Path) -> None:
-    photographs = images(inputs, tmp_path / "run")
+def test_images_that_cannot_be_read_are_left_out(inputs: Path, tmp_path: Path) -> None:
+    images = image_set(inputs, tmp_path / "run")
     (tmp_path / "none.png").write_bytes(b"no picture")
-    files = [replace(f, path=tmp_path / "none.png") if i in (2, 3, 9) else f for i, f in enumerate(photographs.files)]
-    shown = replace(photographs, files=files).augmented(seed=0, epoch=0, teacher=True)
+    files = [replace(f, path=tmp_path / "none.png") if i in (2, 3, 9) else f for i, f in enumerate(images.files)]
+    shown = replace(images, files=files).augmented(seed=0, epoch=0, teacher=True)
     places = np.arange(len(files))
-    found, whole = by_number(shown, places, 2), by_number(photographs, places, 8)
-    left_out = {int(photographs.rows[i]) for i in (2, 3, 9)}
-    assert found.keys() == set(photographs.rows.tolist()) - left_out
-    assert photographs.failed.keys() == {photographs.files[i].name for i in (2, 3, 9)}
+    found, whole = by_number(shown, places, 2), by_number(images, places, 8)
+    left_out = {int(images.rows[i]) for i in (2, 3, 9)}
+    assert found.keys() == set(images.rows.tolist()) - left_out
+    assert images.failed.keys() == {images.files[i].name for i in (2, 3, 9)}
     assert all(torch.equal(embedding, whole[number][1]) for number, (_, embedding) in found.items())
 
 
@@ -170,14 +170,14 @@ def test_without_views_a_run_ends_with_the_weights_of_one_from_tokens(
 ) -> None:
     model = f"local-dir:{inputs / 'model'}"
     same = EmbedOptions(
-        (), tmp_path / "e", annotations=inputs / "a", backbone=model, needed=cut_for("label-propagation")
+        (), tmp_path / "e", annotations=inputs / "a", backbone=model, needed=split_for("label-propagation")
     )
     embed(prepare_embedding(same, Progress()), Progress())
     for kind in (ImageSet, TokenSet):  # else each has an order of its own
         monkeypatch.setattr(kind, "shuffled", lambda self, _: np.arange(len(self)))
     wanted = replace(options(inputs, tmp_path / "tokens"), embeddings=tmp_path / "e", images=False, backbone=None)
     tokens = prepare_training(wanted, Progress())
-    # all but the photographs as from images: the labels' embeddings may have been stored in another precision
+    # all but the images as from images: the labels' embeddings may have been stored in another precision
     job = prepare_training(options(inputs, tmp_path / "tokens", augment=False), Progress())
     data = replace(job.data, train=tokens.data.train, validation=tokens.data.validation)
     train(replace(job, data=data), Progress())
@@ -210,11 +210,11 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
     assert read_json(tmp_path / "whole" / "manifest.json")["options"]["method"]["training"]["augment"] is True
 
 
-def test_watched_photographs_are_shown_as_they_are(inputs: Path, tmp_path: Path) -> None:
+def test_validation_images_are_shown_as_they_are(inputs: Path, tmp_path: Path) -> None:
     """With weights that do not move, their mean AP is that of the backbone as it is, in every epoch."""
     still: dict[str, Any] = {"lr": 1e-30, "lr_new": 1e-30, "weight_decay": 0.0, "validation": 0.5}
     run(inputs, tmp_path / "views", **still)
     run(inputs, tmp_path / "plain", augment=False, **still)
     views, plain = history(tmp_path / "views"), history(tmp_path / "plain")
-    assert [row["seen_map"] for row in views] == [row["seen_map"] for row in plain]
+    assert [row["val_map"] for row in views] == [row["val_map"] for row in plain]
     assert views[0]["distillation"] > plain[0]["distillation"] + 1e-3

@@ -83,7 +83,7 @@ def test_hidden_labels_speak_for_nobody(method: str, wanted: set[tuple[int, int]
         validation=None,  # type: ignore[arg-type]
         labels=np.array([0, 1, 2]),
         vocabulary=own,
-        cut=0,
+        split_stage=0,
         autocast=False,
         checkpoint=Path("c"),
     )

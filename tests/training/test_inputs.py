@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import cut_for, write_embedded, write_with_graph
+from tiny_runs import split_for, write_embedded, write_with_graph
 
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.datasets.annotations import read_annotations, write_annotations
@@ -73,7 +73,7 @@ def test_templates_are_those_of_the_embeddings(inputs: Path, tmp_path: Path) -> 
         annotations=inputs / "a",
         templates=str(tmp_path / "templates.txt"),
         backbone=f"local-dir:{inputs / 'model'}",
-        needed=cut_for("clip-ft"),
+        needed=split_for("clip-ft"),
         machine=Machine(precision="float32", batch=4, workers=1),
     )
     embed(prepare_embedding(wanted, Progress()), Progress())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import LABELS, SEEN, cut_for, stops_before_the_end, train_run, write_inputs
+from tiny_runs import LABELS, SEEN, split_for, stops_before_the_end, train_run, write_inputs
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
@@ -55,7 +55,7 @@ def learn(inputs: Path, init: Path | None, out: Path, progress: Progress | None 
 
 
 def scores_of(inputs: Path, run: Run, folder: Path) -> np.ndarray:
-    """GZSL scores of the test photographs, ``(L, N)``."""
+    """GZSL scores of the test images, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     one = predictor(str(run.folder), store, known, "default", Progress())
     files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
@@ -70,7 +70,7 @@ def second(inputs: Path, first: Run, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_context_moves_and_nothing_else(inputs: Path, first: Run, second: Run) -> None:
     before, after = (load_file(run.folder / runs.WEIGHTS) for run in (first, second))
     assert after.keys() == before.keys() | {PROMPT}
-    assert any(name.startswith("tail.") for name in before)
+    assert any(name.startswith("visual.") for name in before)
     for name, value in before.items():
         assert torch.equal(after[name], value), name
     backbone = load_backbone(f"local-dir:{inputs / 'model'}")
@@ -94,8 +94,8 @@ def test_step_0_is_the_first_stage_under_the_prompt(inputs: Path, first: Run, tm
     wanted = []
     store, known = Store.open(inputs / "e"), read_annotations(inputs / "a")
     rows = {row.path: row for row in store.rows}
-    for photograph in known.rows("test"):
-        ((_, tokens, _),) = store.batches([rows[known.paths[photograph]]], 1)
+    for number in known.rows("test"):
+        ((_, tokens, _),) = store.batches([rows[known.paths[number]]], 1)
         with torch.inference_mode():
             asked = first.vocabulary().of(np.arange(LABELS))._replace(text=text)
             image = model.embed(tokens.to("cpu", torch.float32), asked, 1, None)
@@ -153,7 +153,7 @@ def test_a_run_stopped_after_every_step_is_the_same(
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: Path, tmp_path: Path) -> None:
+def test_the_unseen_annotations_of_training_images_change_nothing(inputs: Path, tmp_path: Path) -> None:
     known = read_annotations(inputs / "a")
     seen = [[label for label in known.positive.row(i) if label < SEEN] for i in range(len(known.paths))]
     write_annotations(tmp_path / "a", replace(known, positive=Incidence.from_lists(seen)), {})
@@ -195,7 +195,13 @@ def test_other_inputs_and_runs_are_refused(inputs: Path, first: Run, second: Run
     model = f"local-dir:{inputs / 'model'}"
     machine = Machine(precision="float32", batch=4, workers=1)
     cropped = EmbedOptions(
-        (), tmp_path / "e", annotations=inputs / "a", backbone=model, needed=cut_for("mkt"), fit="pad", machine=machine
+        (),
+        tmp_path / "e",
+        annotations=inputs / "a",
+        backbone=model,
+        needed=split_for("mkt"),
+        fit="pad",
+        machine=machine,
     )
     embed(prepare_embedding(cropped, Progress()), Progress())
     config = resolve("mkt-prompt", {})

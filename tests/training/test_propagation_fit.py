@@ -1,4 +1,4 @@
-"""The fitted gain of score transfer against plain loops over labels, photographs and edges."""
+"""The fitted gain of score transfer against plain loops over labels, images and edges."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.backbone.tower import Tokens, run_tail
+from c2srt_cli.backbone.tower import Tokens, run_late_stages
 from c2srt_cli.graph.category_graph import read_graph, write_graph
 from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.progress import Progress
@@ -58,7 +58,7 @@ def by_hand(job: TrainJob, folder: Path) -> tuple[float, np.ndarray]:
     assert tokens.x is not None
     for name, tower in (("trained", trained), ("frozen", frozen)):
         with torch.inference_mode():
-            whole, patches = run_tail(tower, Tokens(tokens.x.float()), job.data.cut)
+            whole, patches = run_late_stages(tower, Tokens(tokens.x.float()), job.data.split_stage)
             assert whole is not None
             for image, around in zip(whole, patches, strict=True):
                 one = ImageEmbedding(image[None], around[None])

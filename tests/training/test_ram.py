@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from tiny import bare
-from tiny_runs import cut_for, needs_graph, stops_before_the_end, write_embedded, write_with_graph
+from tiny_runs import needs_graph, split_for, stops_before_the_end, write_embedded, write_with_graph
 from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
@@ -57,7 +57,7 @@ def _one_thread(tiny: str) -> None:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, annotations ``a``, embeddings ``e`` with both streams, and a graph."""
+    """Images, annotations ``a``, embeddings ``e`` with both streams, and a graph."""
     return write_with_graph(
         tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=22, labels=LABELS, seen=SEEN, method="ram"
     )
@@ -72,7 +72,7 @@ def run(inputs: Path, out: Path, progress: Any = None, **given: Any) -> TrainRes
 
 
 def scores_of(inputs: Path, run: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Scores of the test photographs in each setting, ``(L, N)``."""
+    """Scores of the test images in each setting, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     one = predictor(str(run), store, known, "default", Progress())
     files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
@@ -83,7 +83,7 @@ def test_the_tower_stays_as_it_is_and_all_else_learns(inputs: Path, tmp_path: Pa
     result = run(inputs, tmp_path / "run")
     assert (result.epochs, result.diverged) == (2, False)
     kept = load_file(tmp_path / "run" / runs.WEIGHTS)
-    assert not any(name.startswith("tail.") for name in kept)
+    assert not any(name.startswith("visual.") for name in kept)
     opened = Run.open(tmp_path / "run")
     torch.manual_seed(0)
     job = prepare_training(
@@ -99,17 +99,17 @@ def test_the_tower_stays_as_it_is_and_all_else_learns(inputs: Path, tmp_path: Pa
         np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("dense", ["vv-all", "none"])
-def test_step_0_is_two_softmaxes_of_the_backbone_as_it_is(dense: str, inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("patch_attention", ["value-all", "none"])
+def test_step_0_is_two_softmaxes_of_the_backbone_as_it_is(patch_attention: str, inputs: Path, tmp_path: Path) -> None:
     """METHODS 3: the plan by POT, on the frozen value-value stream."""
-    if dense == "none":
+    if patch_attention == "none":
         run(
             inputs,
             tmp_path / "run",
             lr_new=1e-30,
             weight_decay=0.0,
             epochs=1,
-            patch_attention=dense,
+            patch_attention=patch_attention,
             trained_stages=1,
             lr=1e-30,
             **PLAIN,
@@ -126,8 +126,10 @@ def test_step_0_is_two_softmaxes_of_the_backbone_as_it_is(dense: str, inputs: Pa
     with torch.inference_mode():
         assert tokens.x is not None
         assert tokens.local is not None
-        tokens = Tokens(tokens.x.float(), tokens.local.float() if dense == "vv-all" else None)
-        whole, patches = backbone.tail(tokens, 0, dense=None if dense == "none" else dense)
+        tokens = Tokens(tokens.x.float(), tokens.local.float() if patch_attention == "value-all" else None)
+        whole, patches = backbone.late_stages(
+            tokens, 0, patch_attention=None if patch_attention == "none" else patch_attention
+        )
         assert whole is not None
         text = opened.text
         for i in range(len(test)):
@@ -161,7 +163,7 @@ def test_the_teacher_is_heard_in_training_alone(inputs: Path, tmp_path: Path, mo
     torch.testing.assert_close(moved.frozen_text, job.data.vocabulary.text[:SEEN])
     assert (moved.text - moved.frozen_text).abs().max() > 1e-2
     ((_, tokens, _),) = job.data.train.batches(np.arange(2), 2)
-    image = model.embed(tokens.to("cpu", torch.float32), moved, job.data.cut, "vv-all")
+    image = model.embed(tokens.to("cpu", torch.float32), moved, job.data.split_stage, "value-all")
     assert image.frozen is not None
     del heard[:]
     model.scores(image, moved, torch.ones(2, SEEN))
@@ -208,7 +210,9 @@ def test_softmaxes_are_transferred_and_so_are_their_logits(inputs: Path, tmp_pat
     scales, logits = second["log_scales"].exp(), list[torch.Tensor]()
     with torch.inference_mode():
         asked = opened.vocabulary().of(columns)
-        image = model.embed(tokens.to("cpu", torch.float32), asked, int(store.manifest["options"]["cut"]), "vv-all")
+        image = model.embed(
+            tokens.to("cpu", torch.float32), asked, int(store.manifest["options"]["split_stage"]), "value-all"
+        )
         found = model.scores(image, asked)
         assert image.frozen is not None
         for now in (image, image.frozen):
@@ -257,12 +261,12 @@ def test_a_run_stopped_after_every_step_is_the_same(given: dict[str, Any], input
     "given",
     [
         {"method": "label-propagation", "patches": "kcot", "gain": 0.4},
-        {"method": "label-propagation", "adapters.stages": 2, "patch_attention": "vv-all"},
+        {"method": "label-propagation", "adapters.stages": 2, "patch_attention": "value-all"},
         {"patches": "isr"},
         {"patches": "mean", "adapters.stages": 0},
         {"patches": "topk", "zero_shot_weight": 0.5, "text_tokens.count": 0},
         {"propagation.gain": "fit"},
-        {"method": "c2srt", "patches": "kcot", "trained_stages": 1, "patch_attention": "vv-all"},
+        {"method": "c2srt", "patches": "kcot", "trained_stages": 1, "patch_attention": "value-all"},
     ],
     ids=str,
 )
@@ -283,7 +287,7 @@ def scores(job: TagJob) -> np.ndarray:
     return np.array([found[path].scores for path in sorted(found)])  # type: ignore[union-attr]
 
 
-def test_photographs_and_their_embeddings_get_the_same_tags(inputs: Path, tmp_path: Path) -> None:
+def test_images_and_their_embeddings_get_the_same_tags(inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "run")
     (tmp_path / "labels.txt").write_text("thing 1\na new one\nThing 6\nthing 0\n")
     (tmp_path / "fewer.txt").write_text("thing 1\na new one\n")
@@ -297,13 +301,13 @@ def test_photographs_and_their_embeddings_get_the_same_tags(inputs: Path, tmp_pa
     wanted = EmbedOptions(
         (str(inputs / "photos"),),
         tmp_path / "e",
-        needed=cut_for("label-propagation"),
+        needed=split_for("label-propagation"),
         backbone=f"local-dir:{inputs / 'model'}",
     )
     embed(prepare_embedding(wanted, Progress()), Progress())
     with pytest.raises(Exception, match="cannot go on from these embeddings") as caught:
         tagging(tmp_path / "labels.txt", tmp_path / "run", tmp_path / "e", **options)
-    assert "patch attention: none there, ram reads vv-all" in caught.value.problems  # type: ignore[attr-defined]
+    assert "patch attention: none there, ram reads value-all" in caught.value.problems  # type: ignore[attr-defined]
 
 
 def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +324,7 @@ def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatc
     numbers, tokens, _ = next(validation.batches(np.arange(len(validation)), 99))
     with torch.inference_mode():
         asked = opened.vocabulary().of(np.arange(SEEN))
-        image = model.embed(tokens.to("cpu", torch.float32), asked, again.data.cut, "vv-all")
+        image = model.embed(tokens.to("cpu", torch.float32), asked, again.data.split_stage, "value-all")
         sides, _ = model.base_scores(image, asked.text)
         logits = (sides * model.log_scales.exp()).mean(-1).numpy() / model.backbone.logit_scale
     present = again.data.annotations.truth(numbers, np.arange(SEEN)) > 0
@@ -383,9 +387,9 @@ def test_regions_that_could_not_be_matched_are_told(inputs: Path, tmp_path: Path
 
 
 def test_tokens_of_another_stream_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="patch attention: vv-all there, ram reads vv") as caught:
-        run(inputs, tmp_path / "run", patch_attention="vv")
-    assert "--dense vv" in (caught.value.hint or "")
+    with pytest.raises(InputError, match="patch attention: value-all there, ram reads value") as caught:
+        run(inputs, tmp_path / "run", patch_attention="value")
+    assert "--patch-attention value" in (caught.value.hint or "")
 
 
 def test_what_a_cnn_has_no_place_for_is_left_out_and_said(tmp_path: Path) -> None:
@@ -395,7 +399,11 @@ def test_what_a_cnn_has_no_place_for_is_left_out_and_said(tmp_path: Path) -> Non
     write_embedded(tmp_path, photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
     write_tiny_model(tmp_path / "cnn", vision_cfg={"timm_model_name": "test_convnext", "timm_pool": "avg"})
     wanted = EmbedOptions(
-        (), tmp_path / "c", annotations=tmp_path / "a", backbone=f"local-dir:{tmp_path / 'cnn'}", needed=cut_for("ram")
+        (),
+        tmp_path / "c",
+        annotations=tmp_path / "a",
+        backbone=f"local-dir:{tmp_path / 'cnn'}",
+        needed=split_for("ram"),
     )
     embed(prepare_embedding(wanted, Progress()), Progress())
     config = resolve("ram", {"epochs": 1, "batch_size": 8, "calibrate": False, "text_tokens.layers": 9})
@@ -404,4 +412,4 @@ def test_what_a_cnn_has_no_place_for_is_left_out_and_said(tmp_path: Path) -> Non
     )
     assert (job.options.adapters.vision_tokens, job.options.text_tokens.layers) == (0, 2)
     assert len([note for note in notes if "vision tokens" in note or "text tokens" in note]) == 2
-    assert math.isfinite(train(job, Progress()).seen_map or math.nan)
+    assert math.isfinite(train(job, Progress()).val_map or math.nan)

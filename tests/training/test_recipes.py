@@ -28,7 +28,7 @@ from c2srt_cli.training.config import as_toml, resolve
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.toml") if not path.stem.startswith("ablate-"))
-#: Photographs of every split.
+#: Images of every split.
 COUNT = 6
 #: Of what is embedded here; the recipes' own are for a GPU.
 MACHINE = ["--batch-size", "4", "--workers", "1"]
@@ -51,11 +51,11 @@ def commands(name: str) -> list[str]:
 
 
 def ram_json(folder: str, root: str, prefix: str, *lists: tuple[str, str]) -> Callable[[], None]:
-    """Writes RAM's lists into a folder, with absolute paths as its authors have them, and the photographs.
+    """Writes RAM's lists into a folder, with absolute paths as its authors have them, and the images.
 
     Args:
         folder: With the lists.
-        root: With the photographs.
+        root: With the images.
         prefix: Of the paths in the lists.
         lists: The name of each and its classes, with commas between.
     """
@@ -64,10 +64,10 @@ def ram_json(folder: str, root: str, prefix: str, *lists: tuple[str, str]) -> Ca
         Path(folder).mkdir(parents=True)
         for number, (name, joined) in enumerate(lists):
             classes = joined.split(",")
-            photographs = write_photos(Path(root), COUNT, start=number * COUNT)
+            files = write_photos(Path(root), COUNT, start=number * COUNT)
             images = [
                 [f"{prefix}{path.name}", [classes[i % len(classes)], classes[0], classes[0]] if i else []]
-                for i, path in enumerate(photographs)
+                for i, path in enumerate(files)
             ]
             (Path(folder) / f"{name}.json").write_text(json.dumps({"images": images, "classes": classes}))
 
@@ -80,7 +80,7 @@ def both(name: str, root: str, prefix: str, classes: str) -> Callable[[], None]:
 
 
 def nus_wide() -> None:
-    """The official files, with labels of the graph; photographs 0 to 5 train, the others test."""
+    """The official files, with labels of the graph; images 0 to 5 train, the others test."""
     rng = np.random.default_rng(0)
     concepts, tags = ["dog", "sky", "leaf"], ["nature", "sky", "dogs", "blue", "water", "night"]
     for path in write_photos(Path("NUS-WIDE/Flickr/actor"), 2 * COUNT, suffix=".jpg"):
@@ -237,5 +237,5 @@ def test_the_commands_of_a_header(
     assert 0 < found.seen.sum() < len(found.seen)
     assert {"train", "test"} <= set(found.split)
     assert len(store.rows) >= 2 * COUNT
-    assert store.manifest["options"]["dense"] == ("vv-all" if name.startswith("ram-") else None)
+    assert store.manifest["options"]["patch_attention"] == ("value-all" if name.startswith("ram-") else None)
     assert not Path("run").exists()

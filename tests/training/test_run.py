@@ -99,7 +99,7 @@ def test_a_run_that_nobody_touched_opens(copy: Path) -> None:
         (text(CONFIG, 'method = "label-propagation"', ""), "config.toml: names no method"),
         (text(CONFIG, 'method = "label-propagation"', 'method = "c3srt"'), "config.toml: there is no method 'c3srt'"),
         (fewer_edges, "graph.json: was changed after training"),
-        (manifest(lambda made: made["options"].pop("cut")), "options.cut: is missing"),
+        (manifest(lambda made: made["options"].pop("split_stage")), "options.split_stage: is missing"),
         (manifest(lambda made: made["options"].pop("method")), "options.method: is missing"),
         (manifest(lambda made: made.update(schema=1)), "train it again: c2srt train with --overwrite"),
         (manifest(lambda made: made.pop("options")), "options: is missing"),
@@ -116,7 +116,10 @@ def test_a_run_that_nobody_touched_opens(copy: Path) -> None:
             r"templates\[0\]: has not one place",
         ),
         (manifest(lambda made: made["options"].update(templates=["{:>99999}"])), r"templates\[0\]: has not one place"),
-        (manifest(lambda made: made["options"].update(cut=99)), "options: cut 99 lies behind the last of"),
+        (
+            manifest(lambda made: made["options"].update(split_stage=99)),
+            "options: split stage 99 lies behind the last of",
+        ),
         (manifest(lambda made: made["options"].update(dim=31)), "the label embeddings are damaged or of other labels"),
         (manifest(lambda made: made["options"]["pixels"].update(size="64")), "options.pixels.size: must be a whole"),
         (text("labels.csv", "thing 0,", "thing 9,"), "the label embeddings are damaged or of other labels"),
@@ -203,3 +206,19 @@ class TestAnotherMachine:
             shutil.rmtree(Run.open(finished).made.backbone.removeprefix("local-dir:"))
         assert any(problem.startswith(said) for problem in found.value.problems)
         assert model.is_dir()
+
+
+def test_a_run_under_the_names_of_before_opens(copy: Path) -> None:
+    """Of the time when stages were cut, patch attention was called dense, and trained stages a tail."""
+    weights = Run.open(copy).method().learned()
+    made = read_json(copy / "manifest.json")
+    options = {{"split_stage": "cut", "patch_attention": "dense"}.get(n, n): v for n, v in made["options"].items()}
+    options["method"] |= {"patch_attention": "vv"}
+    write_json(copy / "manifest.json", made | {"options": options})
+    text(CONFIG, 'patch_attention = "none"', 'patch_attention = "vv"')(copy)
+    write_weights(copy, {n.replace("visual.", "tail.", 1): weight for n, weight in weights.items()})
+    run = Run.open(copy)
+    assert (run.made.split_stage, run.options.patch_attention) == (made["options"]["split_stage"], "value")
+    found = run.method().learned()
+    assert any(name.startswith("visual.") for name in found)
+    assert all(torch.equal(found[name], weight) for name, weight in weights.items())

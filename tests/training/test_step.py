@@ -47,7 +47,7 @@ def peaks(method: Method) -> dict[str, float]:
         if not value.requires_grad:
             continue
         behind = 1 if "resblocks.2." in name else 2 if "resblocks.1." in name else 0
-        found[name] = 0.02 * 0.5**behind if name.startswith("tail.") else 0.05
+        found[name] = 0.02 * 0.5**behind if name.startswith("visual.") else 0.05
     return found
 
 
@@ -99,7 +99,7 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine(tiny: str) -> None:
 
 def test_the_average_warms_up_and_goes_on_after_a_load(tiny: str, tmp_path: Path) -> None:
     state = state_of(tiny, ema=0.75)
-    name = "tail.proj"
+    name = "visual.proj"
     by_hand = state.method.learned()[name].detach().clone()
     for step in range(1, 13):
         state.update(loss_of(state.method, step))
@@ -126,10 +126,10 @@ def test_what_a_batch_costs(tmp_path: Path) -> None:
     truth = torch.from_numpy(data.annotations.truth(numbers, data.labels))
     asked = data.labels_of(method, data.labels)
     plain = torch.autocast("cpu", enabled=False)
-    terms = losses(method, tokens, asked, truth, target, cut=data.cut, precision=plain)
+    terms = losses(method, tokens, asked, truth, target, split_stage=data.split_stage, precision=plain)
     found = {name: term.detach() for name, term in terms.items()}
     with torch.no_grad():
-        image = method.embed(tokens.to("cpu", torch.float32), asked, data.cut, None)
+        image = method.embed(tokens.to("cpu", torch.float32), asked, data.split_stage, None)
         scores = 3.0 * method.scores(image, asked).ranking
     assert float(found["distillation"]) == pytest.approx(0.25 * float((image.global_ - target).abs().mean()), rel=1e-4)
 
@@ -165,7 +165,7 @@ def test_products_run_in_bfloat16_where_that_is_asked_for(method: str, tmp_path:
     for enabled in (False, True):
         precision = torch.autocast("cpu", torch.bfloat16, enabled=enabled)
         torch.manual_seed(0)
-        terms = losses(model, tokens, asked, truth, target, cut=data.cut, precision=precision)
+        terms = losses(model, tokens, asked, truth, target, split_stage=data.split_stage, precision=precision)
         assert all(term.dtype == torch.float32 for term in terms.values())
         total = torch.stack(list(terms.values())).sum()
         total.backward()  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ PHOTOS, LABELS, SEEN = 30, 8, 5
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, annotations ``a``, embeddings ``e`` and a graph over their labels."""
+    """Images, annotations ``a``, embeddings ``e`` and a graph over their labels."""
     return write_with_graph(tmp_path_factory.mktemp("inputs"), photos=PHOTOS, train=22, labels=LABELS, seen=SEEN)
 
 
@@ -52,7 +52,7 @@ def run(
 
 
 def scores_of(inputs: Path, method: str, folder: Path) -> np.ndarray:
-    """GZSL scores of the test photographs, ``(L, N)``."""
+    """GZSL scores of the test images, ``(L, N)``."""
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     one = predictor(method, store, known, "default", Progress())
     files = score_split(one, store, known, protocol("table"), folder=folder, progress=Progress())
@@ -73,12 +73,12 @@ def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Pat
     before = opened.method().learned()
     after = load_file(tmp_path / "run" / runs.WEIGHTS)
     untouched = load_file(inputs / "model/open_clip_model.safetensors")
-    moved = [n for n in after if n.startswith("tail.") and not n.endswith("bias")]
+    moved = [n for n in after if n.startswith("visual.") and not n.endswith("bias")]
     assert moved
     for name in moved:
-        assert not torch.equal(after[name], untouched["visual." + name.removeprefix("tail.")]), name
+        assert not torch.equal(after[name], untouched[name]), name
         torch.testing.assert_close(before[name].detach(), after[name])
-    assert not any("resblocks.0." in name for name in after)  # the first of three blocks is the trunk
+    assert not any("resblocks.0." in name for name in after)  # the first of three blocks is frozen
     scores = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     assert scores.shape == (LABELS, 8)
     assert np.isfinite(scores).all()
@@ -163,7 +163,7 @@ def test_stopping_early_keeps_the_best_weights(inputs: Path, tmp_path: Path) -> 
     assert not all(torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
 
 
-def test_the_unseen_annotations_of_training_photographs_change_nothing(inputs: Path, tmp_path: Path) -> None:
+def test_the_unseen_annotations_of_training_images_change_nothing(inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "one")
     known = read_annotations(inputs / "a")
     random = np.random.default_rng(1)
@@ -190,7 +190,7 @@ def test_knowledge_comes_from_seen_labels_only(inputs: Path, tmp_path: Path) -> 
 
 def test_images_give_what_is_stored_as_tokens(inputs: Path, tmp_path: Path) -> None:
     model = f"local-dir:{inputs / 'model'}"
-    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, cut=1)
+    same = EmbedOptions((), tmp_path / "e", annotations=inputs / "a", backbone=model, split_stage=1)
     embed(prepare_embedding(same, Progress()), Progress())
     config, graph = resolve("label-propagation", {"epochs": 1, "batch_size": 8}), str(inputs / "graph.json")
     from_tokens, from_images = (
@@ -223,7 +223,7 @@ def from_images(inputs: Path, annotations: Path, out: Path, *, overwrite: bool =
 
 
 def spoiled(inputs: Path, folder: Path, numbers: list[int]) -> Path:
-    """The annotations of photographs of which some are none."""
+    """The annotations of images of which some are none."""
     shutil.copytree(inputs / "photos", folder / "photos")
     for number in numbers:
         (folder / f"photos/p{number:04}.png").write_bytes(b"no picture")
@@ -247,9 +247,9 @@ def test_validation_images_that_cannot_be_read_are_as_if_none_were_watched(input
     job = from_images(inputs, spoiled(inputs, tmp_path, watched), tmp_path / "run", calibrate=True)
     notes = list[str]()
     result = train(job, Progress(note=notes.append))
-    assert (result.epochs, result.seen_map) == (2, None)
+    assert (result.epochs, result.val_map) == (2, None)
     assert "no calibration: there is no validation set (training.validation)" in notes
-    assert "seen_map" not in (tmp_path / "run" / runs.HISTORY).read_text()
+    assert "val_map" not in (tmp_path / "run" / runs.HISTORY).read_text()
     assert read_json(tmp_path / "run" / runs.METRICS)["validation"] == 0
 
 
@@ -276,8 +276,8 @@ def test_images_take_one_process(inputs: Path, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("method", ["c2srt", "label-propagation", "mkt"])
-def test_photographs_of_which_no_seen_label_is_known_still_distill(method: str, inputs: Path, tmp_path: Path) -> None:
-    """All batches but one are such, as nothing is known of photographs that are not listed as positive."""
+def test_images_of_which_no_seen_label_is_known_still_distill(method: str, inputs: Path, tmp_path: Path) -> None:
+    """All batches but one are such, as nothing is known of images that are not listed as positive."""
     known = read_annotations(inputs / "a")
     lists = [[0, 1] if i == 0 else [] for i in range(PHOTOS)]
     little = replace(known, positive=Incidence.from_lists(lists), complete=False)
@@ -291,7 +291,7 @@ def test_photographs_of_which_no_seen_label_is_known_still_distill(method: str, 
     assert float(values[names.index("distillation")]) > 0
 
 
-def test_a_prompt_learns_from_the_photographs_of_which_something_is_known(inputs: Path, tmp_path: Path) -> None:
+def test_a_prompt_learns_from_the_images_of_which_something_is_known(inputs: Path, tmp_path: Path) -> None:
     known = read_annotations(inputs / "a")
     lists = [[0, 1] if i == 0 else [] for i in range(PHOTOS)]
     negative = [[2, 3] if i == 0 else [] for i in range(PHOTOS)]
@@ -427,7 +427,7 @@ def test_what_cannot_be_trained(given: dict[str, Any], match: str | None, inputs
 
 
 def test_tokens_behind_the_trained_stages_are_refused(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cut: 1 of 3 stages, label-propagation has its own from 0 on"):
+    with pytest.raises(InputError, match="split: 1 of 3 stages, label-propagation has its own from 0 on"):
         run(inputs, tmp_path / "run", trained_stages=3)
 
 
@@ -479,7 +479,7 @@ def test_the_rate_is_of_steps_that_were_done(inputs: Path, tmp_path: Path, monke
     monkeypatch.setattr("c2srt_cli.training.fit.val_map", one_hour)
     monkeypatch.setattr("c2srt_cli.training.fit.time.monotonic", lambda: clock)
     result = train(prepare_training(options_of(inputs, tmp_path / "run"), Progress()), Progress())
-    assert result.images_per_second == pytest.approx(18 / 3)  # three steps of 8, 8 and 2 photographs
+    assert result.images_per_second == pytest.approx(18 / 3)  # three steps of 8, 8 and 2 images
 
 
 def test_a_run_keeps_the_threads_that_it_began_with(inputs: Path, tmp_path: Path) -> None:
@@ -612,7 +612,7 @@ class TestCalibration:
         ).read_bytes()
 
 
-def test_no_more_photographs_are_watched_than_fit_in_memory(
+def test_no_more_images_are_watched_than_fit_in_memory(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("c2srt_cli.training.prepare.MAX_VALIDATION", 3)

@@ -42,7 +42,7 @@ def plan_blocks(
         labels: The labels.
         targets: Those to find sources for.
         embed: Text embeddings of all labels, ``(L, D)`` with unit rows; None leaves out what is not recorded.
-        counts: Photographs of each label; without them those labels count as frequent that are often a neighbour.
+        counts: Images of each label; without them those labels count as frequent that are often a neighbour.
         recorded: Replies there are.
         everything: Every label is a candidate, however many there are.
     """

@@ -1,6 +1,6 @@
 """What RAM's ladder saves: memory and seconds of a training step beside back-propagation through the backbone.
 
-Three ways through the same learner, losses, labels and photographs, each in a process of its own:
+Three ways through the same learner, losses, labels and images, each in a process of its own:
 
 - ``ladder``: the tower is frozen, adapters listen to its last three stages; tokens are stored before these;
 - ``last stages``: the same tokens, these three stages learn and there is no ladder;
@@ -10,7 +10,7 @@ The frozen teacher of KCOT runs beside each, from where its tokens enter. Memory
 what was resident when everything was loaded: activations, gradients and the optimiser's state. Vision tokens enter the
 last stages of the frozen tower, so their gradients flow through these: ``--vision-tokens 0`` shows what that costs.
 
-Memory does not depend on how busy the machine is, seconds do: ``python benchmarks/ladder.py``.
+Memory does not depend on how busy the machine is, seconds do: ``python benchmarks/adapters.py``.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
     )
     reduced = native_precision("cpu") == "bfloat16"
     state = TrainState(method := build(config, backbone).train(), 1000)
-    cut, attention = method.need.cut, method.need.patch_attention
+    split_stage, attention = method.need.split_stage, method.need.patch_attention
     precision = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
 
     random = np.random.default_rng(0)
@@ -80,7 +80,9 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
     truth = torch.from_numpy(np.where(random.random((options.batch, options.labels)) < 0.05, 1, -1).astype(np.int8))
     pixels = torch.from_numpy(random.integers(0, 256, (options.batch, *2 * (backbone.image_size,), 3), dtype=np.uint8))
     with torch.no_grad(), precision:
-        found = backbone.trunk(pixels, cut, dense=attention, streams="both" if attention else "global")
+        found = backbone.early_stages(
+            pixels, split_stage, patch_attention=attention, streams="both" if attention else "global"
+        )
     assert found.x is not None
     tokens = Tokens(found.x.to(torch.bfloat16), None if found.local is None else found.local.to(torch.bfloat16))
     teacher = torch.randn(options.batch, backbone.dim)
@@ -91,7 +93,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
         if prompts is not None:
             with precision:
                 labels = labels._replace(text=prompts.embed(method.text_tower, labels.nodes))
-        found = losses(method, tokens, labels, truth, teacher, cut=cut, precision=precision)
+        found = losses(method, tokens, labels, truth, teacher, split_stage=split_stage, precision=precision)
         state.update(torch.stack(list(found.values())).sum())
         return time.perf_counter() - began
 
