@@ -460,8 +460,8 @@ class TestRefusals:
         other = write_tiny_model(tmp_path / "model", seed=5)
         foreign = embedded(photos, tmp_path / "foreign", inputs, backbone=other)
         faults = {
-            late: ["split_stage: 2 of 3 stages"],
-            local: ["streams: the local one", "split_stage: 3 of 3"],
+            late: ["split: 2 of 3 stages"],
+            local: ["streams: the local one", "split: 3 of 3"],
             fit: ["pixels: "],
             foreign: ["backbone: "],
         }
