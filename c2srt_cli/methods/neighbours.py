@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The sources that each of ``C`` nodes listens to, in rows of equal length; the node itself is the first.
+    """The sources that each of ``C`` nodes aggregates from, in rows of equal length; the node itself is the first.
 
     Attributes:
         index: ``(C, K)`` int64; empty places hold the node itself.
