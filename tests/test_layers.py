@@ -14,6 +14,7 @@ LAYERS = (
     ("cli",),
     ("api", "demo", "doctor"),
     ("ablation",),
+    ("search",),
     ("tagging",),
     ("evaluation",),
     ("predict",),

@@ -18,9 +18,11 @@ from c2srt_cli.cli.embed import embed
 from c2srt_cli.cli.evaluate import evaluate
 from c2srt_cli.cli.fetch import fetch
 from c2srt_cli.cli.prepare import prepare
+from c2srt_cli.cli.search import search
 from c2srt_cli.cli.show_graph import show_graph
 from c2srt_cli.cli.tag import tag
 from c2srt_cli.cli.train import train
+from c2srt_cli.cli.undo import undo
 from c2srt_cli.errors import C2srtError
 
 app = typer.Typer(
@@ -30,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (tag, prepare, embed, train, evaluate, ablate, build_graph, show_graph, fetch, doctor, demo):
+for command in (
+    tag,
+    search,
+    undo,
+    prepare,
+    embed,
+    train,
+    evaluate,
+    ablate,
+    build_graph,
+    show_graph,
+    fetch,
+    doctor,
+    demo,
+):
     app.command(no_args_is_help=command not in (doctor, demo))(command)
 
 

@@ -20,6 +20,7 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.shards import (
+    DELETE,
     SHARD,
     Shard,
     read_shard,
@@ -28,6 +29,7 @@ from c2srt_cli.embeddings.shards import (
     shard_path,
     shard_tensors,
 )
+from c2srt_cli.embeddings.tensors import read_tensors
 from c2srt_cli.errors import InputError
 
 __all__ = ["KIND", "SCHEMA", "SHARD", "TEXT", "Row", "Store", "known_rows", "payload", "same_image"]
@@ -113,6 +115,18 @@ class Store:
             parts = [_rows_of(shard(run[0].shard), [row.row for row in run]) for run in runs]
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
             yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
+
+    def global_embeddings(self, number: int) -> Tensor:
+        """Those of a shard, ``(n, D)``, without reading anything else of it: its checksum is not compared.
+
+        Raises:
+            InputError: the shard is damaged.
+        """
+        path = shard_path(self.folder, number)
+        found = read_tensors(path, None, DELETE, names=("global",))["global"]
+        if not found.isfinite().all():
+            raise InputError("is damaged: not all of its numbers are finite", where=str(path), hint=DELETE)
+        return found
 
     def _tensors(self, number: int) -> dict[str, Tensor]:
         """Tensors of a shard, whose checksum is compared the first time."""

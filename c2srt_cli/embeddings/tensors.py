@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -79,20 +79,23 @@ def read_header(path: Path, kind: type[R], hint: str | None = None) -> TensorHea
     return TensorHeader(parse(kind, text, path, hint), layout)
 
 
-def read_tensors(path: Path, sha256: str | None, hint: str | None = None) -> dict[str, Tensor]:
+def read_tensors(
+    path: Path, sha256: str | None, hint: str | None = None, names: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """The tensors, mapped into memory rather than read.
 
     Args:
         path: The file.
         sha256: What `checksum` must find; None where it is not known, or was found before.
         hint: What to do if they cannot be used.
+        names: Of those that are wanted, where not all are.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {name: file.get_tensor(name) for name in names or file.keys()}
     except (OSError, SafetensorError, ValueError, RuntimeError, TypeError) as error:  # torch's, for types it has not
         raise _unreadable(path, error, hint) from None
     if sha256 is not None and checksum(tensors) != sha256:

@@ -1,6 +1,6 @@
 """Text sidecars: the labels of an image, one a line, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from c2srt_cli.artifacts import Stamp, still_holds
@@ -107,3 +107,43 @@ def current_txt(stamps: Mapping[str, Stamp], folder: Path, context: WriteContext
         if holds := still_holds(context.root / name, now, then):
             holding[name] = holds
     return holding
+
+
+def take_back(
+    record: TxtRecord, within: Iterable[Path], vocabulary: str | None, failures: list[FailedImage]
+) -> Iterator[Path]:
+    """Take the lines of a vocabulary, or of all where None, out of the sidecars that a record speaks of.
+
+    Args:
+        record: Of a folder.
+        within: Folders, photographs or sidecars: those below and of them.
+        vocabulary: Whose lines.
+        failures: Takes the sidecars that were left as they are.
+
+    Yields:
+        Each file that is no longer what it was; those without a line are gone.
+    """
+    for name in sorted(record.files):
+        path = record.folder / name
+        ours = [one for one in record.files[name].given if vocabulary in (None, one)]
+        if not ours or not any(_speaks_of(path, place) for place in within):
+            continue
+        try:
+            if read(path) is not None:
+                for one in ours:
+                    _write(path, name, Given(()), record, one)
+                if not path.stat().st_size:
+                    path.unlink()
+                yield path
+            record.forget(name, ours)
+        except _NotOursError:
+            failures.append(FailedImage(str(path), "sidecar", "somebody has changed it; it was left as it is"))
+        except OSError as error:
+            failures.append(FailedImage(str(path), "sidecar", f"it was left as it is: {error.strerror or error}"))
+    record.tidy()
+
+
+def _speaks_of(sidecar: Path, place: Path) -> bool:
+    """Whether a text file is a place, lies below it, or is the sidecar of that photograph."""
+    named = {place, place.with_name(place.name + SUFFIX), place.with_suffix(SUFFIX)} if place.name else {place}
+    return sidecar in named or sidecar.is_relative_to(place)

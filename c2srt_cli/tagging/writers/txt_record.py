@@ -45,11 +45,13 @@ class TxtRecord:
         folder: Where the sidecars lie.
 
     Attributes:
+        folder: Where the sidecars lie.
         files: By name, relative to the folder.
         samples: Hashes of some labels of each vocabulary.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._path = folder / RECORD
         self._legacy: set[str] = set()
         self.files: dict[str, Written] = {}
@@ -96,6 +98,15 @@ class TxtRecord:
         self.files[name] = Written([*there.contents, sha256(data)], given)
         self._append(_file_line(name, sha256(data), given))
 
+    def forget(self, name: str, vocabularies: Iterable[str]) -> None:
+        """Forget what vocabularies gave a file; and the file, where no other gave it anything."""
+        there = self.files[name]
+        given = {one: what for one, what in there.given.items() if one not in set(vocabularies)}
+        if given:
+            self.files[name] = Written(there.contents, given)
+        else:
+            del self.files[name]
+
     def note_sample(self, vocabulary: str, sample: tuple[str, ...]) -> None:
         """Remember labels of a vocabulary."""
         if self.samples.get(vocabulary) != sample:
@@ -108,7 +119,10 @@ class TxtRecord:
             file.write(line)
 
     def tidy(self) -> None:
-        """Write every line once, sorted."""
+        """Write every line once, sorted; a record of no file goes."""
+        if not self.files and not self._legacy:
+            self._path.unlink(missing_ok=True)
+            return
         lines = sorted(mark + "\n" for mark in self._legacy)
         lines += [_sample_line(name, sample) for name, sample in sorted(self.samples.items())]
         lines += [_file_line(name, one.contents[-1], one.given) for name, one in sorted(self.files.items())]

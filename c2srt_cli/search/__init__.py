@@ -1,0 +1,1 @@
+"""The photographs of a collection that words and pictures describe, best first."""

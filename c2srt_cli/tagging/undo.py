@@ -1,0 +1,110 @@
+"""Keywords taken back: every sidecar as it would be had c2srt given its photograph nothing."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2srt_cli.errors import InputError
+from c2srt_cli.images.exclusion import Exclusion
+from c2srt_cli.tagging.keywords.ledger import OWN, Claim
+from c2srt_cli.tagging.keywords.merge import merge
+from c2srt_cli.tagging.keywords.packet import PacketError
+from c2srt_cli.tagging.keywords.state import read_state
+from c2srt_cli.tagging.record import FailedImage
+from c2srt_cli.tagging.writers import txt, xmp
+from c2srt_cli.tagging.writers.shared_file import update
+from c2srt_cli.tagging.writers.txt_record import RECORD, TxtRecord
+
+
+@dataclass
+class UndoResult:
+    """What was taken back.
+
+    Attributes:
+        changed: Sidecars that have lost keywords of c2srt's.
+        removed: Those of them that are gone, since c2srt had made them.
+        failures: Sidecars that were left as they are, and why.
+    """
+
+    changed: int = 0
+    removed: int = 0
+    failures: tuple[FailedImage, ...] = ()
+
+
+def undo(inputs: Sequence[str], vocabulary: str | None = None) -> UndoResult:
+    """Take keywords back that c2srt has written into sidecars.
+
+    What somebody has refused stays remembered in the sidecar; everything else is as it was before, to the byte.
+
+    Args:
+        inputs: Folders, which are searched to any depth; photographs; or sidecars.
+        vocabulary: Whose keywords; everybody's where None.
+
+    Raises:
+        InputError: an input is not there.
+    """
+    if missing := [text for text in inputs if not Path(text).exists()]:
+        raise InputError("no such file or folder", problems=missing)
+    result = UndoResult()
+    failures: list[FailedImage] = []
+    for path in dict.fromkeys(file for text in inputs for file in _sidecars(Path(text))):
+        try:
+            changed = _undo_xmp(path, vocabulary)
+        except (PacketError, OSError) as error:
+            failures.append(FailedImage(str(path), "sidecar", f"it was left as it is: {error}"))
+            continue
+        result.changed += changed
+        result.removed += changed and not path.exists()
+    for record, within in _records(inputs):
+        for path in txt.take_back(record, within, vocabulary, failures):
+            result.changed += 1
+            result.removed += not path.exists()
+    result.failures = tuple(failures)
+    return result
+
+
+def _undo_xmp(path: Path, vocabulary: str | None) -> bool:
+    """Whether keywords were taken out of a sidecar."""
+    given = False
+
+    def without(packet: bytes) -> bytes:
+        nonlocal given
+        given = False
+        if OWN.encode() not in packet:
+            return packet
+        claims = read_state(packet, vocabulary or "").ledger.claims
+        for name in [name for name in claims if vocabulary in (None, name)]:
+            given = given or bool(claims[name].labels)
+            packet = merge(packet, name, Claim(()), None) if packet else packet
+        return packet
+
+    return update(path, without) and given
+
+
+def _sidecars(path: Path) -> Iterator[Path]:
+    """XMP sidecars that a path means: itself, that of a photograph, or all below a folder."""
+    if path.is_file():
+        named = {path.name + xmp.SUFFIX, path.stem + xmp.SUFFIX} if path.suffix.lower() != xmp.SUFFIX else {path.name}
+        yield from (path.with_name(name) for name in sorted(named) if path.with_name(name).is_file())
+        return
+    exclusion = Exclusion(())
+    for parent, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not exclusion.by_default(parent, name))
+        yield from (Path(parent, name) for name in sorted(files) if name.lower().endswith(xmp.SUFFIX))
+
+
+def _records(inputs: Sequence[str]) -> Iterator[tuple[TxtRecord, list[Path]]]:
+    """The records of text sidecars that speak of the inputs, and which of the inputs they are."""
+    spoken_of: dict[Path, list[Path]] = {}
+    for text in inputs:
+        path = Path(text).absolute()
+        for folder in (path, *path.parents):
+            if (folder / RECORD).is_file():
+                spoken_of.setdefault(folder, []).append(path)
+        if path.is_dir():
+            for parent, _, files in os.walk(path):
+                if RECORD in files and Path(parent) != path:
+                    spoken_of.setdefault(Path(parent), []).append(path)
+    for folder, within in spoken_of.items():
+        yield TxtRecord(folder), within

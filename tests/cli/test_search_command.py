@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import pytest
+from packets import SUBJECT
+from packets import words as subjects
+from photos import fingerprints, write_photos
+from typer.testing import CliRunner
+
+from c2srt_cli.cli import app
+from c2srt_cli.errors import UsageError
+
+FAST = ("--precision", "float32", "--batch-size", "4")
+
+
+def test_found_written_and_taken_back(tiny: str, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 6)[0].parent
+    before = fingerprints(photos)
+    search = ["search", str(photos), "a red fox", "--backbone", tiny, *FAST, "--top", "3"]
+    done = CliRunner().invoke(app, [*search, "--json", "--tag", "fox", "--yes"])
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line)["path"] for line in done.stdout.splitlines()]
+    assert len(found) == 3
+    assert sorted(path.name for path in photos.glob("*.xmp")) == sorted(f"{name}.xmp" for name in found)
+    for name in found:
+        assert subjects((photos / f"{name}.xmp").read_bytes(), SUBJECT) == ["fox"]
+    other = CliRunner().invoke(app, ["tag", str(photos), "-l", "cat, dog", "--backbone", tiny, *FAST, "-f", "xmp"])
+    assert other.exit_code == 0, other.output
+    assert "fox" in subjects((photos / f"{found[0]}.xmp").read_bytes(), SUBJECT)  # no other run takes it out
+    done = CliRunner().invoke(app, ["undo", str(photos)])
+    assert done.exit_code == 0, done.output
+    assert fingerprints(photos) == before
+    assert "sidecars of c2srt's own removed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{photos}"], "come after the photographs"),
+        (["{photos}", "fox", "--tag", "fox"], "nobody can be asked"),
+        (["{photos}", "fox", "--not", "snow", "--threshold", "0.5"], "several terms have no probability"),
+        (["{photos}", "fox", "--threshold", "0.5"], "not calibrated"),
+    ],
+)
+def test_what_is_refused(tiny: str, tmp_path: Path, arguments: list[str], said: str) -> None:
+    photos = write_photos(tmp_path / "photos", 2)[0].parent
+    given = [text.format(photos=photos) for text in arguments]
+    done = CliRunner().invoke(app, ["search", *given, "--backbone", tiny, *FAST])
+    assert isinstance(done.exception, UsageError)
+    assert said in done.exception.what
+    assert not list(photos.glob("*.xmp"))
