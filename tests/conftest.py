@@ -1,11 +1,16 @@
-"""What all tests share: a home of their own, and the tiny model."""
+"""What all tests share: a home of their own, the tiny model, and the command line."""
 
 import gc
+import io
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
+from command_line import Done, Run
 from tiny import write_tiny_model
+
+from c2srt_cli.cli import main
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +43,24 @@ def no_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture
+def c2srt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process, through the function that the installed command calls."""
+    monkeypatch.setenv("C2SRT_DEBUG", "")
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "argv", ["c2srt", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        assert isinstance(code, int | None)
+        return Done(code or 0, captured.out, captured.err)
+
+    return run

@@ -8,6 +8,7 @@ from c2srt_cli.artifacts.files import (
     check_writable,
     disk_errors,
     output_file,
+    put,
     remove_leftovers,
 )
 from c2srt_cli.artifacts.limits import flush, lacking, sync_folder
@@ -55,6 +56,7 @@ __all__ = [
     "output_file",
     "peek_manifest",
     "previous_manifest",
+    "put",
     "read_json",
     "read_manifest",
     "remove_leftovers",

@@ -18,6 +18,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+#: What a renaming onto a file answers where it is mounted by itself, as containers do, or where none is replaced.
+_NO_REPLACING = (errno.EBUSY, errno.EXDEV, errno.EEXIST, errno.EACCES, errno.EPERM)
 #: How temporary names end.
 TEMPORARY = ".c2srt-tmp"
 
@@ -55,7 +57,7 @@ def atomic_write(path: Path, *, guard: Callable[[], None] | None = None) -> Iter
         keep_mode(temporary, path)
         if guard is not None:
             guard()
-        _put(temporary, path)
+        put(temporary, path)
         sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -64,14 +66,18 @@ def atomic_write(path: Path, *, guard: Callable[[], None] | None = None) -> Iter
         os.close(held)
 
 
-def _put(temporary: Path, path: Path) -> None:
-    """Rename; where a file is mounted by itself, as containers do, fill it instead."""
+def put(temporary: Path, path: Path) -> None:
+    """Rename; where a file cannot be replaced, fill it instead.
+
+    Raises:
+        OSError: it can be neither.
+    """
     try:
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.EXDEV) or not path.is_file():
+        if error.errno not in _NO_REPLACING or not path.is_file():
             raise
-        lack("replace a file that is mounted", path)
+        lack("replace files", path, "if a run is killed run it again")
         with temporary.open("rb") as source, path.open("rb+") as target:
             shutil.copyfileobj(source, target)
             target.truncate()

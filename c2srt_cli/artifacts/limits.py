@@ -9,12 +9,13 @@ from pathlib import Path
 #: that has no such thing.
 _REAL = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_lacking: dict[str, Path] = {}
+_POWER_CUT = "after a power cut run the same command again"
+_lacking: dict[str, tuple[Path, str]] = {}
 
 
-def lack(what: str, where: Path) -> None:
-    """Remember something that the file system of ``where`` cannot do."""
-    _lacking.setdefault(what, where)
+def lack(what: str, where: Path, so: str) -> None:
+    """Remember something that the file system of ``where`` cannot do, and what follows for the user."""
+    _lacking.setdefault(what, (where if where.is_dir() else where.parent, so))
 
 
 def lacking() -> str:
@@ -23,9 +24,10 @@ def lacking() -> str:
         return ""
     *parts, last = _lacking
     what = f"{', '.join(parts)} or {last}" if parts else last
-    said = f"the file system of {next(iter(_lacking.values()))} cannot {what}: "
+    follows = dict.fromkeys(so for _, so in _lacking.values())
+    where = next(iter(_lacking.values()))[0]
     _lacking.clear()
-    return said + "after a power cut run the same command again, and start no second c2srt there"
+    return f"the file system of {where} cannot {what}: {', '.join(follows)}"
 
 
 def flush(descriptor: int, where: Path) -> None:
@@ -39,7 +41,7 @@ def flush(descriptor: int, where: Path) -> None:
     except OSError as error:
         if error.errno in _REAL:
             raise
-        lack("flush files to the disk", where)
+        lack("flush files to the disk", where, _POWER_CUT)
 
 
 def sync_folder(folder: Path) -> None:
@@ -51,7 +53,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError:
-        lack("flush folders to the disk", folder)
+        lack("flush folders to the disk", folder, _POWER_CUT)
     finally:
         os.close(descriptor)
 
@@ -64,4 +66,4 @@ def keep_mode(path: Path, like: Path) -> None:
             try:
                 path.chmod(mode)
             except OSError:
-                lack("set the mode of files", like)
+                lack("set the mode of files", like, "they have that of new ones")

@@ -38,7 +38,7 @@ def lock(path: Path) -> Iterator[None]:
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-                lack("lock files", path.parent)
+                lack("lock files", path.parent, "start no second c2srt there")
                 held = SoftFileLease(path.with_name(f"{path.name}.lease"), lease_duration=LEASE)
                 held.acquire(timeout=1.2 * LEASE)
         except Timeout:

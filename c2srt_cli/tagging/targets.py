@@ -1,13 +1,14 @@
 """The files that tagging writes: which may be replaced, and what says that they are finished."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2srt_cli.artifacts import Stamp, atomic_write, file_sha256, remove_leftovers, sync_folder, write_json
+from c2srt_cli.artifacts import Stamp, atomic_write, file_sha256, put, remove_leftovers, sync_folder, write_json
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.tagging.record import FailedImage
 from c2srt_cli.tagging.writers import Writer
@@ -102,7 +103,7 @@ def finished_file(out: Path, made: Callable[[], tuple[dict[str, Any], Mapping[st
         facts, images = made()
         lines = [" ".join([*map(str, stamp[:3]), stamp.sha256, name]) for name, stamp in images.items()]
         write_json(pending, facts | {"schema": SCHEMA, "images": lines, "sha256": file_sha256(temporary)})
-    pending.replace(manifest_path(out))
+    put(pending, manifest_path(out))
     sync_folder(out.parent)
 
 
@@ -112,7 +113,7 @@ def tidy(out: Path) -> None:
     remove_leftovers(manifest_path(out))
     remove_leftovers(pending := _pending_path(out))
     if _speaking_of(out, manifest_path(out)) is None and _speaking_of(out, pending) is not None:
-        pending.replace(manifest_path(out))
+        put(pending, manifest_path(out))
     pending.unlink(missing_ok=True)
 
 
@@ -136,13 +137,14 @@ def check_target(out: Path, option: str, inputs: Iterable[Path], *, replace: boo
         raise InputError("is a folder; this goes into one file", where=str(out), hint="name a file")
     if not out.exists():
         return None
-    itself = (out.stat().st_dev, out.stat().st_ino)
+    itself = out.stat()
     for path in inputs:
         try:
             stat = path.stat()
         except OSError:
             continue
-        if (stat.st_dev, stat.st_ino) == itself:
+        # some file systems number no file
+        if os.path.samestat(stat, itself) and (itself.st_ino or path.resolve() == out.resolve()):
             raise UsageError(
                 "is what this run reads, and never written to",
                 where=f"{option} {out}",

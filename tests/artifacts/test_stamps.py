@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
+from c2srt_cli.artifacts import Stamp, file_sha256, file_stamp, still_holds
 
 OLD, NEW = b"old bytes", b"new bytes"
 
@@ -78,3 +78,11 @@ def test_known_bytes_decide_alone(photograph: Path) -> None:
     then = read(photograph)
     assert still_holds(photograph, Stamp(9, 1, -1, then.sha256), then) == Stamp(9, 1, -1, then.sha256)
     assert still_holds(photograph, then._replace(sha256="other"), then) is None
+
+
+def test_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    os.utime(tmp_path / "a", ns=(5, 7))
+    assert file_stamp(tmp_path / "a")[:2] == (3, 7)
+    assert file_stamp(tmp_path / "b") == (-1, -1, -1, "")

@@ -10,46 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import Done, Run
 from packets import SUBJECT
 from packets import words as subjects
 from photos import content, fingerprints, write_photos
 
-from c2srt_cli.cli import main
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.tagging.writers import WRITERS
 
 HEAVY = ("torch", "pandas", "pyarrow", "openai", "open_clip", "torch_geometric", "timm", "numpy", "matplotlib")
 FAST = ("--precision", "float32", "--batch-size", "3", "--workers", "2")
-
-Run = Callable[..., "Done"]
-
-
-class Done:
-    """What a command left: exit code, stdout, stderr."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def c2srt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process, through the function that the installed command calls."""
-    monkeypatch.setenv("C2SRT_DEBUG", "")
-
-    def run(*arguments: object, stdin: bytes = b"") -> Done:
-        monkeypatch.setattr(sys, "argv", ["c2srt", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        assert isinstance(code, int | None)
-        return Done(code or 0, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from c2srt_cli.artifacts import (
+    artifact_kind,
+    canonical_json,
+    check_same,
+    fingerprint,
+    manifest,
+    peek_manifest,
+    read_json,
+    read_manifest,
+    write_json,
+)
+from c2srt_cli.errors import InputError
+
+
+def test_is_the_hash_of_the_canonical_json() -> None:
+    assert canonical_json({"b": [1, 2.5, None], "a": "é"}) == b'{"a":"\\u00e9","b":[1,2.5,null]}'
+    assert fingerprint({"b": 1, "a": 2}) == hashlib.sha256(b'{"a":2,"b":1}').hexdigest()
+
+
+def test_refuses_what_json_cannot_say() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        fingerprint(float("nan"))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    written = manifest("embeddings", 1, {"cut": 3}, {"labels": "abc"})
+    write_json(tmp_path / "manifest.json", written)
+    assert json.loads((tmp_path / "manifest.json").read_text()) == written
+    assert read_manifest(tmp_path, "embeddings", 1) == written
+    assert artifact_kind(tmp_path) == "embeddings"
+
+
+def test_unfinished(tmp_path: Path) -> None:
+    write_json(tmp_path / "unfinished.json", manifest("embeddings", 1, {}, {}))
+    with pytest.raises(InputError, match="unfinished"):
+        read_manifest(tmp_path, "embeddings", 1)
+    assert artifact_kind(tmp_path) == "embeddings"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "{}", '{"kind": 3}', "\xff"])
+def test_what_is_no_manifest(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content, encoding="latin-1")
+    assert peek_manifest(tmp_path) is None
+    with pytest.raises(InputError):
+        read_manifest(tmp_path, "embeddings", 1)
+
+
+def test_another_kind_and_another_layout(tmp_path: Path) -> None:
+    write_json(tmp_path / "manifest.json", manifest("run", 1, {}, {}))
+    with pytest.raises(InputError, match="not the manifest of embeddings"):
+        read_manifest(tmp_path, "embeddings", 1)
+    with pytest.raises(InputError, match="layout 1, this version of c2srt reads layout 2"):
+        read_manifest(tmp_path, "run", 2)
+
+
+def test_missing_and_broken_json(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match="JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_every_field_that_differs_is_named(tmp_path: Path) -> None:
+    check_same(tmp_path, {"a": 1, "b": {"c": [2]}}, {"b": {"c": [2]}, "a": 1})
+    with pytest.raises(InputError) as refused:
+        check_same(tmp_path, {"a": 1, "b": {"c": 2, "d": 3}, "old": 0}, {"a": 1, "b": {"c": 4, "d": 3}, "new": "x"})
+    assert refused.value.problems == (
+        "b.c: 2 there, 4 now",
+        "new: None there, 'x' now",
+        "old: 0 there, None now",
+    )
+    assert refused.value.exit_code == 3
