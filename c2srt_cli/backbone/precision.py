@@ -1,4 +1,8 @@
-"""Which device, dtype and batch size a backbone runs fastest with, measured once per machine."""
+"""Which device, dtype and batch size a backbone runs fastest with, measured once per machine.
+
+On a processor it is the thread's own time that counts, not the clock's: other programs take from the latter, and a
+short pass, lucky between two of theirs, would win. What is measured while they do is used, and not kept.
+"""
 
 import platform
 import re
@@ -29,6 +33,8 @@ MEASURED = "probe.json"
 MAX_BATCH = 256
 #: Most rows of a forward pass that are done when asked for.
 MAX_ROWS = 4096
+#: Share of the time that a thread gets on a processor which has nothing else to do.
+IDLE = 0.85
 #: No further batch size is tried that would end later than this, seconds.
 PATIENCE = 2.5
 
@@ -79,7 +85,8 @@ def probe(
 ) -> Runtime:
     """Choose device, dtype and batch size; leaves the backbone where it will run.
 
-    What is measured is kept in ``probe.json`` under `home`, by processor, torch, tower, dtype, stream and threads.
+    What is measured is kept in ``probe.json`` under `home`, by processor, torch, tower, dtype, stream and threads;
+    unless other programs were at work meanwhile: then the next run measures again.
 
     Args:
         backbone: Its tower is what runs.
@@ -114,8 +121,10 @@ def _measure(
         key = [*machine, "dtype"]
         precision = _remembered(key)
         if precision not in DTYPES:
-            precision = native_precision(device, tower.width(0))
-            _remember(key, precision)
+            with _Load(device) as load:
+                precision = native_precision(device, tower.width(0))
+            if not load.busy:
+                _remember(key, precision)
     if precision not in DTYPES:
         raise UsageError(f"there is no precision {precision!r}", hint=f"use auto, {', '.join(DTYPES)}")
     backbone.to(device, DTYPES[precision])
@@ -123,8 +132,10 @@ def _measure(
         key = [*machine, "batch", precision, patch_attention]
         batch = _remembered(key)
         if not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
-            batch = _batch(backbone, device, patch_attention)
-            _remember(key, batch)
+            with _Load(device) as load:
+                batch = _batch(backbone, device, patch_attention)
+            if not load.busy:
+                _remember(key, batch)
     if batch < 1:
         raise UsageError("a batch has at least one row", where=f"batch {batch}")
     return Runtime(device=device, dtype=precision, batch=batch, threads=threads)
@@ -157,26 +168,28 @@ def native_precision(device: str, width: int = 768) -> str:
         weight = torch.ones(4 * width, width, dtype=dtype)
         with torch.inference_mode():
             linear(x, weight, None)
-            seconds[dtype] = min(_seconds(partial(linear, x, weight, None)) for _ in range(3))
+            seconds[dtype] = min(_seconds(partial(linear, x, weight, None), device) for _ in range(3))
     return "bfloat16" if seconds[torch.float32] > NATIVE_GAIN * seconds[torch.bfloat16] else "float32"
 
 
 def _batch(backbone: Backbone, device: str, patch_attention: str | None) -> int:
     """The fastest batch size per image; the smaller one where it hardly matters."""
-    best, best_seconds = 0, float("inf")
+    best, best_seconds, spent = 0, float("inf"), 0.0
     started = time.perf_counter()
     for rows in (4, 8, 16, 32) if device == "cpu" else (8, 16, 32, 64, 128, 256):
         try:
             if best == 0:
-                _forward(backbone, device, rows, patch_attention)  # loads kernels, lays out weights
+                spent += _forward(backbone, device, rows, patch_attention)  # loads kernels, lays out weights
             seconds = _forward(backbone, device, rows, patch_attention)
+            spent += seconds
             if seconds < 0.2:
-                seconds = min(seconds, _forward(backbone, device, rows, patch_attention))
+                again = _forward(backbone, device, rows, patch_attention)
+                spent, seconds = spent + again, min(seconds, again)
         except torch.OutOfMemoryError:
             break
         if seconds / rows < best_seconds * (1 - WORTHWHILE):
             best, best_seconds = rows, seconds / rows
-        if time.perf_counter() - started + 2 * seconds > PATIENCE:
+        if spent + 2 * seconds > PATIENCE or time.perf_counter() - started > 2 * PATIENCE:
             break
     return best or 1
 
@@ -194,13 +207,38 @@ def _forward(backbone: Backbone, device: str, rows: int, patch_attention: str | 
         if device != "cpu":
             getattr(torch, device.partition(":")[0]).synchronize()
 
-    return _seconds(once)
+    return _seconds(once, device)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+class _Load:
+    """Whether a processor does other work while something is measured.
+
+    Args:
+        device: Anything but ``cpu`` is not looked at.
+
+    Attributes:
+        busy: The thread got less than `IDLE` of the time.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device, self.busy = device, False
+
+    def __enter__(self) -> "_Load":
+        self._started = time.perf_counter(), time.thread_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall, own = (
+            now - then for now, then in zip((time.perf_counter(), time.thread_time()), self._started, strict=True)
+        )
+        self.busy = self._device == "cpu" and own < IDLE * wall
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    clock = time.thread_time if device == "cpu" else time.perf_counter
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def _processor(device: str) -> str:

@@ -20,6 +20,37 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has nothing else to do, whatever runs beside the tests."""
+    monkeypatch.setattr(precision, "IDLE", 0)
+
+
+def test_what_is_measured_on_a_busy_machine_is_not_kept(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other work takes from the clock, here by a sleep, and not from the thread's own time."""
+    backbone = load_backbone(write_tiny_model(tmp_path / "m"))
+    forwards: list[float] = []
+
+    def forward(_backbone: object, device: str, rows: int, _attention: object) -> float:
+        def work() -> None:
+            torch.ones(64, 64) @ torch.ones(64, 64)
+            time.sleep(0.02)
+
+        forwards.append(precision._seconds(work, device))
+        return 1e-3 * rows
+
+    monkeypatch.setattr(precision, "_forward", forward)
+    assert probe(backbone, device="cpu", precision="float32").batch == 4
+    assert max(forwards) < 0.02
+    assert not (home / "probe.json").exists()
+    monkeypatch.setattr(precision, "IDLE", 0)
+    assert probe(backbone, device="cpu", precision="float32").batch == 4
+    assert list(json.loads((home / "probe.json").read_text()).values()) == [4]
+
+
+@pytest.mark.usefixtures("idle")
 def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
     first = probe(backbone, device="cpu", patch_attention="value")
@@ -82,7 +113,6 @@ def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
 
     def slow(_backbone: object, _device: str, rows: int, _attention: object) -> float:
         calls.append(rows)
-        time.sleep(0.01)
         return 1.0 * rows
 
     monkeypatch.setattr(precision, "_forward", slow)
