@@ -11,6 +11,10 @@ BLOCK = {"cpu": 1 << 19, "cuda": 1 << 24}
 RANGE = 18.0  #: How far the logarithms of scalings may be from 0 before the exponents take them in.
 LEAST = -64.0  #: Exponents below it count as none: where it is subnormal, a power takes 200 times as long.
 TINY = 1e-20  #: Least mass of a row or column: 0 has no logarithm.
+#: Where it costs nothing to look at a value in every iteration; elsewhere a look empties the queue of a device.
+WAITS = frozenset({"cpu"})
+#: Iterations before the first look there; then after as many again as there have been.
+BUNDLE = 8
 TRUSTED = 0.05  #: Error above which a plan is not trusted, whatever the stopping rule says.
 
 
@@ -120,7 +124,8 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLIS
     """Entropic optimal transport (arXiv 1306.0895): ``min <T, cost> - reg H(T)`` with rows ``a`` and columns ``b``.
 
     ``r = a / (K c)``, ``c = b / (K' r)`` as published, but with ``K = exp(-cost / reg + f + g)``: before a scaling
-    leaves the range of floats, the potentials ``f, g`` take it in, by log-sum-exp (arXiv 1610.06519).
+    leaves the range of floats, the potentials ``f, g`` take it in, by log-sum-exp (arXiv 1610.06519). On a GPU they
+    always do, and images that have ended stay as they are while others go on, so that values are seldom waited for.
 
     Args:
         a: ``(B, N)``, not negative, of sum 1.
@@ -138,8 +143,9 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float, stop: Stop = PUBLIS
         logits = cost.to(torch.promote_types(cost.dtype, torch.float32)) / -reg
         a, b = (mass.to(logits.dtype).clamp_min(TINY) for mass in (a, b))
         chunks = _chunks(len(cost), cost[0].numel(), cost.device)
+        solve = _solve if cost.device.type in WAITS else _solve_in_bundles
         plan, met, steps = map(
-            torch.cat, zip(*(_solve(a[rows], b[rows], logits[rows], stop) for rows in chunks), strict=True)
+            torch.cat, zip(*(solve(a[rows], b[rows], logits[rows], stop) for rows in chunks), strict=True)
         )
         error = (plan.sum(2) - a).abs().sum(1)
         return Plan(plan, error, met & (error <= TRUSTED), steps)
@@ -173,6 +179,32 @@ def _solve(a: Tensor, b: Tensor, logits: Tensor, stop: Stop) -> tuple[Tensor, Te
         if not active.any():
             break
     return kernel.mul_(r[..., None]).mul_(c[:, None]), ~active, steps
+
+
+def _solve_in_bundles(a: Tensor, b: Tensor, logits: Tensor, stop: Stop) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_solve`, by potentials alone, so that nothing depends on a value; looked at four times in 100 iterations.
+
+    Without any look the usual five iterations would take the time of 100.
+    """
+    active, steps = torch.ones(len(a), device=a.device).bool(), torch.zeros(len(a), device=a.device).long()
+    f, g, total = torch.zeros_like(a), torch.zeros_like(b), torch.ones_like(a)
+    reach, done = _logsumexp(logits, 2), 0  # log K c
+    while done < stop.iterations:
+        bundle = min(max(done, BUNDLE), stop.iterations - done)
+        for _ in range(bundle):
+            running = active[:, None]
+            f = torch.where(running, a.log() - reach, f)
+            g = torch.where(running, b.log() - _logsumexp(logits + f[..., None], 1), g)
+            reach = _logsumexp(logits + g[:, None], 2)
+            before, total = total, f.exp()
+            change = (total - before).abs().mean(1)
+            measured = change if stop.rule == "published" else ((f + reach).exp() - a).abs().sum(1)
+            steps += active
+            active = active & ~(measured < stop.tolerance)
+        done += bundle
+        if done < stop.iterations and not active.any():
+            break
+    return _kernel(logits, f, g), ~active, steps
 
 
 def _kernel(logits: Tensor, f: Tensor, g: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ import pytest
 import torch
 from tiny import bare
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.methods import kcot
@@ -117,6 +119,63 @@ def test_the_published_stopping_rule_is_the_default(kind: str, reg: float) -> No
         alone = sinkhorn(a[image : image + 1], b[image : image + 1], cost[image : image + 1], reg)
         torch.testing.assert_close(alone.plan[0], found.plan[image])
         assert alone.iterations[0] == found.iterations[image]
+
+
+@pytest.mark.parametrize("rule", ["published", "marginal"])
+@pytest.mark.parametrize(("kind", "reg"), [("uniform", 0.1), ("cosines", 0.15), ("wide", 2.0), ("blocks", 0.02)])
+def test_a_device_that_is_seldom_waited_for_finds_the_same(
+    kind: str, reg: float, rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, cost = problem(49, 30, kind, images=5)
+    stop = Stop(100, 1e-4, rule)
+    wanted = sinkhorn(a, b, cost, reg, stop)
+    monkeypatch.setattr(kcot, "WAITS", frozenset())
+    found = sinkhorn(a, b, cost, reg, stop)
+    torch.testing.assert_close(found.plan, wanted.plan)
+    torch.testing.assert_close(found.error, wanted.error)
+    assert torch.equal(found.iterations, wanted.iterations)
+    assert torch.equal(found.converged, wanted.converged)
+    single = sinkhorn(a.float(), b.float(), cost.float(), reg, stop)
+    torch.testing.assert_close(single.plan.double(), wanted.plan, rtol=1e-3, atol=1e-6)
+
+
+def test_no_iteration_waits_for_a_gpu() -> None:
+    """On pretended tensors of a GPU whoever looks at a value fails, as on those of a CPU."""
+    for device in ("cuda", "cpu"):
+        with FakeTensorMode():
+            similarity = torch.randn(3, 49, 30, device=device)
+            truth = torch.randint(-1, 2, (3, 30), device=device)
+            given: dict[str, Any] = {"teacher": teacher_plan(similarity, truth, 100.0), "stop": Stop(kcot.BUNDLE)}
+            if device == "cuda":
+                plan = transport(similarity, 100.0, **given).plan
+                assert (plan.device.type, plan.shape) == ("cuda", (3, 49, 30))
+            else:
+                with pytest.raises(DataDependentOutputException):
+                    transport(similarity, 100.0, **given)
+
+
+class Looks(TorchDispatchMode):
+    """How often the value of a tensor is asked for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "iterations", "looks"), [(1.0, 100, 1), (0.0, 100, 4), (0.0, 1000, 7), (0.0, 8, 0)]
+)
+def test_a_gpu_is_looked_at_after_ever_longer_bundles(
+    tolerance: float, iterations: int, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kcot, "WAITS", frozenset())
+    a, b, cost = problem(6, 5, "uniform")
+    with Looks() as counted:
+        found = sinkhorn(a, b, cost, 0.1, Stop(iterations, tolerance))
+    assert counted.count == looks
+    assert found.iterations.tolist() == [2 if tolerance else iterations] * 2
 
 
 def test_it_says_where_the_iterations_do_not_suffice() -> None:
