@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from c2srt_cli.methods.vocabulary import Labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import TrainingData, sample
 from c2srt_cli.training.images import ImageSet
-from c2srt_cli.training.processes import any_of, gathered, rank, shares, world
+from c2srt_cli.training.processes import any_of, gathered, numbers_of_all, objects_of_all, rank, shares, world
 from c2srt_cli.training.state import TrainState
 from c2srt_cli.training.tokens import TokenSet
 from c2srt_cli.training.validation import val_map
@@ -105,14 +105,22 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
         if o.augment:
             shown = shown.augmented(seed=o.seed, epoch=epoch, teacher=options.distillation.weight > 0)
         with closing(_own_share(shown, order[first * size :], size)) as batches:
-            for images, tokens, target, everyone in batches:
-                if not len(images):  # none of them can be read
+            for expected, images, read in batches:
+                numbers = numbers_of_all(images, size // world())
+                counts, everyone = [len(part) for part in numbers], np.concatenate(numbers)
+                if counts != expected:  # every process hears of it in the same step
+                    for theirs in objects_of_all(failed):
+                        failed |= theirs
+                if not len(everyone):  # none of them can be read
                     state.skip()
                     continue
+                # a process without one takes part all the same, with an image that does not count
+                tokens, target = read if len(images) else shown.stand_in()
                 random = np.random.default_rng((o.seed, state.done, 0))  # the same labels in every process
                 torch.manual_seed(int(random.integers(2**62)) + rank())
                 columns = sample(data.annotations.truth(everyone, data.labels), o.sampled_negatives, random)
                 truth = data.annotations.truth(images, data.labels)[:, columns]
+                truth = truth if len(images) else np.zeros((1, len(columns)), truth.dtype)
                 known = torch.from_numpy(truth).to(method.device)
                 asked = data.labels_of(method.train(), data.labels[columns])
                 precision = data.precision(method.device)
@@ -124,7 +132,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                     target,
                     split_stage=data.split_stage,
                     precision=precision,
-                    images=len(everyone),
+                    counts=counts,
                 )
                 if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
@@ -136,7 +144,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                 progress.advance(state.done, state.steps)
                 if state.done % steps == 0:
                     break
-                if any_of(progress.stopped(), method.device):
+                if any_of(progress.stopped()):
                     if not state.is_finite():
                         diverged = True
                         break
@@ -170,7 +178,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
         progress.note("   ".join(f"{name} {value}" for name, value in row.items()))
         save()
         saved = time.monotonic()
-        if any_of(progress.stopped(), method.device) and state.done < state.steps:
+        if any_of(progress.stopped()) and state.done < state.steps:
             raise _stopped(state, data)
     if diverged:
         progress.note(f"the loss is no number any more after {state.done:,} steps: the last good state is kept")
@@ -203,7 +211,7 @@ def losses(
     *,
     split_stage: int,
     precision: torch.autocast,
-    images: int | None = None,
+    counts: Sequence[int] = (),
 ) -> dict[str, Tensor]:
     """What a batch costs, by name; of all processes together, as if one had all of it.
 
@@ -215,13 +223,12 @@ def losses(
         target: Frozen global embeddings ``(B, D)``.
         split_stage: Where the tokens enter.
         precision: Of the forward pass; losses are in float32.
-        images: Of the batch in all processes; B where None.
+        counts: Images of the batch in each process, where there are several; rows beyond its own are left out.
     """
     with precision:
         moved = tokens.to(method.device, torch.float32)
         image = method.embed(moved, labels, split_stage, method.need.patch_attention).float()
         scores = method.scores(image, labels, truth)
-    counts = shares(len(truth) if images is None else images)
     sides = None if scores.sides is None else gathered(scores.sides, counts)
     ranking = gathered(scores.ranking, counts)
     everyone = Scores(ranking, ranking, sides=sides)
@@ -242,17 +249,15 @@ def _val_map(data: TrainingData, state: TrainState) -> float | None:
 
 def _own_share(
     tokens: TokenSet | ImageSet, order: np.ndarray, size: int
-) -> Generator[tuple[np.ndarray, Any, Tensor, np.ndarray], None, None]:
-    """The batches of this process, and the numbers of all images of each: together they see each batch once."""
-    if world() == 1:
-        for images, read, target in tokens.batches(order, size):
-            yield images, read, target, images
-        return
+) -> Generator[tuple[list[int], np.ndarray, tuple[Tokens, Tensor]], None, None]:
+    """Batches of this process, and how many images of each every process has: together they see each image once."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    shares_of = [batch[rank() :: world()] if rank() < len(batch) else batch[:1] for batch in batches]
-    own = tokens.batches(np.concatenate(shares_of), size // world())
-    for batch, (images, read, target) in zip(batches, own, strict=True):
-        yield images, read, target, np.sort(tokens.rows[batch])
+    own = np.concatenate([batch[rank() :: world()] for batch in batches])
+    read = tokens.batches(own, size // world())
+    for batch in batches:
+        none = np.empty(0, dtype=np.int64), Tokens(None), torch.empty(0)  # of a last batch that is too small
+        images, found, target = next(read, none)
+        yield shares(len(batch)), images, (found, target)
 
 
 def _unreadable(failed: dict[str, str]) -> str:

@@ -96,12 +96,12 @@ class ImageSet:
                 good = {numbers[o.file.name]: o.pixels.array for o in batch.outcomes if o.pixels is not None}
                 self.failed.update((o.file.name, str(o.error)) for o in batch.outcomes if o.error is not None)
                 if batch.count:
-                    assert batch.tokens.x is not None
                     rows += good
-                    # as they would be stored
-                    tokens.append(batch.tokens.x[: batch.count].to("cpu", torch.bfloat16))
-                    if batch.tokens.local is not None:
-                        local.append(batch.tokens.local[: batch.count].to("cpu", torch.bfloat16))
+                    stored = _stored(batch.tokens, batch.count)
+                    assert stored.x is not None
+                    tokens.append(stored.x)
+                    if stored.local is not None:
+                        local.append(stored.local)
                     if self.views is None or self.teacher is None:
                         whole.append(batch.global_embedding[: batch.count].to("cpu", torch.float32))
                     else:
@@ -112,6 +112,12 @@ class ImageSet:
                     yield np.array(rows, dtype=np.int64), Tokens(x, other), torch.empty(0) if both is None else both
                     rows, tokens, local, whole = [], [], [], []
 
+    def stand_in(self) -> tuple[Tokens, Tensor]:
+        """Tokens and a frozen global embedding of a black image: none of the set need be readable."""
+        size = self.job.pixels.size
+        tokens, embedding = self.job.encoder.forward([np.zeros((size, size, 3), dtype=np.uint8)])
+        return _stored(tokens, 1), embedding.global_[:1].to("cpu", torch.float32)
+
     def _taught(self, teacher: dict[int, Tensor], arrays: dict[int, np.ndarray]) -> Tensor:
         """Frozen global embeddings ``(b, D)`` of images as they are; those that are not known yet are made."""
         new = [number for number in arrays if number not in teacher]
@@ -120,3 +126,9 @@ class ImageSet:
             # a copy: the padding must not stay in memory
             teacher.update(zip(new, made[: len(new)].to("cpu", torch.float32, copy=True), strict=True))
         return torch.stack([teacher[number] for number in arrays])
+
+
+def _stored(tokens: Tokens, count: int) -> Tokens:
+    """The first of them, as they would be stored."""
+    streams = (None if part is None else part[:count].to("cpu", torch.bfloat16) for part in (tokens.x, tokens.local))
+    return Tokens(*streams)

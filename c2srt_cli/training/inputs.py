@@ -1,17 +1,17 @@
 """What a training reads: images or their tokens, and the backbone that they belong to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from c2srt_cli.artifacts import file_stamp, fingerprint
-from c2srt_cli.backbone.precision import recorded_runtime
+from c2srt_cli.backbone.precision import Runtime, find_device, recorded_runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings import store as stores
 from c2srt_cli.embeddings.embed import EmbedJob, resolved_options
-from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
+from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store
@@ -21,6 +21,7 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.images import ImageSet
+from c2srt_cli.training.processes import objects_of_all, own_device, world
 from c2srt_cli.training.tokens import TokenSet
 
 
@@ -105,11 +106,11 @@ def from_images(  # noqa: PLR0917
     job = EmbedJob(
         found=annotated_images(annotations),
         out=out,
-        encoder=make_encoder(backbone, Split(*need), machine, recorded_runtime(begun.get("runtime"))),
+        encoder=_encoder(backbone, Split(*need), machine, recorded_runtime(begun.get("runtime"))),
         pixels=pixel_spec(backbone, fit=None, draft=True),
         labels=None,
         templates=(),
-        workers=machine.decode_threads,
+        workers=max(1, machine.decode_threads // world()),
     )
     train, val = (ImageSet.of(job, annotations, split) for split in ("train", "val"))
     if len(train) == 0:
@@ -121,3 +122,14 @@ def from_images(  # noqa: PLR0917
     stamps = fingerprint([[file.name, *file_stamp(file.path)[:2]] for file in (*train.files, *val.files)])
     # the encoder keeps its backbone in its own precision
     return Inputs(train, val, load_backbone(spec), resolved_options(job), {"images": stamps})
+
+
+def _encoder(backbone: Backbone, split: Split, machine: Machine, stored: Runtime | None) -> Encoder:
+    """On this process's own device, and otherwise as in the first process: a machine is measured by the clock."""
+    if world() > 1:
+        machine = replace(machine, device=own_device(find_device(machine.device or "auto")))
+    encoder = make_encoder(backbone, split, machine, stored)
+    first: Runtime = objects_of_all(encoder.runtime)[0]
+    if (first.dtype, first.batch) == (encoder.runtime.dtype, encoder.runtime.batch):
+        return encoder
+    return make_encoder(backbone, split, replace(machine, precision=first.dtype, batch=first.batch))

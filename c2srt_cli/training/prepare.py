@@ -188,8 +188,6 @@ def _contradictions(asked: TrainOptions) -> Iterator[UsageError]:
         yield UsageError("name either --embeddings or --images", hint="c2srt train -e E -a A --graph G --out run")
     if asked.root is not None and not asked.images:
         yield UsageError("tokens are read, and no images", where=f"--root {asked.root}", hint="leave it out")
-    if asked.images and world() > 1:
-        yield UsageError("--images takes one process", hint="store tokens with c2srt embed, and give --embeddings")
     if asked.graph is not None and not kind.hops(options):
         yield UsageError(f"{kind.name} moves nothing over a graph", where=f"--graph {asked.graph}", hint="leave it out")
     if asked.graph is None and kind.hops(options):

@@ -1,8 +1,10 @@
 """The processes of ``torchrun``: which one this is, and what they settle together."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,11 +31,11 @@ def own_device(device: str) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and world() > 1 else device
 
 
-def any_of(here: bool, device: torch.device) -> bool:
-    """Whether something holds in any process."""
+def any_of(here: bool) -> bool:
+    """Whether something holds in any process; no GPU is waited for."""
     if world() == 1:
         return here
-    flag = torch.tensor(float(here), device=device)
+    flag = torch.tensor(float(here))
     torch.distributed.all_reduce(flag)
     return bool(flag > 0)
 
@@ -54,11 +56,27 @@ def mean_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 def shares(count: int) -> list[int]:
-    """How many rows of a batch each process has."""
+    """How many images of a batch each process reads."""
     return [len(range(number, count, world())) for number in range(world())]
 
 
-def gathered(rows: Tensor, counts: list[int]) -> Tensor:
+def numbers_of_all(own: np.ndarray, most: int) -> list[np.ndarray]:
+    """The numbers of images that each process could read, ``(n,)`` each.
+
+    Args:
+        own: Those of this process.
+        most: How many a process has at most.
+    """
+    if world() == 1:
+        return [own]
+    padded = torch.full((most,), -1)
+    padded[: len(own)] = torch.from_numpy(own)
+    parts = [torch.empty_like(padded) for _ in range(world())]
+    torch.distributed.all_gather(parts, padded)
+    return [part[part >= 0].numpy() for part in parts]
+
+
+def gathered(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows of all processes, one after the other, with a gradient.
 
     Each process then has the loss of the whole batch, and the gradient that flows back to its own rows is that of all

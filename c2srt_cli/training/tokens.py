@@ -82,6 +82,11 @@ class TokenSet:
         """
         return ahead(self._read(places, size))
 
+    def stand_in(self) -> tuple[Tokens, Tensor]:
+        """Tokens and a frozen global embedding of one image, whichever."""
+        _, tokens, whole = next(self._read(np.zeros(1, dtype=np.int64), 1))
+        return tokens, whole
+
     def _read(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         for start in range(0, len(places), size):
             batch = sorted(places[start : start + size], key=lambda i: (self.entries[i].shard, self.entries[i].row))

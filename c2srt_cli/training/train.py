@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from c2srt_cli.artifacts import LOCK, MANIFEST, UNFINISHED, disk_errors, lock, manifest, write_json
 from c2srt_cli.backbone.registry import Backbone
@@ -80,11 +79,10 @@ def train(job: TrainJob, progress: Progress) -> TrainResult:
         Interrupted: the user stopped it; a rerun goes on from there.
         UsageError: another process is writing there.
     """
-    device = torch.device(job.facts["device"])
     if rank() > 0:  # the first process writes
-        if any_of(False, device):
+        if any_of(False):
             raise ElsewhereError("the first process cannot write the run")
-        if any_of(False, device):
+        if any_of(False):
             return TrainResult(0, None, None, False)  # it was finished
         with torch_threads(job.facts["threads"]):
             return _learn(job, progress)
@@ -97,10 +95,10 @@ def train(job: TrainJob, progress: Progress) -> TrainResult:
             if found is None:
                 rundir.begin(job, made)
         except BaseException:
-            any_of(True, device)
+            any_of(True)
             raise
-        any_of(False, device)
-        any_of(found is not None, device)
+        any_of(False)
+        any_of(found is not None)
         if found is not None:
             progress.note("this run is finished already: it is left as it is")
             best = found["best"]

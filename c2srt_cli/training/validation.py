@@ -36,8 +36,11 @@ def predict(
                 found = method.scores(embedding, asked)
             scores.append((found.logit if logit else found.ranking).float().cpu().numpy())
             images.append(numbers)
-    parts = objects_of_all((scores, images))
+    failed = data.validation.failed
+    parts = objects_of_all((scores, images, failed))
     scores, images = ([some for part in parts for some in part[side]] for side in (0, 1))
+    for _, _, theirs in parts:
+        failed |= theirs
     if not scores:
         return np.empty((0, len(labels)), np.float32), np.empty((0, len(labels)), np.int8)
     return np.concatenate(scores), data.annotations.truth(np.concatenate(images), labels)

@@ -154,7 +154,7 @@ def test_no_iteration_waits_for_a_gpu() -> None:
                     transport(similarity, 100.0, **given)
 
 
-class Looks(TorchDispatchMode):
+class Looks(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """How often the value of a tensor is asked for."""
 
     count = 0
@@ -172,7 +172,7 @@ def test_a_gpu_is_looked_at_after_ever_longer_bundles(
 ) -> None:
     monkeypatch.setattr(kcot, "WAITS", frozenset())
     a, b, cost = problem(6, 5, "uniform")
-    with Looks() as counted:
+    with Looks() as counted:  # type: ignore[no-untyped-call]
         found = sinkhorn(a, b, cost, 0.1, Stop(iterations, tolerance))
     assert counted.count == looks
     assert found.iterations.tolist() == [2 if tolerance else iterations] * 2

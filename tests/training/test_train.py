@@ -13,7 +13,7 @@ from photos import fingerprints
 from safetensors.torch import load_file
 from tiny_runs import needs_graph, stops_before_the_end, write_with_graph
 
-from c2srt_cli.artifacts import read_json, read_manifest
+from c2srt_cli.artifacts import read_json
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.store import Store
@@ -269,12 +269,6 @@ def test_a_stopped_run_from_images_goes_on(inputs: Path, tmp_path: Path) -> None
     assert options.patches.alpha == 0.75
 
 
-def test_images_take_one_process(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("c2srt_cli.training.prepare.world", lambda: 2)
-    with pytest.raises(UsageError, match="--images takes one process"):
-        from_images(inputs, inputs / "a", tmp_path / "run")
-
-
 @pytest.mark.parametrize("method", ["c2srt", "label-propagation", "mkt"])
 def test_images_of_which_no_seen_label_is_known_still_distill(method: str, inputs: Path, tmp_path: Path) -> None:
     """All batches but one are such, as nothing is known of images that are not listed as positive."""
@@ -323,31 +317,6 @@ def test_nothing_seen_is_nothing_to_learn(seen: bool, inputs: Path, tmp_path: Pa
         prepare_training(TrainOptions(inputs / "e", tmp_path / "a", tmp_path / "run", config), Progress())
 
 
-@pytest.mark.parametrize("method", ["label-propagation", "c2srt"])
-def test_two_processes_train_as_one(method: str, inputs: Path, tmp_path: Path) -> None:
-    """The same losses in each epoch and the same weights; rankings over images compare those of both processes."""
-    more: dict[str, Any] = {"ist.dropout": 0.0} if method == "c2srt" else {}
-    run(inputs, tmp_path / "one", method, sampled_negatives=1, calibrate=False, **more)
-    command = ["train", method, "-e", inputs / "e", "-a", inputs / "a", "-g", inputs / "graph.json", "--epochs", "2"]
-    for name, value in {**more, "validation": 0.2, "lr": 1e-3, "sampled_negatives": 1, "calibrate": "false"}.items():
-        command += ["--set", f"{name}={value}"]
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-            *("-m", "c2srt_cli", *map(str, command), "--set", "batch_size=8", "--out", str(tmp_path / "run")),
-        ],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert read_manifest(tmp_path / "run", runs.KIND, runs.SCHEMA)
-    one, two = (np.genfromtxt(tmp_path / name / runs.HISTORY, delimiter=",")[1:] for name in ("one", "run"))
-    np.testing.assert_allclose(one, two, atol=1e-5)
-    first, second = (load_file(tmp_path / name / runs.WEIGHTS) for name in ("one", "run"))
-    for name, value in first.items():
-        torch.testing.assert_close(second[name], value, atol=1e-4, rtol=1e-3)
-
-
 def test_divergence_in_the_last_step_keeps_the_epoch_before(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,25 +347,6 @@ def test_divergence_keeps_the_last_good_state(inputs: Path, tmp_path: Path) -> N
     folder, config = tmp_path / "run", resolve("label-propagation", {"epochs": 1, "batch_size": 8, "calibrate": False})
     again = TrainOptions(inputs / "e", inputs / "a", folder, config, str(inputs / "graph.json"), overwrite=True)
     assert train(prepare_training(again, Progress()), Progress()).epochs == 1
-
-
-def test_an_error_of_the_first_process_ends_both(inputs: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/notes.txt").write_text("mine")
-    ended = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-            *("-m", "c2srt_cli", "train", "-e", str(inputs / "e"), "-a", str(inputs / "a")),
-            *("-g", str(inputs / "graph.json"), "--set", "batch_size=8", "--out", str(tmp_path / "run")),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert ended.returncode != 0
-    assert ended.stderr.count("holds no run") == 1
 
 
 def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Path) -> None:
