@@ -25,12 +25,19 @@ class Found:
         files: In the order of the inputs; inside a folder or pattern bytewise by the parts of their paths.
         problems: What is not there, cannot be listed, or has a name that no row can hold.
         left_out: One line that says what the search has passed over; empty where that is nothing.
+        passed_over: The files and folders of it.
     """
 
     root: Path
     files: list[ImageFile]
     problems: list[FailedFile]
     left_out: str = ""
+    passed_over: frozenset[str] = frozenset()
+
+    def passes_over(self, name: str) -> bool:
+        """Whether the search has passed over a file, or a folder that it lies in."""
+        path = self.root / name
+        return any(str(part) in self.passed_over for part in (path, *path.parents))
 
     def relative_to(self, root: Path) -> "Found":
         """The same, with names relative to a folder further up.
@@ -100,7 +107,7 @@ def find_images(
     if not search.files:
         problems = [f"{bad.name}: {bad.reason}, {bad.detail}" for bad in search.problems]
         raise InputError("there is no image to read", problems=problems, hint=looked_for)
-    return Found(Path(search.root), search.files, search.problems, str(search.left_out))
+    return Found(Path(search.root), search.files, search.problems, str(search.left_out), search.passed_over)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,11 @@ class Search:
         self._real_root = os.path.realpath(self.root).rstrip(os.sep) + os.sep
 
     @property
+    def passed_over(self) -> frozenset[str]:
+        """Paths of what has been left out."""
+        return frozenset(self._passed_over)
+
+    @property
     def files(self) -> list[ImageFile]:
         """In the order of their finds."""
         return [file for file, _ in self._found.values()]

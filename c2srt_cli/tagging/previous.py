@@ -22,7 +22,7 @@ class Previous:
     Attributes:
         there: The file.
         stamps: Versions of the images whose rows stand, as they are to be recorded from now on.
-        gone: How many rows leave because their image has vanished.
+        gone: How many rows leave because their image has vanished, or is left out now.
         changed: Options that decide the tags and are others now; where there are any, no row stands.
     """
 
@@ -62,7 +62,7 @@ def previous(there: Finished, job: TagJob, options: Mapping[str, Any], *, option
     before = Path(str(there.options.get("root", "")))
     check_root(there.path, before, root, held=len(stamps), total=len(there.images), option=option)
     missing = [name for name in there.images if name not in items]
-    others = [name for name in missing if os.path.lexists(root / name)]
+    others = [name for name in missing if os.path.lexists(root / name) and not job.source.passes_over(name)]
     if others:
         raise InputError(
             f"holds the tags of {len(others):,} more photographs, which are still there and not among those named now",

@@ -1,6 +1,6 @@
 """Where the tagger's images come from: photographs, or embeddings made of them."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,10 @@ class Source(Protocol):
     problems: list[FailedImage]
     inputs: dict[str, str]
 
+    def passes_over(self, name: str) -> bool:
+        """Whether a photograph is not among the items because it has been left out, and not merely not named."""
+        ...
+
     @property
     def files(self) -> Iterable[Path]:
         """What is read, and never to be written to."""
@@ -79,6 +83,7 @@ class ImageSource:
         encoder: Backbone and runtime.
         pixels: How pictures are prepared.
         workers: Decode threads.
+        passes_over: Says of names which photographs have been left out.
     """
 
     def __init__(  # noqa: PLR0917
@@ -89,11 +94,13 @@ class ImageSource:
         encoder: Encoder,
         pixels: PixelSpec,
         workers: int,
+        passes_over: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.root, self.inputs = root, dict[str, str]()
         self.problems = [FailedImage(bad.name, bad.reason, bad.detail) for bad in problems]
         self._images = {image.name: image for image in images}
         self._encoder, self._pixels, self._workers = encoder, pixels, workers
+        self.passes_over = passes_over
         self.items = [Item(image.name, image.stamp()) for image in images]
 
     @property
@@ -138,6 +145,10 @@ class EmbeddingSource:
         if beside:
             self._keep_present()
         self.items = [Item(row.path, Stamp(row.size, row.mtime_ns, -1, row.sha256)) for row in self._rows.values()]
+
+    def passes_over(self, name: str) -> bool:  # noqa: ARG002
+        """Embeddings do not say what has been left out of them."""
+        return False
 
     def _keep_present(self) -> None:
         """Put aside what is not beside the photographs any more: embeddings say where those were, not that they are.

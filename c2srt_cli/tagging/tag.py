@@ -59,7 +59,9 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         run,
         graph,
         progress,
-        lambda encoder, pixels: ImageSource(found.root, found.files, found.problems, encoder, pixels, threads),
+        lambda encoder, pixels: ImageSource(
+            found.root, found.files, found.problems, encoder, pixels, threads, found.passes_over
+        ),
         begun=begun,
     )
 

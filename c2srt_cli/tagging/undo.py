@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from c2srt_cli.errors import InputError
@@ -12,7 +13,7 @@ from c2srt_cli.tagging.keywords.merge import merge
 from c2srt_cli.tagging.keywords.packet import PacketError
 from c2srt_cli.tagging.keywords.state import read_state
 from c2srt_cli.tagging.record import FailedImage
-from c2srt_cli.tagging.writers import txt, xmp
+from c2srt_cli.tagging.writers import txt, untagged, xmp
 from c2srt_cli.tagging.writers.shared_file import update
 from c2srt_cli.tagging.writers.txt_record import RECORD, TxtRecord
 
@@ -56,7 +57,10 @@ def undo(inputs: Sequence[str], vocabulary: str | None = None) -> UndoResult:
             continue
         result.changed += changed
         result.removed += changed and not path.exists()
-    for record, within in _records(inputs):
+    for folder, within in _folders_of(untagged.RECORD, inputs):
+        untagged.Untagged(folder).save(partial(_stays, folder, within, vocabulary))
+    for folder, within in _folders_of(RECORD, inputs):
+        record = TxtRecord(folder)
         for path in txt.take_back(record, within, vocabulary, failures):
             result.changed += 1
             result.removed += not path.exists()
@@ -94,17 +98,22 @@ def _sidecars(path: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if name.lower().endswith(xmp.SUFFIX))
 
 
-def _records(inputs: Sequence[str]) -> Iterator[tuple[TxtRecord, list[Path]]]:
-    """The records of text sidecars that speak of the inputs, and which of the inputs they are."""
+def _folders_of(record: str, inputs: Sequence[str]) -> Iterator[tuple[Path, list[Path]]]:
+    """The folders with records that speak of the inputs, and which of the inputs they are."""
     spoken_of: dict[Path, list[Path]] = {}
     for text in inputs:
         path = Path(text).absolute()
         for folder in (path, *path.parents):
-            if (folder / RECORD).is_file():
+            if (folder / record).is_file():
                 spoken_of.setdefault(folder, []).append(path)
         if path.is_dir():
             for parent, _, files in os.walk(path):
-                if RECORD in files and Path(parent) != path:
+                if record in files and Path(parent) != path:
                     spoken_of.setdefault(Path(parent), []).append(path)
-    for folder, within in spoken_of.items():
-        yield TxtRecord(folder), within
+    yield from spoken_of.items()
+
+
+def _stays(folder: Path, within: Sequence[Path], vocabulary: str | None, name: str, photograph: str) -> bool:
+    """Whether a line of a record is of another vocabulary than the one that goes, or of other photographs."""
+    path = folder / photograph
+    return vocabulary not in (None, name) or not any(path.is_relative_to(place) for place in within)

@@ -28,7 +28,7 @@ class TagResult:
         tagged: Images that have a result.
         failures: Images that could not be tagged or whose result could not be stored.
         unchanged: How many of the tagged ones had their result from an earlier, finished run.
-        gone: Rows that have left, because their images have.
+        gone: Rows that have left, because their images have, or are left out now.
         resumed: How many images an earlier, interrupted run had done.
         failures_path: The file that lists all failures, where results go to files.
     """

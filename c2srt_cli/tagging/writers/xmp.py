@@ -13,6 +13,7 @@ from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.writers.context import WriteContext
 from c2srt_cli.tagging.writers.shared_file import read, update
 from c2srt_cli.tagging.writers.sidecar import Sidecars
+from c2srt_cli.tagging.writers.untagged import Untagged
 from c2srt_cli.tagging.writers.vocabulary import check_left
 
 SUFFIX = ".xmp"
@@ -21,9 +22,9 @@ SUFFIX = ".xmp"
 def write_xmp(rows: Iterable[TaggedImage], folder: Path, context: WriteContext) -> list[FailedImage]:
     """Write or merge the sidecar of each image.
 
-    An image without labels gets no new sidecar, and one that c2srt has made goes with its last keyword unless somebody
-    has taken keywords out of it. A sidecar that cannot be merged safely is left as it is; one that would not change is
-    not touched.
+    An image without labels gets no new sidecar (see `untagged`), and one that c2srt has made goes with its last keyword
+    unless somebody has taken keywords out of it. A sidecar that cannot be merged safely is left as it is; one that
+    would not change is not touched.
 
     Returns:
         The images whose sidecar could not be written, with reason ``sidecar``.
@@ -32,6 +33,7 @@ def write_xmp(rows: Iterable[TaggedImage], folder: Path, context: WriteContext) 
         rows = list(rows)
     sidecars = Sidecars(context.stamps or [row.path for row in rows], SUFFIX, folder, context)
     sample = sample_of(context.labels)
+    untagged = Untagged(folder)
     failed = []
     for row in rows:
         if row.path in sidecars.problems:
@@ -40,10 +42,13 @@ def write_xmp(rows: Iterable[TaggedImage], folder: Path, context: WriteContext) 
         name = sidecars[row.path]
         try:
             _write(row, folder / name, sample, context)
+            stamp = None if row.tags else context.stamps.get(row.path)
+            untagged.note(context.vocabulary, row.path, context.decision, stamp)
         except PacketError as error:
             failed.append(FailedImage(row.path, "sidecar", f"{name} was left as it is: {error}"))
         except OSError as error:
             failed.append(FailedImage(row.path, "sidecar", f"{name}: {error.strerror or error}"))
+    untagged.save(lambda _, name: name in context.stamps or (context.root / name).exists())
     return failed
 
 
@@ -91,6 +96,7 @@ def current_xmp(stamps: Mapping[str, Stamp], folder: Path, context: WriteContext
         UsageError: fewer than half of the labels that the vocabulary had are left in it.
     """
     sidecars = Sidecars(stamps, SUFFIX, folder, context)
+    untagged = Untagged(folder)
     earlier: set[str] = set()
     holding = {}
     for name, now in stamps.items():
@@ -104,6 +110,9 @@ def current_xmp(stamps: Mapping[str, Stamp], folder: Path, context: WriteContext
             continue  # said when it is written
         claim = None if state is None else state.ledger.claims.get(context.vocabulary)
         if state is None or claim is None:
+            before = untagged.stamp(context.vocabulary, name, context.decision)
+            if before is not None and (holds := still_holds(context.root / name, now, before)):
+                holding[name] = holds
             continue
         earlier.update(claim.sample)
         if claim.stamp is None or not context.decision or claim.decision != context.decision:
