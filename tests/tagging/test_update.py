@@ -50,7 +50,7 @@ class Library:
 
     def job(self, **options: Any) -> TagJob:
         machine = Machine(precision="float32", batch=BATCH, workers=1)
-        asked = {"machine": machine, "backbone": self.backbone, "rule": Rule(top_k=3), **options}
+        asked: dict[str, Any] = {"machine": machine, "backbone": self.backbone, "rule": Rule(top_k=3), **options}
         return prepare_tagging(TagOptions((str(self.photos),), self.labels, **asked), Progress())
 
     def run(self, out: Path, name: str = "jsonl", *, progress: Progress | None = None, **options: Any) -> TagResult:
@@ -61,10 +61,10 @@ class Library:
         def advance(done: int, _total: int) -> None:
             self.scored[-1] = done
 
-        given = {"overwrite": options.pop("overwrite", False)}
+        overwrite = options.pop("overwrite", False)
         job = self.job(**options)
         return tag_to_files(
-            job, WRITERS[name], out, progress or Progress(note=self.notes.append, advance=advance), **given
+            job, WRITERS[name], out, progress or Progress(note=self.notes.append, advance=advance), overwrite=overwrite
         )
 
     def change(self) -> None:
@@ -322,7 +322,7 @@ class TestSidecars:
         explain: bool,
     ) -> None:
         def run(folder: Path) -> TagResult:
-            reasons = {"explain": folder / "why.jsonl"} if explain else {}
+            reasons: dict[str, Any] = {"explain": folder / "why.jsonl"} if explain else {}
             return library.run(folder, name, **reasons)
 
         there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
@@ -348,7 +348,8 @@ class TestSidecars:
         (folder / "calibration.json").write_text(json.dumps(known))
         library.backbone = f"local-dir:{folder}"
         good, photos = 4 + len(ODD), library.photos
-        nothing, all_of_them = {"rule": Rule(threshold=1.0)}, {"rule": Rule(threshold=0.0)}
+        nothing: dict[str, Any] = {"rule": Rule(threshold=1.0)}
+        all_of_them: dict[str, Any] = {"rule": Rule(threshold=0.0)}
         before = content(photos)
         assert library.run(photos, "xmp", **nothing).tagged == good
         assert content(photos).keys() - before.keys() == {RECORD, "c2srt-failures.jsonl"}

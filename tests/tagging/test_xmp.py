@@ -283,6 +283,30 @@ def test_a_sidecar_that_exiftool_rewrote_goes_with_the_last_keyword_too(tmp_path
 
 
 @needs_exiftool
+@pytest.mark.parametrize(
+    "edit", [("-Subject-=cat",), ("-HierarchicalSubject-=cat",), ("-Subject=", "-HierarchicalSubject=")], ids=str
+)
+@pytest.mark.parametrize("own", [(), ("-XMP-dc:Subject=Ann",)], ids=str)
+def test_the_last_keyword_taken_out_with_its_list_stays_out(
+    tmp_path: Path, edit: tuple[str, ...], own: tuple[str, ...]
+) -> None:
+    """A list that has no entry left is no list any more, to most programs."""
+    photograph(tmp_path / "a.jpg", *own)
+    sidecar = tmp_path / "a.jpg.xmp"
+    write(tmp_path, image(["cat"]))
+    write_tags(sidecar, *edit)
+    assert current(tmp_path, labels=("cat",), decision="d") == []
+    for _ in range(2):
+        write(tmp_path, image(["cat"]))
+        found = read_tags(sidecar)
+        assert "cat" not in (*found.get("XMP-dc:Subject", ()), *found.get("XMP-lr:HierarchicalSubject", ()))
+        assert "cat" in found["XMP-c2srt:Refused"]
+    write(tmp_path, image(["cat"]), restore=True, labels=("cat",))
+    assert "cat" in read_tags(sidecar)["XMP-dc:Subject"]
+    assert "cat" in read_tags(sidecar)["XMP-lr:HierarchicalSubject"]
+
+
+@needs_exiftool
 def test_a_removal_by_exiftool_stands_until_it_is_asked_back(tmp_path: Path) -> None:
     photograph(tmp_path / "a.jpg", "-XMP-dc:Subject=Ann")
     sidecar, labels = tmp_path / "a.jpg.xmp", ("sofa", "cat")

@@ -144,7 +144,7 @@ def taken_out(
 
     A keyword that was put into a list and is not there any more has been taken out, wherever it was taken out from. So
     has one that is missing in a list that is new, but whose writer has read c2srt's keywords: it holds some that are
-    nobody else's.
+    nobody else's. A list that is gone has been emptied: whoever keeps what c2srt remembers keeps lists too.
 
     Args:
         present: What each list holds.
@@ -165,7 +165,7 @@ def taken_out(
     )
     everywhere: set[Keyword] = set()
     by_list: dict[KeywordList, set[Keyword]] = {}
-    for keywords, there in present.items():
+    for keywords, there in {**dict.fromkeys(added, ()), **present}.items():
         have = keys(there)
         gone = keys(added.get(keywords, ())) - have
         if keywords.separator and keywords not in added and all_written and (label_keys - seen) & have:
