@@ -18,7 +18,7 @@ from c2srt_cli.labels import LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
-from c2srt_cli.tagging.model import open_run
+from c2srt_cli.tagging.model import check_rule, open_run
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.sources import ImageSource
@@ -117,9 +117,10 @@ class Tagger:
             or ``image 3`` where the fourth of them is in memory.
 
         Raises:
-            UsageError: a threshold is asked for and nothing is calibrated.
+            UsageError: a threshold is asked for and nothing is calibrated, or the run's scores fit ``top_k`` alone.
         """
         rule = Rule(threshold, top_k)
+        check_rule(self._job.predictor.run, rule)
         rule.check(self.labels, calibrated=self._job.predictor.calibration is not None)
         source, problems = self._source(images)
         job = replace(self._job, source=source, rule=rule, all_scores=all_scores)

@@ -19,6 +19,7 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict import predictor as predictors
 from c2srt_cli.predict.predictor import split_in
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.training.run import Run
 
@@ -106,18 +107,26 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
             "these are decided by the run", where=f"--run {options.run}", problems=given, hint="leave them out"
         )
     run = predictors.open_run(options.run)
-    if not METHODS[run.options.method].can_calibrate and options.rule.top_k is None:
-        raise UsageError(
-            f"{run.options.method} scales its scores over the vocabulary, so that neither a threshold nor the relative "
-            "rule fits them",
-            where=f"--run {options.run}",
-            hint="give --top-k",
-        )
     if options.graph is not None and run.graph is None:
         raise UsageError(
             "this run moves nothing over a graph", where=f"--graph {options.graph}", hint="leave --graph out"
         )
     return run, None if options.graph is None else read_graph(options.graph)
+
+
+def check_rule(run: Run | None, rule: Rule) -> None:
+    """Refuse a rule that a run's scores do not meet.
+
+    Raises:
+        UsageError: they are scaled over the vocabulary, and something else than the best few is asked for.
+    """
+    if run is not None and not METHODS[run.options.method].can_calibrate and rule.top_k is None:
+        raise UsageError(
+            f"{run.options.method} scales its scores over the vocabulary, so that neither a threshold nor the relative "
+            "rule fits them",
+            where=f"--run {run.folder}",
+            hint="give --top-k",
+        )
 
 
 def open_embeddings(options: TagOptions) -> Store | None:

@@ -21,7 +21,7 @@ from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import read_header
-from c2srt_cli.tagging.model import open_embeddings, open_run, trained_model, untrained_model
+from c2srt_cli.tagging.model import check_rule, open_embeddings, open_run, trained_model, untrained_model
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.sources import EmbeddingSource, ImageSource, Source
 from c2srt_cli.tagging.targets import finished_options, journal_of
@@ -39,6 +39,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     """
     check_labels(options.labels)  # before anything slow is loaded
     run, graph = open_run(options)
+    check_rule(run, options.rule)
     store = open_embeddings(options)
     if store is not None:
         opened, writer = store, options.writer
