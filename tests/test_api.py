@@ -124,13 +124,27 @@ def test_synonyms_and_own_labels(tiny: str, photos: list[Path]) -> None:
 
 
 def test_importing_changes_nothing() -> None:
+    everything = (
+        "import os, pkgutil, sys, warnings, logging, torch, open_clip, huggingface_hub.constants as hub\n"
+        "from PIL import Image\n"
+        "def state(): return (dict(os.environ), hub.HF_HUB_OFFLINE, torch.get_num_threads(), Image.MAX_IMAGE_PIXELS,"
+        " torch.nn.Module.register_parameter, list(logging.getLogger('PIL').handlers), list(warnings.filters))\n"
+        "before = state()\n"
+        "import c2srt_cli.api\n"
+        "assert 'c2srt_cli.memory' not in sys.modules\n"  # what it does is the command line's alone
+        "for module in pkgutil.walk_packages(c2srt_cli.__path__, 'c2srt_cli.'):\n"
+        "    if not module.name.endswith('__main__'): __import__(module.name)\n"
+        "assert state() == before, (state(), before)\n"
+    )
     code = (
         "import os, sys; before = dict(os.environ); import c2srt_cli; "
         "assert not {'torch', 'pandas', 'openai', 'numpy'} & sys.modules.keys(); "
         "assert set(c2srt_cli.__all__) <= set(dir(c2srt_cli)); c2srt_cli.Tagger; assert dict(os.environ) == before"
     )
     folder = Path(c2srt_cli.__file__).parent.parent
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(folder)})
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    for script in (code, everything):
+        subprocess.run([sys.executable, "-c", script], check=True, env={**environment, "PYTHONPATH": str(folder)})
 
 
 def test_names_that_are_not_there() -> None:

@@ -28,7 +28,7 @@ LAYERS = (
     ("images",),
     ("labels",),
     ("text",),
-    ("artifacts", "progress", "threads"),
+    ("artifacts", "memory", "progress", "threads"),
     ("errors",),
     ("__init__",),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from c2srt_cli.api.labels import Labels, label_spec
+from c2srt_cli.api.random_state import keeps_random_state
 from c2srt_cli.datasets import annotations as stored
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, prepare_embedding
@@ -22,6 +23,7 @@ from c2srt_cli.training.run import Run
 from c2srt_cli.training.train import train as run_train
 
 
+@keeps_random_state
 def embed(
     images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
@@ -84,6 +86,7 @@ def read_annotations(folder: str | os.PathLike[str]) -> Annotations:
     return stored.read_annotations(Path(folder))
 
 
+@keeps_random_state
 def train(
     method: str = DEFAULT,
     *,
@@ -127,6 +130,7 @@ def train(
     return Run.open(Path(out))
 
 
+@keeps_random_state
 def evaluate(
     run: str | os.PathLike[str] | Run,
     *,

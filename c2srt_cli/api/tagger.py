@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from c2srt_cli.api.labels import Labels, label_spec
+from c2srt_cli.api.random_state import keeps_random_state
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import ImageFile, MemoryImage, PixelSpec, find_images
@@ -50,6 +51,7 @@ class Tagger:
         UsageError: the options contradict each other.
     """
 
+    @keeps_random_state
     def __init__(
         self,
         labels: Labels,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_d
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import c2srt_cli.backbone.mini  # noqa: F401 - registers its architecture with timm
 from c2srt_cli.backbone.names import CONFIG
@@ -96,16 +98,16 @@ def _give(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
 @contextmanager
 def _parameters_on_meta() -> Iterator[None]:
     """Put every parameter that a module registers on the meta device; buffers, which no file holds, stay real."""
-    register = nn.Module.register_parameter
+    here = get_ident()
 
-    def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None:
-            parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
-        register(module, name, parameter)
+    def on_meta(_module: nn.Module, _name: str, parameter: nn.Parameter) -> nn.Parameter | None:
+        if get_ident() != here:  # the hook is the process's, other threads may be building modules of their own
+            return None
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
 
-    nn.Module.register_parameter = on_meta  # type: ignore[method-assign,assignment]
+    hook = register_module_parameter_registration_hook(on_meta)
     try:
         with torch.device("cpu"):
             yield
     finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        hook.remove()

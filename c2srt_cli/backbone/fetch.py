@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from c2srt_cli.artifacts import file_sha256, lock, write_json
 from c2srt_cli.backbone.checkpoint import build_model
 from c2srt_cli.backbone.config import read_config
+from c2srt_cli.backbone.hub import hub
 from c2srt_cli.backbone.names import CONFIG, PREFERRED, RECORD, WEIGHTS, check_name, fetched_folder, home
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import C2srtError, ServiceError, UsageError
@@ -57,7 +57,7 @@ def fetch(spec: str, progress: Progress = lambda _done, _total: None) -> dict[st
         raise UsageError(f"{spec!r} is not something to fetch", hint=f"c2srt fetch {PREFERRED}")
     check_name(spec)
     target, downloads = fetched_folder(spec), home() / "downloads" / fetched_folder(spec).name
-    with _errors_of(spec, downloads), lock(downloads / ".lock"), _online():
+    with _errors_of(spec, downloads), lock(downloads / ".lock"), hub(offline=False):
         config, candidates = _source(spec, downloads)
         where = f"{spec}, as its hub describes it"
         tower_of(build_model(config["model_cfg"], where=where).visual)  # refused before 600 MB have come
@@ -170,19 +170,6 @@ def _tokenizer_files(model_cfg: dict[str, Any], folder: Path) -> None:
 
     snapshot_download(name, allow_patterns=list(TOKENIZER_FILES), local_dir=folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-@contextmanager
-def _online() -> Iterator[None]:
-    """Lift the ban on the hub that importing this package lays on the process."""
-    from huggingface_hub import constants
-
-    before = os.environ.get("HF_HUB_OFFLINE"), constants.HF_HUB_OFFLINE
-    os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = "0", False
-    try:
-        yield
-    finally:
-        os.environ["HF_HUB_OFFLINE"], constants.HF_HUB_OFFLINE = before[0] or "1", before[1]
 
 
 @contextmanager

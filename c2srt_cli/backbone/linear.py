@@ -30,16 +30,25 @@ _packing = Lock()
 class Linear(nn.Linear):
     """torch's layer, computed by `linear`."""
 
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "Linear":
+        """One with the parameters of another."""
+        own = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        own.weight, own.bias = layer.weight, layer.bias
+        return own.train(layer.training)
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """As torch's."""
         return linear(input, self.weight, self.bias)
 
 
 def use_packed_linears(model: nn.Module) -> None:
-    """Let every plain linear layer in ``model``, torch's or timm's, be computed by `linear`; parameters stay."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and type(module).__name__ == "Linear":
-            module.__class__ = Linear
+    """Let every plain linear layer within ``model``, torch's or timm's, be computed by `linear`; parameters stay."""
+    ours: dict[nn.Module, nn.Module] = {}  # a layer may stand in several places
+    for parent in [*model.modules()]:
+        for name, layer in [*parent.named_children()]:
+            if isinstance(layer, nn.Linear) and type(layer).__name__ == "Linear":
+                setattr(parent, name, ours.setdefault(layer, Linear.of(layer)))
 
 
 def linear(

@@ -13,6 +13,7 @@ from torch import Tensor
 from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.backbone.checkpoint import build_model, load_weights
 from c2srt_cli.backbone.config import read_config
+from c2srt_cli.backbone.hub import hub
 from c2srt_cli.backbone.linear import use_packed_linears
 from c2srt_cli.backbone.names import CALIBRATION, locate, record, resolve, weights_file
 from c2srt_cli.backbone.quickgelu import fold_quickgelu
@@ -157,7 +158,8 @@ class Backbone:
             InputError: its files are missing.
         """
         try:
-            return open_clip.get_tokenizer(f"local-dir:{self._folder}")
+            with hub(offline=True):
+                return open_clip.get_tokenizer(f"local-dir:{self._folder}")
         except ImportError as error:
             raise UsageError(
                 f"the tokenizer of {self.id} needs a package that is not installed ({error.name})",
@@ -181,7 +183,8 @@ def load_backbone(spec: str) -> Backbone:
     folder = locate(spec)
     config = read_config(folder)
     weights = weights_file(folder)
-    model = build_model(config["model_cfg"], where=str(folder))
+    with hub(offline=True):
+        model = build_model(config["model_cfg"], where=str(folder))
     tower_of(model.visual)  # refuses what is not supported before the weights are read
     load_weights(model, weights)
     known = record(spec)

@@ -1,5 +1,6 @@
 """What the user types: the app, and the one place where errors become messages and exit codes."""
 
+import logging
 import os
 import sys
 import traceback
@@ -24,6 +25,7 @@ from c2srt_cli.cli.tag import tag
 from c2srt_cli.cli.train import train
 from c2srt_cli.cli.undo import undo
 from c2srt_cli.errors import C2srtError
+from c2srt_cli.memory import keep_freed
 
 app = typer.Typer(
     name="c2srt",
@@ -70,7 +72,11 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every error that a user can meet ends here."""
+    """Run the command line, which has the process to itself; every error that a user can meet ends here."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported; `fetch` lifts it for a download
+    keep_freed()
+    # Pillow's error records are of pictures that are reported by their row; without a handler Python prints them
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         with standard_output():
             app()

@@ -1,10 +1,8 @@
 """A backbone on its device, in its precision, ready to encode batches of one shape."""
 
-import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,9 +16,6 @@ from c2srt_cli.embeddings.split import Split
 from c2srt_cli.images import PixelSpec
 from c2srt_cli.threads import torch_threads
 
-#: Cores that torch may use.
-CORES = torch.get_num_threads()
-
 
 @dataclass(frozen=True)
 class Encoder:
@@ -33,6 +28,7 @@ class Encoder:
         backbone: On its device, in its precision.
         runtime: Device, precision, batch shape.
         split: Where the tower is split.
+        cores: That torch may use, as it was told when the encoder was made.
         head: From tokens at the split, and stored global embeddings or None, to embeddings; the late stages of the
             backbone where None.
     """
@@ -40,6 +36,7 @@ class Encoder:
     backbone: Backbone
     runtime: Runtime
     split: Split
+    cores: int = field(default_factory=torch.get_num_threads)
     head: Callable[[Tokens, Tensor | None], ImageEmbedding] | None = None
 
     @property
@@ -48,7 +45,7 @@ class Encoder:
 
         Several passes of one thread each leave no core waiting for another, as the threads of one pass do.
         """
-        return max(1, CORES // self.runtime.threads) if self.runtime.device == "cpu" else 1
+        return max(1, self.cores // self.runtime.threads) if self.runtime.device == "cpu" else 1
 
     def threads_per_lane(self) -> AbstractContextManager[None]:
         """Give each forward pass its share of the cores, inside the block."""
@@ -121,7 +118,7 @@ class Machine:
     @property
     def decode_threads(self) -> int:
         """Threads that read and decode images."""
-        return self.workers or min(8, CORES)
+        return self.workers or min(8, torch.get_num_threads())
 
 
 def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Runtime | None = None) -> Encoder:
@@ -151,21 +148,7 @@ def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Run
         )
     encoder = Encoder(backbone, runtime, split)
     backbone.to(runtime.device, getattr(torch, runtime.dtype))
-    _keep_freed_memory()
     return encoder
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse the blocks of a batch for the next one, up to 128 MiB of them.
-
-    By default it gives blocks of some size back to the system at once and clears them again: with the embedded backbone
-    a fifth of the time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(trim_threshold, 128 << 20)
-        mallopt(mmap_threshold, 32 << 20)
 
 
 def _is_there(device: str) -> bool:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from c2srt_cli.images.formats import format_of
 from c2srt_cli.images.jpeg import Data, segments
-from c2srt_cli.images.pixels import hush_pillow
+from c2srt_cli.images.pillow import PILLOW
 from c2srt_cli.images.tiff.directory import read_directory, read_header
 
 #: Text of a PNG is not expanded further.
@@ -49,7 +49,6 @@ def read_metadata(path: Path) -> Metadata:
     with path.open("rb") as file:
         start = file.read(512)
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if start else b""
-    hush_pillow()
     try:
         kind = format_of(start)
         if kind == "JPEG":
@@ -60,7 +59,7 @@ def read_metadata(path: Path) -> Metadata:
             return _from_png(path)
         if kind == "GIF":
             return _from_gif(data)
-        with Image.open(path, formats=[kind]) as image:
+        with PILLOW, Image.open(path, formats=[kind]) as image:
             xmp = image.info.get("xmp")
             return Metadata(xmp=(xmp,) if isinstance(xmp, bytes) else ())
     except Exception:  # Pillow raises what it likes; whether the picture can be read is said where it is decoded

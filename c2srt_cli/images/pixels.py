@@ -1,11 +1,8 @@
 """One image file to an upright square of RGB pixels, or the reason why there is none."""
 
 import hashlib
-import logging
 import os
-import re
 import stat
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,12 +18,8 @@ from c2srt_cli.images.color import opaque
 from c2srt_cli.images.fit import PixelSpec, fit_square
 from c2srt_cli.images.formats import format_of
 from c2srt_cli.images.opened import Opened, in_memory, open_picture
+from c2srt_cli.images.pillow import PILLOW
 from c2srt_cli.images.profile import conversion
-
-# Pillow refuses twice this number, so its own protection, which sees what the header hides, agrees with ours.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-# An odd picture is reported by its row; without a handler Python prints Pillow's error records to stderr.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,7 +32,6 @@ _TRANSPOSE = {
 }
 _ONE_LARGE = Lock()
 _Box = tuple[float, float, float, float]
-_PILLOW = re.compile(r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,20 +139,9 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def hush_pillow() -> None:
-    """Keep Pillow's warnings about odd metadata from being noise, or errors under ``-W error``.
-
-    `warnings.catch_warnings` swaps state of the whole process and is not safe in threads; a filter that names nothing
-    but Pillow's modules and stays is.
-    """
-    if list(warnings.filters[:1]) != [("ignore", None, Warning, _PILLOW, 0)]:
-        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
-
-
 def _prepare(picture: AbstractContextManager[Opened], spec: PixelSpec) -> tuple[Image.Image, tuple[int, int]]:
     """The fitted square, and the sides of the upright original."""
-    hush_pillow()
-    with picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
+    with PILLOW, picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
         (width, height), part = opened.size, opened.part
         image = opaque(opened.decode())
         convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None

@@ -24,9 +24,12 @@ def test_linear_and_its_activations(dtype: torch.dtype) -> None:
 
 
 def test_a_changed_weight_is_laid_out_anew() -> None:
-    layer = torch.nn.Linear(8, 4)
-    use_packed_linears(layer)
-    assert type(layer) is Linear
+    model = torch.nn.Sequential(torch.nn.Linear(8, 4)).eval()
+    weight, bias = model.parameters()
+    use_packed_linears(model)
+    layer = model[0]
+    assert type(layer) is Linear and not layer.training
+    assert layer.weight is weight and layer.bias is bias
     x = torch.randn(5, 8)
     for change in (lambda: None, lambda: layer.weight.mul_(2), lambda: layer.to(torch.float64), layer.float):
         with torch.no_grad():

@@ -166,8 +166,6 @@ def test_names_are_cheap_and_loading_needs_no_network(tmp_path: Path) -> None:
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
         "from c2srt_cli.backbone.registry import load_backbone\n"
         f"load_backbone({spec!r}).embed_texts(['cat'])\n"
-        "import huggingface_hub.constants as c\n"
-        "assert c.HF_HUB_OFFLINE\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2])
