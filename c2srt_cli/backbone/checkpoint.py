@@ -105,7 +105,7 @@ def _parameters_on_meta() -> Iterator[None]:
             return None
         return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
 
-    hook = register_module_parameter_registration_hook(on_meta)
+    hook = register_module_parameter_registration_hook(on_meta)  # type: ignore[arg-type] # its result counts
     try:
         with torch.device("cpu"):
             yield

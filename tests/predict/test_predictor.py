@@ -120,7 +120,7 @@ def test_tag_and_the_api_give_what_evaluate_ranks(
     (tmp_path / "labels.txt").write_text("\n".join(known.labels.names))
     from_tokens = tagged(inputs, tokens, name, tmp_path / "labels.txt", graph)
     from_images = tagged(inputs, inputs / "photos", name, tmp_path / "labels.txt", graph)
-    own = {"backbone": f"local-dir:{inputs / 'model'}"} if name == method else {"run": name}
+    own: Any = {"backbone": f"local-dir:{inputs / 'model'}"} if name == method else {"run": name}
     tagger = Tagger(known.labels, graph=graph, device="cpu", precision="float32", batch_size=4, workers=1, **own)
     from_memory = tagger.scores([inputs / "photos" / path for path in paths])
     if not METHODS[method].can_calibrate:
