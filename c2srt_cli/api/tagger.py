@@ -15,7 +15,7 @@ from c2srt_cli.api.random_state import keeps_random_state
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import ImageFile, MemoryImage, PixelSpec, find_images
-from c2srt_cli.labels import LabelSet
+from c2srt_cli.labels import LabelSet, open_labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
@@ -82,6 +82,7 @@ class Tagger:
         self._threads = options.machine.decode_threads
         self._job = load_tagger(
             options,
+            open_labels(options.labels),
             opened,
             edges,
             self._progress,

@@ -1,13 +1,9 @@
 """The stage behind ``c2srt embed``: images → ``embeddings/``, resumable and incremental."""
 
-import shutil
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from c2srt_cli.artifacts import (
     LOCK,
@@ -23,8 +19,9 @@ from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
+from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.index import write_index
+from c2srt_cli.embeddings.job import EmbedJob, check_space, resolved_options
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
@@ -34,9 +31,9 @@ from c2srt_cli.embeddings.shards import shard_numbers, shard_path
 from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
-from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.images import Found, ImageFile, PixelSpec, find_images
-from c2srt_cli.labels import LabelSet, LabelSpec, check_labels, read_labels, read_templates
+from c2srt_cli.errors import Interrupted, UsageError
+from c2srt_cli.images import ImageFile, find_images
+from c2srt_cli.labels import LabelSpec, open_labels, read_templates
 from c2srt_cli.progress import Progress
 
 
@@ -85,15 +82,14 @@ class EmbedOptions:
     overwrite: bool = False
 
 
-def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
+def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     """Find the images, load the backbone, read the labels.
 
     Raises:
         InputError: images, labels or weights are missing or unusable.
         UsageError: the options contradict each other or the backbone.
     """
-    if options.labels is not None:
-        check_labels(options.labels)  # before anything slow is loaded
+    named = None if options.labels is None else open_labels(options.labels)  # before anything slow is loaded
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either images or --annotations", hint="c2srt embed ./photos --out embeddings")
@@ -123,8 +119,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
     previous = previous_options(options.out, overwrite=options.overwrite)
     encoder = make_encoder(backbone, split, options.machine, previous.runtime if previous else None)
     labels = None if annotations is None else annotations.labels
-    if options.labels is not None:
-        labels = read_labels(options.labels, templates=templates, count_tokens=token_counter(backbone))
+    if named is not None:
+        labels = named.labels(templates, token_counter(backbone))
     return EmbedJob(
         found=found,
         out=options.out,
@@ -135,31 +131,6 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> "EmbedJob":
         workers=options.machine.decode_threads,
         overwrite=options.overwrite,
     )
-
-
-@dataclass(frozen=True)
-class EmbedJob:
-    """Everything `embed` needs, resolved.
-
-    Attributes:
-        found: The images.
-        out: The folder to write.
-        encoder: Backbone, runtime and split.
-        pixels: How pictures are prepared.
-        labels: Label set whose text embeddings to store, or None.
-        templates: Prompts around the labels.
-        workers: Decode threads.
-        overwrite: Start again instead of resuming.
-    """
-
-    found: Found
-    out: Path
-    encoder: Encoder
-    pixels: PixelSpec
-    labels: LabelSet | None
-    templates: tuple[str, ...]
-    workers: int
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +148,6 @@ class EmbedResult:
     encoded: int
     removed: int
     failures: tuple[Row, ...]
-
-
-def bytes_per_image(encoder: Encoder) -> int:
-    """Payload of one image: its streams in bf16 and its global embedding in float32."""
-    tower, stage = encoder.backbone.tower, encoder.split.stage
-    height, width = tower.grid(stage)
-    stream = (tower.num_prefix + height * width) * tower.width(stage) * 2
-    return stream * (2 if encoder.split.streams == "both" else 1) + encoder.backbone.dim * 4
 
 
 def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
@@ -206,7 +169,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         current, plan = plan_work(job.found.files, known)
         if previous is not None and previous.root != made.root:
             check_moved(out, (previous.root, made.root), known, current, progress)
-        _check_space(job, len(plan), progress)
+        check_space(job, len(plan), progress)
         if job.overwrite:
             discard(out)
         text = text_labels(out / TEXT)
@@ -260,50 +223,3 @@ def _encode_shards(
                 shards.wait()
                 raise Interrupted(f"{count:,} of {total:,} images are encoded and saved", where=str(job.out))
     return count
-
-
-def resolved_options(job: EmbedJob) -> dict[str, Any]:
-    """Everything that decides the payload's values, as the manifest records it."""
-    encoder = job.encoder
-    backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.split.stage
-    return {
-        "root": str(job.found.root),
-        "backbone": backbone.id,
-        "weights_sha256": backbone.weights_sha256,
-        "config_sha256": backbone.config_sha256,
-        "split_stage": stage,
-        "depth": tower.depth,
-        "patch_attention": encoder.split.patch_attention,
-        "streams": encoder.split.streams,
-        "num_prefix": tower.num_prefix,
-        "grid": list(tower.grid(stage)),
-        "width": tower.width(stage),
-        "dim": backbone.dim,
-        "pixels": asdict(job.pixels),
-        "mean": list(backbone.mean),
-        "std": list(backbone.std),
-        "runtime": asdict(encoder.runtime),
-        "stored_dtype": "bfloat16",
-        "templates": list(job.templates),
-        "torch": torch.__version__,
-    }
-
-
-def _check_space(job: EmbedJob, count: int, progress: Progress) -> None:
-    each = bytes_per_image(job.encoder)
-    reclaimed = sum(path.stat().st_size for path in store.payload(job.out)) if job.overwrite else 0
-    needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
-    progress.note(
-        f"{count:,} of {len(job.found.files):,} images to encode, {each / 1024:.0f} KiB each: "
-        f"{_size(needed)} of {_size(free)} free"
-    )
-    if needed * 1.02 + 2**20 > free:
-        raise InputError(
-            f"needs {_size(needed)}, {_size(free)} are free",
-            where=str(job.out),
-            hint="make room, or name an --out on a larger disk; nothing has been written",
-        )
-
-
-def _size(count: float) -> str:
-    return f"{count / 2**20:,.1f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"

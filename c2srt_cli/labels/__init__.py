@@ -1,6 +1,6 @@
 """The only door for labels: reading, normalising and checking the user's words, and the prompts around them."""
 
-from c2srt_cli.labels.door import LabelSpec, TokenCounter, check_labels, read_labels, vocabulary_name
+from c2srt_cli.labels.door import LabelSource, LabelSpec, TokenCounter, open_labels, read_labels, vocabulary_name
 from c2srt_cli.labels.entries import COLUMNS
 from c2srt_cli.labels.label import Label, LabelSet
 from c2srt_cli.labels.templates import DEFAULT_TEMPLATE, is_template, read_templates
@@ -11,11 +11,12 @@ __all__ = [
     "DEFAULT_TEMPLATE",
     "Label",
     "LabelSet",
+    "LabelSource",
     "LabelSpec",
     "TokenCounter",
-    "check_labels",
     "is_template",
     "normalise",
+    "open_labels",
     "read_labels",
     "read_templates",
     "vocabulary_name",

@@ -4,6 +4,7 @@ import difflib
 import re
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from c2srt_cli.errors import InputError, UsageError
@@ -12,7 +13,7 @@ from c2srt_cli.labels.json_list import is_json, json_entries
 from c2srt_cli.labels.keywords import is_tree, tree_entries
 from c2srt_cli.labels.label import Label, LabelSet
 from c2srt_cli.labels.templates import DEFAULT_TEMPLATE
-from c2srt_cli.text import Text, fault, normalise, read_bytes, read_text
+from c2srt_cli.text import Text, fault, normalise, read_text
 
 #: What the user may name labels by: a file, words with commas between them, or labels that are there already.
 LabelSpec = Path | str | LabelSet
@@ -30,14 +31,79 @@ _PATH_LIKE = re.compile(r"[/\\]|\.\w{1,5}$|^[~.]")
 _SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".json", ".jsonl"})
 
 
-def check_labels(spec: LabelSpec) -> Path | None:
-    """The file of labels that is meant, None where the words themselves are; refuses what is neither.
+@dataclass(frozen=True)
+class LabelSource:
+    """What the user named labels by, read once.
 
-    A word is what is no file and does not look like the name of one.
+    Attributes:
+        path: The file; None where the words themselves were given.
+        name: What errors call it.
+        entries: What stands in it.
+        problems: What is wrong with it, its lengths apart.
+        hint: What to do about that.
+    """
+
+    path: Path | None
+    name: str
+    entries: Entries
+    problems: tuple[str, ...]
+    hint: str
+
+    def labels(self, templates: Sequence[str] = (), count_tokens: TokenCounter | None = None) -> LabelSet:
+        """The labels, checked.
+
+        Args:
+            templates: Prompts around them, for the check of their length.
+            count_tokens: The text encoder's counter; without it lengths are not checked.
+
+        Raises:
+            InputError: there are faults: all of them are listed with their line numbers.
+        """
+        problems = list(self.problems)
+        if count_tokens is not None:
+            problems += _too_long(self.entries, templates or (DEFAULT_TEMPLATE,), count_tokens)
+        if problems:
+            raise InputError("these labels cannot be used", where=self.name, problems=problems, hint=self.hint)
+        return LabelSet(tuple(label for _, label in self.entries.labels))
+
+
+def open_labels(spec: LabelSpec) -> LabelSource:
+    """Read a list, a table, Lightroom's keywords, JSON, or words with commas between them.
+
+    What a file is its content says: a table has a header with the column ``label``, keywords are indented, JSON begins
+    with a bracket. Everything else is one label a line, ``#`` before comments.
 
     Raises:
         InputError: there is no such file, or it cannot be text.
         UsageError: it is a slip, such as the name of a file without its suffix.
+    """
+    path = _file_meant(spec)
+    text = Text((), ()) if path is None else read_text(path, _WHAT, _HINT)
+    if isinstance(spec, LabelSet):
+        entries, name = _given(spec), "labels"
+    elif path is None:
+        entries, name = _words(str(spec)), shown(str(spec))
+    else:
+        entries, name = _entries(text, path.suffix.lower()), str(path)
+    hint = text.hint or "mend what is named above"
+    if not entries.labels and not entries.problems and not text.problems:
+        entries.problems.append(f"there is no label in the {'file' if path else 'words'}")
+        hint = f"{_HINT}; # begins a comment"
+    problems = (*text.problems, *entries.problems, *_names(entries), *_duplicates(entries))
+    return LabelSource(path, name, entries, problems, hint)
+
+
+def read_labels(
+    spec: LabelSpec, *, templates: Sequence[str] = (), count_tokens: TokenCounter | None = None
+) -> LabelSet:
+    """The labels of a file, of words, or those that are there already: `open_labels`, then `LabelSource.labels`."""
+    return open_labels(spec).labels(templates, count_tokens)
+
+
+def _file_meant(spec: LabelSpec) -> Path | None:
+    """The file of labels that is meant, None where the words themselves are; refuses what is neither.
+
+    A word is what is no file and does not look like the name of one.
     """
     if isinstance(spec, LabelSet):
         return None
@@ -52,8 +118,6 @@ def check_labels(spec: LabelSpec) -> Path | None:
                 hint=f"name the file in full, or write a comma behind the word: '{spec},'",
             )
         return None
-    if not stat.S_ISFIFO(_mode(path)):  # a pipe can be read but once
-        read_bytes(path, _WHAT, _HINT)
     return path
 
 
@@ -78,48 +142,6 @@ def vocabulary_name(spec: LabelSpec) -> str:
         return "labels"
     path = Path(spec)
     return path.stem if stat.S_ISREG(_mode(path)) else "labels"
-
-
-def read_labels(
-    spec: LabelSpec, *, templates: Sequence[str] = (), count_tokens: TokenCounter | None = None
-) -> LabelSet:
-    """Read labels: a list, a table, Lightroom's keywords, JSON, or words with commas between them.
-
-    What a file is its content says: a table has a header with the column ``label``, keywords are indented, JSON begins
-    with a bracket. Everything else is one label a line, ``#`` before comments.
-
-    Args:
-        spec: The file, or the words; labels that are there already are only checked.
-        templates: Prompts around the labels, for the check of their length.
-        count_tokens: The text encoder's counter; without it lengths are not checked.
-
-    Raises:
-        InputError: the file cannot be read, or has faults: all of them are listed with their line numbers.
-        UsageError: it is neither a file nor words.
-    """
-    path = check_labels(spec)
-    text = Text((), ()) if path is None else read_text(path, _WHAT, _HINT)
-    if isinstance(spec, LabelSet):
-        entries, name = _given(spec), "labels"
-    elif path is None:
-        entries, name = _words(str(spec)), shown(str(spec))
-    else:
-        entries, name = _entries(text, path.suffix.lower()), str(path)
-    hint = text.hint or "mend what is named above"
-    if not entries.labels and not entries.problems and not text.problems:
-        entries.problems.append(f"there is no label in the {'file' if path else 'words'}")
-        hint = f"{_HINT}; # begins a comment"
-    problems = [*text.problems, *entries.problems, *_names(entries), *_duplicates(entries)]
-    if count_tokens is not None:
-        problems += _too_long(entries, templates or (DEFAULT_TEMPLATE,), count_tokens)
-    if problems:
-        raise InputError(
-            "these labels cannot be used",
-            where=name,
-            problems=problems,
-            hint=hint,
-        )
-    return LabelSet(tuple(label for _, label in entries.labels))
 
 
 def _entries(text: Text, suffix: str) -> Entries:

@@ -3,20 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import artifact_kind, file_sha256, fingerprint
+from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens, run_late_stages
 from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store
-from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.methods.method import Method
@@ -30,7 +28,7 @@ from c2srt_cli.predict.background import Background
 from c2srt_cli.predict.sources import sources_of
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
-from c2srt_cli.training.run import KIND, WEIGHTS, Run
+from c2srt_cli.training.run import WEIGHTS, Run
 
 #: Entries of a block (images, labels, dimensions) that are scored at once; it holds several tensors of this size.
 BLOCK = 1 << 24
@@ -287,19 +285,3 @@ def _calibration_of_backbone(backbone: Backbone, options: Any) -> Calibration | 
     calibration, patches = Calibration.read(backbone.calibration_path), options.patches.model_dump()
     scoring = {"pool": patches["kind"], "alpha": patches.get("alpha"), "cap": patches.get("max_patches")}
     return calibration if all(scoring.get(key) == value for key, value in calibration.scoring.items()) else None
-
-
-def open_run(folder: Path) -> Run:
-    """A run by its folder.
-
-    Raises:
-        InputError: there is none, or it is unfinished or damaged.
-        UsageError: there is no such folder.
-    """
-    if not folder.is_dir():
-        names = ", ".join(name for name, kind in METHODS.items() if not kind.trainable)
-        hint = "train it first: c2srt train" if str(folder) in METHODS else f"name {names} or the folder of a run"
-        raise UsageError(f"there is no method or run {str(folder)!r}", hint=hint)
-    if artifact_kind(folder) != KIND:
-        raise InputError("is not a run", where=str(folder), hint="make one: c2srt train")
-    return Run.open(folder)

@@ -14,7 +14,7 @@ from c2srt_cli.embeddings.encoder import Encoder, Machine
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.images import ImageFile, PixelSpec, find_images
-from c2srt_cli.labels import LabelSet
+from c2srt_cli.labels import LabelSet, open_labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.search.query import Query
 from c2srt_cli.tagging.job import TagJob
@@ -156,7 +156,7 @@ def _prepare(options: SearchOptions, progress: Progress) -> tuple[TagJob, Store 
     )
     store = open_embeddings(asked)
     source_of = partial(_source, options, store, progress)
-    return load_tagger(asked, None, None, progress, source_of, store), store
+    return load_tagger(asked, open_labels(asked.labels), None, None, progress, source_of, store), store
 
 
 def _source(

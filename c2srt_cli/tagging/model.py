@@ -16,7 +16,7 @@ from c2srt_cli.images import PixelSpec
 from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.predict import predictor as predictors
+from c2srt_cli.predict import runs
 from c2srt_cli.predict.predictor import split_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
@@ -106,7 +106,7 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
         raise UsageError(
             "these are decided by the run", where=f"--run {options.run}", problems=given, hint="leave them out"
         )
-    run = predictors.open_run(options.run)
+    run = runs.open_run(options.run)
     if options.graph is not None and run.graph is None:
         raise UsageError(
             "this run moves nothing over a graph", where=f"--graph {options.graph}", hint="leave --graph out"

@@ -15,7 +15,7 @@ from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.errors import counted
 from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.images import PixelSpec, find_images
-from c2srt_cli.labels import LabelSet, check_labels, read_labels, vocabulary_name
+from c2srt_cli.labels import LabelSet, LabelSource, open_labels, vocabulary_name
 from c2srt_cli.predict.attach import Attached
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.progress import Progress
@@ -37,7 +37,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         InputError: photographs, labels, embeddings, the run or weights are missing or unusable.
         UsageError: the options contradict each other, the run or the embeddings.
     """
-    check_labels(options.labels)  # before anything slow is loaded
+    named = open_labels(options.labels)  # before anything slow is loaded
     run, graph = open_run(options)
     check_rule(run, options.rule)
     store = open_embeddings(options)
@@ -46,7 +46,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         beside = writer is not None and writer.kind == "sidecar" and options.out is None
         root = None if options.root is None else options.root.absolute()
         source = partial(EmbeddingSource, opened, root=root, beside=beside)
-        return load_tagger(options, run, graph, progress, lambda encoder, _: source(encoder), opened)
+        return load_tagger(options, named, run, graph, progress, lambda encoder, _: source(encoder), opened)
     found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
     if options.root is not None:
         found = found.relative_to(options.root)
@@ -57,6 +57,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
     return load_tagger(
         options,
+        named,
         run,
         graph,
         progress,
@@ -69,6 +70,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
 
 def load_tagger(  # noqa: PLR0917
     options: TagOptions,
+    named: LabelSource,
     run: Run | None,
     graph: CategoryGraph | None,
     progress: Progress,
@@ -80,6 +82,7 @@ def load_tagger(  # noqa: PLR0917
 
     Args:
         options: What is asked for; its inputs are not looked at.
+        named: Its labels.
         run: See `open_run`.
         graph: Likewise.
         progress: Takes notes.
@@ -95,7 +98,7 @@ def load_tagger(  # noqa: PLR0917
     method, backbone = model.method, model.method.backbone
     encoder = make_encoder(backbone, model.split, options.machine, store.options.runtime if store else begun)
     method.move(encoder.runtime.device)
-    labels = read_labels(options.labels, templates=model.templates, count_tokens=token_counter(backbone))
+    labels = named.labels(model.templates, token_counter(backbone))
 
     def embed(some: LabelSet) -> Tensor:
         text = None
@@ -114,9 +117,8 @@ def load_tagger(  # noqa: PLR0917
     progress.note(f"{counts}, {encoder.describe()}")
     if predictor.attached is not None and run is not None:
         _note_attached(predictor.attached, run, progress)
-    labels_file = check_labels(options.labels)
-    named = [] if labels_file is None else [labels_file]
-    named += [] if options.graph is None else [Path(options.graph)]
+    files = [] if named.path is None else [named.path]
+    files += [] if options.graph is None else [Path(options.graph)]
     return TagJob(
         source=source,
         encoder=encoder,
@@ -131,7 +133,7 @@ def load_tagger(  # noqa: PLR0917
         pixels=asdict(model.pixels),
         explain=options.explain,
         written_down=(
-            *named,
+            *files,
             Path(options.templates or ""),
             *(() if run is None else sorted(run.folder.iterdir())),
         ),

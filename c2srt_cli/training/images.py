@@ -10,7 +10,7 @@ from torch import Tensor
 
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.embed import EmbedJob
+from c2srt_cli.embeddings.job import EmbedJob
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.images import ImageFile, Picture
 from c2srt_cli.training.augment import augmented

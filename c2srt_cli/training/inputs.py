@@ -10,8 +10,8 @@ from c2srt_cli.backbone.precision import Runtime, find_device, recorded_runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings import store as stores
-from c2srt_cli.embeddings.embed import EmbedJob, resolved_options
 from c2srt_cli.embeddings.encoder import Encoder, Machine, make_encoder, pixel_spec
+from c2srt_cli.embeddings.job import EmbedJob, resolved_options
 from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.split import Split
 from c2srt_cli.embeddings.store import Store

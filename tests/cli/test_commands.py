@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Done, Run
@@ -16,7 +17,9 @@ from packets import words as subjects
 from photos import content, fingerprints, write_photos
 
 from c2srt_cli.embeddings.store import Store
+from c2srt_cli.labels import door
 from c2srt_cli.tagging.writers import WRITERS
+from c2srt_cli.text import read_text
 
 HEAVY = ("torch", "pandas", "pyarrow", "openai", "open_clip", "torch_geometric", "timm", "numpy", "matplotlib")
 FAST = ("--precision", "float32", "--batch-size", "3", "--workers", "2")
@@ -299,11 +302,26 @@ class TestErrors:
         for fault in ("lines 1 and 2", "line 3: byte 0xff", "line 4:"):
             assert fault in done.err
 
+    @pytest.mark.parametrize(("command", "out"), [("tag", "t.jsonl"), ("embed", "e")])
+    def test_labels_are_read_once(  # noqa: PLR0917
+        self, command: str, out: str, c2srt: Run, tiny: str, photos: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = list[Path]()
+
+        def counted(path: Path, *given: Any) -> Any:
+            read.append(path)
+            return read_text(path, *given)
+
+        monkeypatch.setattr(door, "read_text", counted)
+        done = c2srt(command, photos, "-l", labels, "--backbone", tiny, "-o", photos.parent / out)
+        assert done.code == 0, done.err
+        assert read == [labels]
+
     def test_debug_shows_where(self, c2srt: Run, photos: Path) -> None:
         done = c2srt("--debug", "tag", photos, "-l", "missing.txt")
         assert done.code == 3
         assert "Traceback" in done.err
-        assert "check_labels" in done.err
+        assert "open_labels" in done.err
         assert "error: the labels cannot be read" in done.err
 
     def test_resume_under_other_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from c2srt_cli import __version__, artifacts
 from c2srt_cli.artifacts import read_json, stamps
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.embed import EmbedJob, EmbedOptions, EmbedResult, embed, prepare_embedding
+from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.embeddings.job import EmbedJob
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.shards import read_shard, shard_numbers
 from c2srt_cli.embeddings.store import Store

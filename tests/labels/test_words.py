@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from c2srt_cli.errors import C2srtError, InputError, UsageError
-from c2srt_cli.labels import check_labels, read_labels, vocabulary_name
+from c2srt_cli.labels import open_labels, read_labels, vocabulary_name
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_words(spec: str, names: tuple[str, ...]) -> None:
-    assert check_labels(spec) is None
+    assert open_labels(spec).path is None
     assert read_labels(spec).names == names
     assert vocabulary_name(spec) == "labels"
 
