@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 BIN := .venv/bin
 
-.PHONY: demo test lint soak bench clean
+.PHONY: demo test lint docs soak bench clean
 
 demo: .venv/ready
 	@$(BIN)/c2srt demo
@@ -17,6 +17,10 @@ lint: .venv/ready
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
 	@$(BIN)/mypy
+
+# docs/cli.md is what the commands' help says.
+docs: .venv/ready
+	@$(BIN)/python tools/cli_reference.py
 
 # Kills embed and tag at random moments and compares what a resumed run leaves with an uninterrupted one.
 soak: .venv/ready

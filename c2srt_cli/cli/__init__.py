@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import sys
 import traceback
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -49,7 +51,8 @@ for command in (
     doctor,
     demo,
 ):
-    app.command(no_args_is_help=command not in (doctor, demo))(command)
+    text = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.__doc__ or ""))  # the terminal breaks lines, not the source
+    app.command(no_args_is_help=command not in (doctor, demo), help=text)(command)
 
 
 def _version(wanted: bool) -> None:

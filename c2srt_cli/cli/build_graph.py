@@ -70,7 +70,7 @@ def build_graph(
         str | None,
         typer.Option(
             metavar="NAME|FILE|WORDS",
-            help="Labels that may speak for yours and are never given: 'everyday', or any list.",
+            help="Labels that may be evidence for yours and are never given: 'everyday', or any list.",
             rich_help_panel=EDGES,
         ),
     ] = None,
@@ -80,7 +80,7 @@ def build_graph(
             metavar="GRAPH", help="Graph whose degrees random takes, whatever --neighbours.", rich_help_panel=EDGES
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of random.", rich_help_panel=EDGES)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of a random graph.", rich_help_panel=EDGES)] = 0,
     model: Annotated[
         str | None,
         typer.Option(help="Language model.", show_default="gpt-4o, or who answered --replay", rich_help_panel=LLM),
@@ -119,11 +119,19 @@ def build_graph(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.", rich_help_panel=LLM)] = 4,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="At most.", show_default="no limit", rich_help_panel=LLM)
+        int | None,
+        typer.Option(
+            min=1, help="Send at most this many requests a minute.", show_default="no limit", rich_help_panel=LLM
+        ),
     ] = None,
     tokens_per_minute: Annotated[
         int | None,
-        typer.Option(min=1, help="At most, prompts and replies.", show_default="no limit", rich_help_panel=LLM),
+        typer.Option(
+            min=1,
+            help="Use at most this many tokens a minute, prompts and replies together.",
+            show_default="no limit",
+            rich_help_panel=LLM,
+        ),
     ] = None,
     backbone: o.Backbone = None,
     templates: o.Templates = "default",
@@ -138,7 +146,7 @@ def build_graph(
         ),
     ] = False,
 ) -> None:
-    """Write down which labels speak for which: the graph that knowledge flows along.
+    """Write down which labels are evidence for which: the graph that knowledge flows along.
 
     [bold]c2srt build-graph --labels labels.txt --out graph.json[/] asks a language model.
     [bold]--source embedding[/] needs none.
@@ -202,7 +210,7 @@ def build_graph(
     graph = result.graph
     note(f"{out}: {counted(len(graph.labels), 'label')}, {counted(len(graph.edges), 'edge')}")
     if not graph.edges:
-        note("no label speaks for another one: this graph changes nothing", "yellow")
+        note("no label is evidence for another one: this graph changes nothing", "yellow")
     for name, reason in list(result.failed.items())[:20]:
         note(f"  no complete answer for {name}: {reason}", "yellow")
     if len(result.failed) > 20:

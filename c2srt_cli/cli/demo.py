@@ -15,7 +15,8 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the tags to.")] = Path("demo/tags.jsonl"),
     backbone: o.Backbone = None,
     graph: Annotated[
-        bool, typer.Option("--graph/--no-graph", help="Let labels speak for each other over the graph 'everyday'.")
+        bool,
+        typer.Option("--graph/--no-graph", help="Let labels be evidence for each other over the graph 'everyday'."),
     ] = True,
 ) -> None:
     """Tag photographs that come with scikit-image and scikit-learn with 400 everyday labels.

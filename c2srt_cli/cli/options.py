@@ -107,7 +107,7 @@ PatchAttentionOption = Annotated[
 FitOption = Annotated[
     Fit | None,
     typer.Option(
-        help="crop the middle square, squash to a square, or pad to one.",
+        help="How an image becomes a square: crop its middle, squash it, or pad it.",
         show_default="the backbone's own",
         rich_help_panel=IMAGES,
     ),
@@ -133,21 +133,30 @@ Exclude = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1 or mps.", show_default="the fastest there is", rich_help_panel=MACHINE),
+    typer.Option(
+        help="Where to compute: cpu, cuda, cuda:1 or mps.", show_default="the fastest there is", rich_help_panel=MACHINE
+    ),
 ]
 PrecisionOption = Annotated[
     Precision | None,
     typer.Option(
-        help="Numbers of the forward pass.", show_default="what a probe finds native", rich_help_panel=MACHINE
+        help="Number format of the forward pass.", show_default="what a probe finds native", rich_help_panel=MACHINE
     ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Photographs a forward pass.", show_default="by a probe", rich_help_panel=MACHINE),
+    typer.Option(
+        min=1, help="Number of photographs in one forward pass.", show_default="by a probe", rich_help_panel=MACHINE
+    ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads that decode.", show_default="one a core, at most 8", rich_help_panel=MACHINE),
+    typer.Option(
+        min=1,
+        help="Number of threads that decode images.",
+        show_default="one a core, at most 8",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Root = Annotated[
     Path | None,

@@ -66,8 +66,8 @@ def show_graph(
             "targets": [_record(edge, names[edge.target]) for edge in out],
         }
         tables = [
-            _neighbours(f"speaks for {names[chosen]}", [(edge, names[edge.source]) for edge in into]),
-            _neighbours(f"{names[chosen]} speaks for", [(edge, names[edge.target]) for edge in out]),
+            _neighbours(f"evidence for {names[chosen]}", [(edge, names[edge.source]) for edge in into]),
+            _neighbours(f"{names[chosen]} is evidence for", [(edge, names[edge.target]) for edge in out]),
         ]
     else:
         wanted = None

@@ -61,8 +61,8 @@ def tag(
         typer.Option(
             "--graph",
             "-g",
-            help="Category graph, a file or the name of a shipped one: what a photograph shows speaks for the labels "
-            "that it goes with. With --run its edges attach labels that the run has not.",
+            help="Category graph, a file or the name of a shipped one: what a photograph shows is evidence for the "
+            "labels that it goes with. With --run its edges attach labels that the run has not.",
             show_default="none; with --run their nearest seen labels by text",
             rich_help_panel=o.MODEL,
         ),
@@ -122,7 +122,7 @@ def tag(
         typer.Option(
             "--explain",
             help="JSON Lines to write: for each label given, the patches that were chosen and, with --run or --graph, "
-            "the labels that spoke for it.",
+            "the labels that were evidence for it.",
             show_default=False,
             rich_help_panel=o.OUTPUT,
         ),
@@ -171,7 +171,7 @@ def tag(
     PHOTOS may also be a folder that c2srt embed wrote: tagging again with other labels then takes seconds.
 
     With [bold]--run[/] labels are scored by what was learned. One that the run was trained on is known by its name;
-    any other hears from the labels that are.
+    any other is attached to the run's graph, and aggregates from those that are.
     """
     writer = _writer(format.value if format else None, out, all_scores=all_scores)
     for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):

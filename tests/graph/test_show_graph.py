@@ -45,8 +45,8 @@ def test_both_directions_of_a_label(path: Path) -> None:
         "targets": [{"label": "animal", "relation": "is_a", "strength": 1.0, "origin": "llm"}],
     }
     table = show(path, "dog").stdout
-    assert "speaks for dog" in table
-    assert "dog speaks for" in table
+    assert "evidence for dog" in table
+    assert "dog is evidence for" in table
     assert "\x1b[31mred" not in table
     assert "\\x1b[31mred" in table
 

@@ -1,52 +1,25 @@
-"""A new method in one file, which is this one: it is embedded for, trained, measured, ablated, and explained."""
+"""The method of docs/add-a-method.md, from its page alone: embedded for, trained, measured, ablated, and explained."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import pytest
-from pydantic import Field
 from tiny_runs import write_inputs
-from torch import Tensor
-from torch.nn.functional import normalize
 
-from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.cli import main
-from c2srt_cli.methods.losses import LossOption, SigLIP
-from c2srt_cli.methods.method import Method
-from c2srt_cli.methods.options import Distillation, ScaledOptions, TailOptions
-from c2srt_cli.methods.pooling import PoolingOption, TopK
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.methods.scores import Scores
-from c2srt_cli.methods.vocabulary import Labels
 
-
-class Toy(Method):
-    """A weighted mean of the cosines of the best patches and of the whole image."""
-
-    name: ClassVar[str] = "toy"
-
-    class Options(TailOptions, ScaledOptions):
-        method: Literal["toy"] = "toy"
-        patches: PoolingOption = TopK(k=30)
-        local_share: float = Field(0.5, ge=0, le=1, description="Share of the patches in a score.")
-        loss: LossOption = SigLIP()
-        distillation: Distillation = Distillation()
-
-    def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
-        patches, text = normalize(image.patches.float(), dim=-1), labels.text
-        weights = self.weigh(patches, text)
-        local = (weights * (text @ patches.transpose(1, 2))).sum(-1) / weights.sum(-1)
-        whole = normalize(image.global_.float(), dim=-1) @ text.T
-        found = self.options.local_share * local + (1 - self.options.local_share) * whole
-        return Scores(found, found, weights.mean(-1))
+PAGE = Path(__file__).parents[2] / "docs/add-a-method.md"
 
 
 @pytest.fixture
 def _toy() -> Iterator[None]:
-    METHODS["toy"] = Toy
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "toy"})
+    assert METHODS["toy"].name == "toy"
     yield
     del METHODS["toy"]
 

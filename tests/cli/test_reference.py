@@ -1,0 +1,27 @@
+"""The page about the command line is what the command line says."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+from cli_reference import PAGE, reference
+
+
+def test_the_page_is_what_the_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in ("60", "200"):  # whatever the terminal
+        monkeypatch.setenv("COLUMNS", width)
+        found = reference()
+        assert PAGE.read_text(encoding="utf-8") == found, "run make docs"
+        assert max(map(len, found.splitlines())) <= 80
+
+
+def test_no_more_than_20_options_of_train() -> None:
+    page = reference()
+    text = page[page.index("## c2srt train\n") :].split("\n## ")[0]
+    options = {
+        word for word in text.split() if (word.startswith("--") and f"│ {word}" in text) or f"│    {word}" in text
+    }
+    assert 10 < len(options) <= 20, sorted(options)
