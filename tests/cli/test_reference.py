@@ -1,13 +1,12 @@
 """The page about the command line is what the command line says."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-from cli_reference import PAGE, reference
+TOOL = runpy.run_path(str(Path(__file__).parents[2] / "tools/cli_reference.py"))
+PAGE: Path = TOOL["PAGE"]
+reference: Callable[[], str] = TOOL["reference"]
 
 
 def test_the_page_is_what_the_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
