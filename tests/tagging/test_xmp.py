@@ -1,6 +1,7 @@
 """XMP sidecars as files: fresh, beside those of other programs and photographs with keywords, read back by exiftool."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -509,3 +510,75 @@ def test_half_of_a_large_vocabulary_is_told_by_a_sample(tmp_path: Path) -> None:
     current(tmp_path, labels=many[:3500])
     with pytest.raises(UsageError, match="fewer than half"):
         current(tmp_path, labels=many[:1500])
+
+
+_PACKET = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag><rdf:li>Ann</rdf:li>'
+    "</rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+@needs_exiftool
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + _PACKET.encode(),
+        _PACKET.replace("><", ">\r\n<").encode(),
+        _PACKET.replace("x:xmpmeta", "x:xapmeta").encode(),
+        _PACKET[_PACKET.index("<rdf:RDF") : _PACKET.index("</x:xmpmeta>")].encode(),
+        b'<?xml version="1.0" encoding="UTF-8"?>\n' + _PACKET.encode(),
+        _PACKET.replace("rdf:Bag", "rdf:Alt").encode(),
+        _PACKET.replace("<rdf:li>", '<rdf:li xml:lang="de">').encode(),
+        _PACKET.replace(">Ann<", "><![CDATA[Ann]]><").encode(),
+        _PACKET.replace(">Ann<", ">&#x41;nn<").encode(),
+        b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>' + _PACKET.encode() + b" " * 2000 + b'<?xpacket end="r"?>',
+        _PACKET.replace('rdf:about=""', 'rdf:about="uuid:1"').encode(),
+    ],
+    ids=range(11),
+)
+def test_a_packet_in_any_wrapping_gains_and_loses_our_keywords_alone(tmp_path: Path, data: bytes) -> None:
+    photograph(tmp_path / "a.jpg")
+    sidecar = tmp_path / "a.jpg.xmp"
+    sidecar.write_bytes(data)
+    for _ in range(2):
+        write(tmp_path, image(["cat"]))
+        assert read_tags(sidecar)["XMP-dc:Subject"] == ["Ann", "cat"]
+        assert read_tags(sidecar)["XMP-lr:HierarchicalSubject"] == ["Ann", "cat"]
+    write(tmp_path, image([]))
+    assert sidecar.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ("\ufeff" + _PACKET).encode("utf-16-le"),
+        ('<?xml version="1.0" encoding="ISO-8859-1"?>' + _PACKET.replace("Ann", "Andr\xe9")).encode("latin-1"),
+        _PACKET.encode() + bytes(8),
+        _PACKET.replace("rdf:li", "rdf:_1").encode(),
+        b'<!DOCTYPE x [<!ENTITY e "Ann">]>' + _PACKET.replace("Ann", "&e;").encode(),
+        _PACKET.encode()[:-20],
+    ],
+    ids=range(6),
+)
+def test_a_packet_that_cannot_be_added_to_stays_and_is_listed(tmp_path: Path, data: bytes) -> None:
+    photograph(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg.xmp").write_bytes(data)
+    (failure,) = write(tmp_path, image(["cat"]))
+    assert failure.reason == "sidecar"
+    assert "was left as it is: " in failure.detail
+    assert (tmp_path / "a.jpg.xmp").read_bytes() == data
+
+
+def test_neither_a_photograph_that_moves_with_its_sidecar_nor_one_that_is_copied_is_tagged_again(
+    tmp_path: Path,
+) -> None:
+    photograph(tmp_path / "a.jpg")
+    run(tmp_path, "cat")
+    (tmp_path / "a.jpg").rename(tmp_path / "b.jpg")
+    (tmp_path / "a.jpg.xmp").rename(tmp_path / "b.jpg.xmp")
+    assert current(tmp_path) == ["b.jpg"]
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert current(tmp_path / "copy") == ["b.jpg"]
+    repaint(tmp_path / "copy/b.jpg")
+    assert current(tmp_path / "copy") == []
