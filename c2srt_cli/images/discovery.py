@@ -13,7 +13,7 @@ from c2srt_cli.images.exclusion import Exclusion
 from c2srt_cli.images.formats import SUFFIXES
 from c2srt_cli.images.picture import ImageFile
 from c2srt_cli.images.search import FailedFile, Search, printable
-from c2srt_cli.text import spellings
+from c2srt_cli.text import nearby, spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,9 @@ def find_images(
         raise InputError("some of what was named holds no image", problems=fruitless, hint=looked_for)
     if not search.files:
         problems = [f"{bad.name}: {bad.reason}, {bad.detail}" for bad in search.problems]
-        raise InputError("there is no image to read", problems=problems, hint=looked_for)
+        searched = any(target.kind in {"folder", "pattern"} for target in targets)
+        hint = looked_for if searched else _where_else(targets)
+        raise InputError("there is no image to read", problems=problems, hint=hint)
     return Found(Path(search.root), search.files, search.problems, str(search.left_out), search.passed_over)
 
 
@@ -160,6 +162,14 @@ def _absolute(text: str) -> str:
     if ".." in text and os.path.realpath(path) != os.path.realpath(text):
         return os.path.realpath(text)
     return path
+
+
+def _where_else(targets: Sequence[_Target]) -> str:
+    """Where files may be that are not where they were named."""
+    if any(target.line for target in targets):
+        return "a list holds one path a line and nothing else, relative to the folder that c2srt runs in"
+    meant = next(filter(None, (nearby(Path(target.path)) for target in targets)), None)
+    return f"did you mean {meant}?" if meant else f"paths are relative to {os.getcwd()}"
 
 
 def _foreign(target: _Target) -> str:

@@ -50,6 +50,7 @@ _MARKUP: tuple[tuple[bytes, Kind], ...] = (
 )
 
 ARCHIVE = Kind("a ZIP archive", _UNPACK)
+NO_TEXT = Kind("no text", _WORDS)
 
 #: What a ZIP archive is, by the beginning of the name of a file in it.
 _ARCHIVES: tuple[tuple[str, Kind], ...] = (
@@ -80,7 +81,7 @@ def kind_of(head: bytes) -> Kind | None:
     if head.startswith(b"PK\x03\x04"):
         return ARCHIVE
     two_bytes = encoding_of(head[: len(head) // 2 * 2]) != "utf-8"
-    return None if two_bytes or not _is_binary(head) else Kind("no text", _WORDS)
+    return None if two_bytes or not _is_binary(head) else NO_TEXT
 
 
 def archive_kind(data: bytes) -> Kind:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.text.decoding import encoding_of
+from c2srt_cli.text.kinds import ARCHIVE, NO_TEXT, archive_kind, kind_of
 
 _WHERE = "standard input"
 _TWO_BYTES = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -23,8 +24,14 @@ def path_list(data: bytes, *, null: bool = False) -> tuple[str, ...]:
 
     Raises:
         UsageError: there are NULs and they were not asked for, or the other way round.
-        InputError: it starts as UTF-16 and does not go on as that.
+        InputError: it is a picture, a workbook or the like, or starts as UTF-16 and does not go on as that.
     """
+    if kind := kind_of(data[:4096]):
+        kind = archive_kind(data) if kind is ARCHIVE else kind
+        if kind is not NO_TEXT:  # names with a NUL after each look like none
+            raise InputError(
+                f"the list cannot be read (it is {kind.name})", where=_WHERE, hint="write one path a line, as text"
+            )
     if null:
         if data.startswith(_TWO_BYTES):
             raise UsageError("the list is UTF-16, which NUL does not separate", where="--null", hint="leave it out")

@@ -422,3 +422,26 @@ def test_a_pattern_that_is_none(make: Make) -> None:
     with pytest.raises(UsageError) as caught:
         find_images([str(root)], exclude=["!"])
     assert caught.value.where == "--exclude '!'"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "stdin", "hint"),
+    [
+        (["photo/a.jpg"], None, "relative to"),
+        (["photos/b.jpg"], None, "did you mean {folder}/photos/b.png?"),
+        (["photso"], None, "did you mean {folder}/photos?"),
+        (["-"], ["a.jpg;x", "b.jpg;x"], "one path a line"),
+        (["photos"], None, "are searched for"),
+    ],
+)
+def test_the_hint_fits_what_was_named(
+    inputs: list[str], stdin: list[str] | None, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "b.png").touch()
+    monkeypatch.chdir(tmp_path)
+    if inputs == ["photos"]:
+        (tmp_path / "photos" / "b.png").unlink()
+    with pytest.raises(InputError) as caught:
+        find_images(inputs, stdin=stdin)
+    assert hint.format(folder=tmp_path) in str(caught.value.hint)

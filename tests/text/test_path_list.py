@@ -1,4 +1,6 @@
 import codecs
+import io
+import zipfile
 
 import pytest
 
@@ -25,6 +27,33 @@ WRITTEN = {
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
 def test_lists_of_every_system(written: bytes) -> None:
     assert path_list(written) == PATHS
+
+
+def workbook() -> bytes:
+    """A ZIP archive that is laid out as Excel's."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(workbook(), "an Excel workbook"), (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "a photograph"), (b"%PDF-1.7\n", "a PDF")],
+)
+@pytest.mark.parametrize("null", [False, True])
+def test_what_is_no_list_is_named(data: bytes, kind: str, null: bool) -> None:
+    with pytest.raises(InputError, match=kind) as caught:
+        path_list(data, null=null)
+    assert caught.value.hint == "write one path a line, as text"
+
+
+def test_short_names_with_a_nul_after_each_are_a_list() -> None:
+    data = b"".join(b"%d\0" % number for number in range(100))
+    assert len(path_list(data, null=True)) == 100
+    with pytest.raises(UsageError, match="NUL") as caught:
+        path_list(data)
+    assert "--null" in str(caught.value.hint)
 
 
 def test_two_lists_joined() -> None:
