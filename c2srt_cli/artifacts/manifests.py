@@ -18,6 +18,9 @@ from c2srt_cli.errors import InputError
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 
+#: What is made by a command of its own.
+_MAKERS = {"annotations": "prepare", "embeddings": "embed"}
+
 
 def canonical_json(value: object) -> bytes:
     """The one byte string for a JSON value: sorted keys, no spaces, ASCII."""
@@ -141,9 +144,14 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
             where=str(folder),
             hint="run the command that wrote them again: it resumes",
         )
+    hint = f"c2srt {_MAKERS[kind]} makes them" if kind in _MAKERS else "name another folder"
+    if not path.exists():
+        what = f"holds no {kind}" if folder.is_dir() else "is a file" if folder.exists() else "there is no such folder"
+        raise InputError(what, where=str(folder), hint=hint)
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != kind:
-        raise InputError(f"is not the manifest of {kind}", where=str(path))
+        other = artifact_kind(folder)
+        raise InputError(f"holds {other or 'something else'}, no {kind}", where=str(folder), hint=hint)
     if type(value.get("schema")) is not int or value["schema"] != schema:
         raise InputError(
             f"has layout {value.get('schema')}, this version of c2srt reads layout {schema}",

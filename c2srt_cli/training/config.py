@@ -1,7 +1,7 @@
 """A method's options out of its defaults, a file and what is set by name; all faults are told at once."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -72,7 +72,7 @@ def resolve(
     try:
         options = kind.Options.model_validate(values)
     except ValidationError as error:
-        problems += [_told(line) for line in error.errors()]
+        problems += [_told(line, _names(default.model_dump())) for line in error.errors()]
     else:
         problems += list(options.problems())
     if problems:
@@ -151,10 +151,11 @@ def _put(values: dict[str, Any], place: tuple[str, ...], value: Any, default: Op
         values[group] = {**(values[group] or {}), place[1]: value}
 
 
-def _told(line: Any) -> str:
+def _told(line: Any, names: Sequence[str]) -> str:
     """An error of pydantic in a line."""
     place = ".".join(str(part) for part in line["loc"] if not (isinstance(part, str) and "[" in part))
     if line["type"] == "extra_forbidden":
-        return f"there is no option {place!r}"
+        guess = "" if place in names else meant(place, names)  # else it is one of another choice
+        return f"there is no option {place!r}{guess}"
     said = str(line["msg"]).removeprefix("Value error, ")
     return f"{place} = {line['input']!r}: {said[:1].lower()}{said[1:]}"

@@ -74,10 +74,10 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
         InputError: something is missing, stale or damaged.
         UsageError: the options contradict each other or the inputs.
     """
-    if problems := [str(problem) for problem in _contradictions(asked)]:
-        raise UsageError(
-            "these do not go together" if problems[1:] else problems[0], problems=problems[1:] and problems
-        )
+    if wrong := list(_contradictions(asked)):
+        if len(wrong) == 1:
+            raise wrong[0]
+        raise UsageError("these do not go together", problems=[" ".join(str(one).split()) for one in wrong])
     annotations = read_annotations(asked.annotations, asked.root)
     started = {} if asked.overwrite else begun(asked.out)
     inputs = (

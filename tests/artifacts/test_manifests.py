@@ -53,10 +53,19 @@ def test_what_is_no_manifest(tmp_path: Path, content: str) -> None:
 
 def test_another_kind_and_another_layout(tmp_path: Path) -> None:
     write_json(tmp_path / "manifest.json", manifest("run", 1, {}, {}))
-    with pytest.raises(InputError, match="not the manifest of embeddings"):
+    with pytest.raises(InputError, match="holds run, no embeddings"):
         read_manifest(tmp_path, "embeddings", 1)
     with pytest.raises(InputError, match="layout 1, this version of c2srt reads layout 2"):
         read_manifest(tmp_path, "run", 2)
+
+
+def test_the_wrong_place_is_named_by_its_folder_and_what_makes_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat")
+    for name, what in (("", "holds no annotations"), ("gone", "no such folder"), ("labels.txt", "is a file")):
+        with pytest.raises(InputError, match=what) as refused:
+            read_manifest(tmp_path / name, "annotations", 1)
+        assert refused.value.where == str(tmp_path / name)
+        assert refused.value.hint == "c2srt prepare makes them"
 
 
 def test_missing_and_broken_json(tmp_path: Path) -> None:

@@ -278,6 +278,9 @@ class TestErrors:
             ("embed {photos} -o {photos} --backbone {tiny} --overwrite", 3, "holds no embeddings"),
             ("embed {photos} -o e --backbone {tiny} --split-stage 7", 2, "this tower has 3 stages"),
             ("embed {photos} -o {labels}/e --backbone {tiny}", 3, "cannot be written"),
+            ("train c2srt -e e -a a -o r", 2, "needs a category graph next: give --graph"),
+            ("train c2srt -e e -a a -o r --init r2", 2, "starts from no run Next: leave it out"),
+            ("evaluate zero-shot -e {photos} -a {labels}", 3, "is a file"),
         ],
     )
     def test_one_block_without_a_traceback(

@@ -53,8 +53,14 @@ def test_everything_wrong_is_said_at_once() -> None:
         "training.lr = -1.0: input should be greater than 0",
         "training.seed = -1: input should be greater than or equal to 0",
         "there is no option 'patches.alpha'",
-        "there is no option 'ist.hedas'",
+        "there is no option 'ist.hedas'; did you mean 'ist.heads'?",
         "loss = {'kind': 'sigmid'}: must be one of ranking, sigmoid, siglip, asymmetric, mmc; did you mean 'sigmoid'?",
+    ]
+
+
+def test_a_misspelt_option_of_a_group_is_guessed_at() -> None:
+    assert faults("zero-shot", {"patches.alhpa": 0.4}) == [
+        "there is no option 'patches.alhpa'; did you mean 'patches.alpha'?"
     ]
 
 
