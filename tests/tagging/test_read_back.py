@@ -129,7 +129,7 @@ def test_files_are_read_back(name: str, all_scores: bool, case: Case) -> None:
             images = [{labels[i] for i in image} for image in read_annotations(path, vocabulary)]
             assert images == list(expected.values())
         else:
-            with pytest.raises(InputError, match="no photograph has"):
+            with pytest.raises(InputError, match="no image has"):
                 as_prepared(path)
 
 
