@@ -103,7 +103,7 @@ def write_with_graph(folder: Path, **content: Any) -> Path:
 
 
 def write_dense_graph(path: Path, labels: LabelSet) -> None:
-    """A graph in which most labels listen to most others, with strengths of five kinds."""
+    """A graph in which most labels aggregate from most others, with strengths of five kinds."""
     every = range(len(labels))
     edges = [
         Edge(s, t, "co_occurrence", 0.1 + 0.1 * (s % 5), "llm") for t in every for s in every if s != t and (s + t) % 3

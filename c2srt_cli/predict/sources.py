@@ -28,7 +28,7 @@ class Sources(NamedTuple):
         more = len(self.graph.labels) - asked
         others = f", {more:,} of them are labels of the graph alone, never given" if more else ""
         sources = len({edge.source for edge in self.graph.edges})
-        return f"{self.listeners:,} of {asked:,} labels listen to {sources:,} others over the graph{others}"
+        return f"{self.listeners:,} of {asked:,} labels aggregate from {sources:,} others over the graph{others}"
 
 
 def sources_of(labels: LabelSet, graph: CategoryGraph, where: str = "--graph") -> Sources:

@@ -33,7 +33,7 @@ def test_sources_that_nobody_asked_for_come_behind_and_are_evidence() -> None:
     assert named(found.graph) == {("saddle", "horse", 0.5), ("Rider", "horse", 0.4)}
     assert found.graph.evidence == {2, 3}
     assert found.note(2) == (
-        "1 of 2 labels listen to 2 others over the graph, 2 of them are labels of the graph alone, never given"
+        "1 of 2 labels aggregate from 2 others over the graph, 2 of them are labels of the graph alone, never given"
     )
 
 

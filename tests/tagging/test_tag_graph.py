@@ -61,7 +61,8 @@ def test_scores_are_raised_and_explained(inputs: Path, tiny: str, tmp_path: Path
     graph = str(inputs / "graph.json")
     job = prepare(inputs, inputs / "labels.txt", tiny, notes, graph=graph, explain=tmp_path / "why.jsonl")
     assert (
-        "3 of 4 labels listen to 4 others over the graph, 2 of them are labels of the graph alone, never given" in notes
+        "3 of 4 labels aggregate from 4 others over the graph, 2 of them are labels of the graph alone, never given"
+        in notes
     )
     places = {name: place for place, name in enumerate((*ASKED, "reeds", "duck"))}
     strengths = {(NAMES[t], NAMES[s]): strength for s, t, strength in EDGES}
