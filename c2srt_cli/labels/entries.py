@@ -33,11 +33,15 @@ class Entries:
 def list_entries(lines: Sequence[str]) -> Entries:
     """One label a line; lines that are empty or start with ``#`` are passed over.
 
-    A line is unquoted where a spreadsheet has quoted it: where it needed quotes, or all lines have them.
+    A line is unquoted where a spreadsheet has quoted it: where it needed quotes, or all lines have them. A comma or
+    semicolon that ends all lines, the last one perhaps not, is no part of them.
     """
     entries = Entries()
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
     numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
+    for mark in ",;":
+        if len(numbered) > 2 and all(line.endswith(mark) for _, line in numbered[:-1]):  # noqa: PLR2004 - two may be names
+            numbered = [(number, line.rstrip(f"{mark} ")) for number, line in numbered]
     everywhere = all(_QUOTED.fullmatch(line) for _, line in numbered)
     for number, line in numbered:
         quoted = _QUOTED.fullmatch(line)

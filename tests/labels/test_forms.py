@@ -142,6 +142,9 @@ def test_any_csv_is_read_as_the_csv_module_has_it(
         ("a|b\na | c\n", ("a|b", "a | c")),
         ("labels\nlabelled\n", ("labels", "labelled")),
         ("[2020\n{x\n", ("[2020", "{x")),
+        ("cat,\ndog ,\nbig, black bird,\n", ("cat", "dog", "big, black bird")),  # a column and an empty one
+        ('"cat";\n"dog";\n"bird"\n', ("cat", "dog", "bird")),  # out of a program's text
+        ("cat,\ndog\nbird,\n", ("cat,", "dog", "bird,")),
     ],
 )
 def test_a_list_stays_a_list(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
