@@ -40,7 +40,7 @@ def list_entries(lines: Sequence[str]) -> Entries:
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
     numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
     for mark in ",;":
-        if len(numbered) > 2 and all(line.endswith(mark) for _, line in numbered[:-1]):  # noqa: PLR2004 - two may be names
+        if len(numbered) > 2 and all(line.endswith(mark) for _, line in numbered[:-1]):
             numbered = [(number, line.rstrip(f"{mark} ")) for number, line in numbered]
     everywhere = all(_QUOTED.fullmatch(line) for _, line in numbered)
     for number, line in numbered:
