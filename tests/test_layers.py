@@ -14,7 +14,7 @@ LAYERS = (
     ("cli",),
     ("api", "demo", "doctor"),
     ("ablation",),
-    ("search",),
+    ("review", "search"),
     ("tagging",),
     ("evaluation",),
     ("predict",),

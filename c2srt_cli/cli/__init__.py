@@ -21,6 +21,7 @@ from c2srt_cli.cli.embed import embed
 from c2srt_cli.cli.evaluate import evaluate
 from c2srt_cli.cli.fetch import fetch
 from c2srt_cli.cli.prepare import prepare
+from c2srt_cli.cli.review import review
 from c2srt_cli.cli.search import search
 from c2srt_cli.cli.show_graph import show_graph
 from c2srt_cli.cli.tag import tag
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 for command in (
     tag,
+    review,
     search,
     undo,
     prepare,

@@ -13,7 +13,7 @@ _NOT_PHOTOGRAPHS = r"""
     @eadir/ \#recycle/ \#snapshot/ @tmp/ @recycle/ @recently-snapshot/ @__thumb/ .@__thumb/ .snapshot/ .zfs/
     $recycle.bin/ recycler/ recycled/ system?volume?information/ .trash*/ lost+found/
     __macosx/ .appledouble/ .spotlight-v100/ .fseventsd/ .documentrevisions-v100/
-    .dtrash/ .thumbnails/ .picasaoriginals/ .photoprism/ appdata_*/ *.lrdata/
+    .dtrash/ .thumbnails/ .picasaoriginals/ .photoprism/ appdata_*/ *.lrdata/ c2srt-thumbs/
 """.split()  # noqa: SIM905
 #: Of these only the folders of originals are searched; the rest is thumbnails and what was derived.
 _LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary")

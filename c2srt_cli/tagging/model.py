@@ -136,7 +136,7 @@ def open_embeddings(options: TagOptions) -> Store | None:
         InputError: they are unfinished or damaged.
         UsageError: there are other inputs, or they were made with other options.
     """
-    folders = [text for text in options.inputs if text != "-" and _holds_embeddings(Path(text))]
+    folders = [text for text in options.inputs if text != "-" and holds_embeddings(Path(text))]
     if not folders:
         return None
     if len(options.inputs) > 1:
@@ -163,7 +163,7 @@ def open_embeddings(options: TagOptions) -> Store | None:
     return store
 
 
-def _holds_embeddings(folder: Path) -> bool:
+def holds_embeddings(folder: Path) -> bool:
     """Whether a folder is one of embeddings, also where its manifest cannot be read: no photographs are in it."""
     return artifact_kind(folder) == EMBEDDINGS or (folder / INDEX).is_file()
 

@@ -65,6 +65,7 @@ class TestHelp:
             "-h",
             "--version",
             "tag --help",
+            "review --help",
             "prepare --help",
             "embed --help",
             "train --help",

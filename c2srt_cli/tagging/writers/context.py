@@ -93,3 +93,11 @@ def score_columns(labels: Sequence[str]) -> list[str]:
                 name = f"label:{name}"
         names.append(name)
     return names
+
+
+def score_label(column: str) -> str:
+    """The label of a column that `score_columns` named."""
+    name = column
+    while name.startswith("label:"):
+        name = name.removeprefix("label:")
+    return name if name.lower() in _TAKEN else column

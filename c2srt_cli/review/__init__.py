@@ -1,0 +1,1 @@
+"""Tags as one page to look at and to correct, without a server and without a network."""
