@@ -201,10 +201,11 @@ def disk_errors(where: Path, option: str = "--out", *, resumes: bool = True) -> 
     except BrokenPipeError:  # no fault of a disk
         raise
     except OSError as error:
+        named = str(error.filename or where)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         again = "make room, then run the same command again" + (": it resumes" if resumes else "")
         raise InputError(
             f"cannot be written: {error.strerror or error}",
-            where=str(error.filename or where),
+            where=str(where) if named.endswith(TEMPORARY) else named,
             hint=again if full else f"name {'an' if option == '--out' else 'another'} {option} that you may write to",
         ) from error

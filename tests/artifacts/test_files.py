@@ -12,6 +12,7 @@ import pytest
 from photos import Killed, content, file_limit
 
 from c2srt_cli.artifacts import (
+    TEMPORARY,
     atomic_write,
     check_folder,
     check_writable,
@@ -227,3 +228,10 @@ class TestLeftovers:
         (tmp_path / ".a.csv.01234567.c2srt-tmp").symlink_to("mine")
         remove_leftovers(tmp_path / "a.csv")
         assert content(tmp_path) == {"mine": b"mine"}
+
+
+def test_errors_of_a_disk_name_what_the_user_knows(tmp_path: Path) -> None:
+    for name, told in ((f".0123abcd{TEMPORARY}", "tags.csv"), ("tags.csv.manifest.json", "tags.csv.manifest.json")):
+        with pytest.raises(InputError, match="Read-only") as refused, disk_errors(tmp_path / "tags.csv"):
+            raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / name))
+        assert refused.value.where == str(tmp_path / told)
