@@ -125,6 +125,10 @@ def test_both_maps_are_those_of_plain_loops(
         (kept.unseen_threshold, kept.unseen, unseen, truth[:, hidden]),
     ):
         assert threshold == pytest.approx(threshold_by_hand(found, logits, present), abs=1e-3)
+    for label in range(SEEN):
+        best, positives = threshold_by_hand(kept.seen, seen[:, label], truth[:, label]), int(truth[:, label].sum())
+        mean = (positives * best + 10 * kept.threshold) / (positives + 10)
+        assert kept.thresholds.get(f"thing {label}") == (pytest.approx(mean, abs=1e-3) if positives else None)
 
 
 def threshold_by_hand(found: Calibration, logits: np.ndarray, present: np.ndarray) -> float:
