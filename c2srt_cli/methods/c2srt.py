@@ -1,24 +1,41 @@
-"""C2SRT (arXiv 2412.06190), our reconstruction: adaptive patches, features that flow over the graph, distillation.
+"""C2SRT (arXiv 2412.06190), our reconstruction: adaptive patches, transfer over the graph, distillation.
 
 ISR (eq. 4-6) refines a label's feature within an image, IST (eq. 7-9, GATv2) carries it to the labels that the graph
-joins, the score is the cosine with the label's text (eq. 10). docs/method.md sets every choice beside the paper.
+joins, the score is the cosine with the label's text (eq. 10). As the paper words it (`values`), IST learns the seen
+labels by heart; so by default evidence flows, and in each step some seen labels play unseen. docs/method.md sets every
+choice beside the paper; recipes/c2srt-paper.toml is its wording.
 """
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+import numpy as np
+import torch
+from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.errors import UsageError
 from c2srt_cli.graph.category_graph import RELATIONS
-from c2srt_cli.methods import ist
-from c2srt_cli.methods import options as groups
+from c2srt_cli.methods.evidence import EvidenceTransfer
 from c2srt_cli.methods.fusion import fused_features
+from c2srt_cli.methods.ist import IST
 from c2srt_cli.methods.losses import LossOption, Ranking
 from c2srt_cli.methods.method import Method
-from c2srt_cli.methods.options import Adapters, Distillation, GraphOptions, ScaledOptions, TailOptions
+from c2srt_cli.methods.options import (
+    Adapters,
+    Distillation,
+    Episodes,
+    EvidenceIST,
+    GraphOptions,
+    ISTOption,
+    ScaledOptions,
+    TailOptions,
+    Training,
+    ValueIST,
+)
 from c2srt_cli.methods.pooling import ISR, PoolingOption, cosines
 from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
@@ -35,51 +52,123 @@ class C2SRT(Method):
 
         method: Literal["c2srt"] = "c2srt"
         patches: PoolingOption = ISR()
-        ist: groups.IST = groups.IST()
+        ist: ISTOption = EvidenceIST()
+        episodes: Episodes = Episodes()
+        zero_shot_weight: float = Field(
+            0.75, ge=0, le=1, description="Share of the frozen backbone's feature in an unseen label's."
+        )
         adapters: Adapters = Adapters()
-        loss: LossOption = Ranking()
+        loss: LossOption = Ranking(rank="both")
         distillation: Distillation = Distillation()
+        training: Training = Training(lr_new=1e-2)
 
         def problems(self) -> Iterator[str]:
-            """Heads share the width."""
+            """Those of IST, too."""
             yield from super().problems()
-            if self.ist.hidden % self.ist.heads:
-                yield f"ist.hidden = {self.ist.hidden}: must be a multiple of ist.heads"
+            yield from self.ist.problems()
 
     def __init__(self, options: Options, backbone: Backbone) -> None:
         super().__init__(options, backbone)
         own = options.ist
-        if (own.hidden or backbone.dim) % own.heads:
-            raise UsageError(
-                f"a hidden width of {own.hidden or backbone.dim} cannot be divided by {own.heads} heads",
-                where=f"ist.heads = {own.heads}",
+        self.ist: EvidenceTransfer | IST
+        if isinstance(own, EvidenceIST):
+            self.ist = EvidenceTransfer(backbone.dim, own)
+        else:
+            assert isinstance(own, ValueIST)
+            if (own.hidden or backbone.dim) % own.heads:
+                raise UsageError(
+                    f"a hidden width of {own.hidden or backbone.dim} cannot be divided by {own.heads} heads",
+                    where=f"ist.heads = {own.heads}",
+                )
+            self.ist = IST(
+                backbone.dim,
+                edge_dim=len(RELATIONS) + 1,
+                layers=own.layers,
+                heads=own.heads,
+                hidden=own.hidden or None,
+                dropout=own.dropout,
+                random_init=own.random_init,
             )
-        self.ist = ist.IST(
-            backbone.dim,
-            edge_dim=len(RELATIONS) + 1,
-            layers=own.layers,
-            heads=own.heads,
-            hidden=own.hidden or None,
-            dropout=own.dropout,
-            random_init=own.random_init,
-        )
         self.add_adapters()
 
     @property
     def width(self) -> int:
-        """That of the FFN, where it is larger."""
-        return max(self.backbone.dim, int(self.options.ist.hidden))
+        """That of the FFN, where it is larger, or of all messages to a label."""
+        own = self.options.ist
+        if isinstance(own, EvidenceIST):
+            return max(self.backbone.dim, int(own.heads * own.width * self.options.neighbours))
+        return max(self.backbone.dim, int(own.hidden))
 
     @classmethod
     def hops(cls, options: Options) -> int:
         """A layer each."""
         return int(options.ist.layers)
 
+    def reads_frozen(self, labels: Labels) -> bool:
+        """For labels that play unseen, too."""
+        return super().reads_frozen(labels) or (self.training and self.options.episodes.share > 0)
+
+    def episode(self, labels: Labels, random: np.random.Generator) -> Labels:
+        """Some seen labels play unseen."""
+        if not (share := self.options.episodes.share):
+            return labels
+        nodes = labels.nodes.cpu().numpy()
+        drawn = (random.random(len(nodes)) < share) & ~np.isin(nodes, self.held_out(nodes))
+        return labels.playing(torch.from_numpy(drawn).to(labels.nodes.device) & ~labels.unseen)
+
+    def held_out(self, labels: np.ndarray) -> np.ndarray:
+        """Drawn by number, so that a label is held out in whatever company."""
+        if not (share := self.options.episodes.held_out) or not len(labels):
+            return labels[:0]
+        drawn = np.random.default_rng((self.options.training.seed, 2)).random(int(labels.max()) + 1)
+        chosen: np.ndarray = labels[drawn[labels] < share]
+        return chosen
+
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:
-        """``cos(h, t)``."""
-        teacher = self.teacher_of(image, labels, truth)
-        features, share = fused_features(image, labels.text, self.options.patches, self.weigh, teacher)
-        features, attention = self.ist(features, labels.text, labels.layers)
-        found = cosines(features, labels.asked_text)
+        """``cos(h, t)``, of features or moved by evidence."""
+        features, share = self._features(image, labels, self.teacher_of(image, labels, truth))
         share = None if share is None else share[:, : labels.asked]
-        return Scores(found, found, share, attention=attention[-1].mean(-1))  # (B, T, K)
+        playing = labels.unseen[: labels.asked] if self.training and self.options.episodes.share else None
+        if isinstance(self.ist, IST):
+            features, attention = self.ist(features, labels.text, labels.layers)
+            found = cosines(features, labels.asked_text)
+            return Scores(found, found, share, attention=attention[-1].mean(-1), playing=playing)  # (B, T, K)
+        moved = self.ist(features, labels)
+        return Scores(
+            moved.scores,
+            moved.scores,
+            share,
+            base=(features * labels.text).sum(-1).detach(),
+            attention=moved.attention,
+            contribution=moved.contribution,
+            playing=playing,
+        )
+
+    def _features(self, image: ImageEmbedding, labels: Labels, teacher: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Features ``(B, C, D)``; of unseen labels in part, and of those that play unseen wholly the frozen ones.
+
+        Where evidence flows they are of norm 1, so that products with texts are cosines.
+        """
+        features, share = fused_features(image, labels.text, self.options.patches, self.weigh, teacher)
+        features = self._refined(features)
+        columns = labels.unseen.nonzero()[:, 0]
+        weight = 1.0 if self.training else self.zero_shot_weight
+        if image.frozen is None or not len(columns) or not weight:
+            return features, share
+        chosen = slice(None) if self.pooling.vocabulary_dependent else columns
+        before, _ = fused_features(image.frozen, labels.text[chosen], self.options.patches, self.weigh)
+        before = self._refined(before if chosen is columns else before[:, columns])
+        return features.index_copy(1, columns, torch.lerp(features[:, columns], before, weight)), share
+
+    def _refined(self, features: Tensor) -> Tensor:
+        return features if isinstance(self.ist, IST) else normalize(features, dim=-1)
+
+    def losses(self, scores: Scores, truth: Tensor, image: ImageEmbedding, target: Tensor) -> dict[str, Tensor]:
+        """Of all labels, and of those that play unseen once more."""
+        found = super().losses(scores, truth, image, target)
+        weight = self.options.episodes.weight
+        if scores.playing is None or not weight or not scores.playing.any():
+            return found
+        scaled = self.log_scale.exp() * scores.ranking[:, scores.playing]
+        hidden = self.loss_terms(scaled, truth[:, scores.playing])
+        return found | {f"{name}_playing": weight * value for name, value in hidden.items()}

@@ -3,6 +3,7 @@
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -91,6 +92,14 @@ class Method(ImageSide):
             truth: In training, ``(B, T)``: 1 present, -1 absent, 0 unknown.
         """
         raise NotImplementedError
+
+    def episode(self, labels: Labels, random: np.random.Generator) -> Labels:  # noqa: ARG002
+        """Labels of a step as training shows them; drawn alike in every process."""
+        return labels
+
+    def held_out(self, labels: np.ndarray) -> np.ndarray:
+        """Which of the seen labels ``(C,)`` stopping early looks at, as if they were unseen; by default none."""
+        return labels[:0]
 
     def losses(self, scores: Scores, truth: Tensor, image: ImageEmbedding, target: Tensor) -> dict[str, Tensor]:
         """What a batch costs, by name.

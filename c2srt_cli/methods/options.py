@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from c2srt_cli.errors import meant
 
@@ -112,15 +112,66 @@ class TextTokens(Group):
     random_init: bool = Field(False, description="Start them at random, as published, instead of as words.")
 
 
-class IST(Group):
-    """Inter-category semantic transfer (C2SRT, eq. 7-9)."""
+class IST(Choice):
+    """Inter-category semantic transfer (C2SRT, eq. 7-9): what flows along the graph."""
 
+    layers: int = Field(1, ge=1, description="Hops along the graph.")
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with options that are each in their range."""
+        yield from ()
+
+
+class EvidenceIST(IST):
+    """Evidence flows: GATv2 says whose and how much, and no matrix learns what."""
+
+    kind: Literal["evidence"] = "evidence"
+    message: Literal["scores", "features"] = Field(
+        "scores", description="Evidence of a source: its score, or its feature as the target's text reads it."
+    )
+    attention: bool = Field(True, description="GATv2 over features; without it all sources are heard alike.")
+    heads: int = Field(4, ge=1, description="Heads of the attention; inferred, the paper says several.")
+    width: int = Field(16, ge=1, description="Width of a head.")
+    hidden: int = Field(32, ge=0, description="Width of the FFN in the nodes that attention looks at; 0 for none.")
+    gain: float = Field(0.6, ge=0, description="Factor of what an unseen label hears, to start from.")
+    seen_gain: float = Field(0.05, ge=0, description="Factor of what a seen label hears, to start from.")
+    gate: bool = Field(True, description="These factors learn, for each relation.")
+    edge_dropout: float = Field(0.3, ge=0, lt=1, description="Edges that drop out in a step.")
+
+
+class ValueIST(IST):
+    """Features flow through value matrices, as the paper words it."""
+
+    kind: Literal["values"] = "values"
     layers: int = Field(2, ge=1, description="GATv2 layers (C2SRT).")
     heads: int = Field(4, ge=1, description="Heads of a layer; inferred, the paper says several.")
     hidden: int = Field(0, ge=0, description="Width of the FFN; 0 for that of the joint space; inferred.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout; inferred from another use of IST.")
     random_init: bool = Field(
         False, description="Start the last linear maps at random instead of at zero, where step 0 is zero-shot."
+    )
+
+    def problems(self) -> Iterator[str]:
+        """Heads share the width."""
+        if self.hidden % self.heads:
+            yield f"ist.hidden = {self.hidden}: must be a multiple of ist.heads"
+
+
+ISTS: dict[str, type[IST]] = {"evidence": EvidenceIST, "values": ValueIST}
+
+#: A field of a method's options.
+ISTOption = Annotated[SerializeAsAny[IST], one_of(ISTS)]
+
+
+class Episodes(Group):
+    """In each step some seen labels play unseen, as APNet, GPN and E-PGN have it."""
+
+    share: float = Field(
+        0.25, ge=0, lt=1, description="Seen labels that play unseen: frozen features, sources for nobody; 0 for none."
+    )
+    weight: float = Field(1.0, ge=0, description="Weight of a further loss that looks at these alone.")
+    held_out: float = Field(
+        0.0, ge=0, lt=1, description="Seen labels that never play; stopping early looks at them, playing unseen."
     )
 
 

@@ -34,6 +34,7 @@ class Scores(NamedTuple):
         contribution: What each source adds to the score, ``(B, T, K)``; None without propagation.
         sides: Logits of the global and the local side, ``(B, T, 2)``, that RAM's losses look at; None otherwise.
         relative: At which the relative rule looks, ``(B, T)``; None where that is `logit`.
+        playing: Labels that play unseen in a step of training, ``(T,)`` bool; None where none do.
     """
 
     ranking: Tensor
@@ -44,3 +45,4 @@ class Scores(NamedTuple):
     contribution: Tensor | None = None
     sides: Tensor | None = None
     relative: Tensor | None = None
+    playing: Tensor | None = None

@@ -44,6 +44,14 @@ class Labels(NamedTuple):
         background = None if self.background is None else self.background.to(device)
         return Labels(text, frozen, layers, nodes, unseen, self.asked, background)
 
+    def playing(self, unseen: Tensor) -> "Labels":
+        """The same where further ones play unseen, ``(C,)`` bool: they are sources for nobody."""
+        layers = tuple(
+            replace(rows, mask=torch.cat([rows.mask[:, :1], rows.mask[:, 1:] & ~unseen[rows.index[:, 1:]]], 1))
+            for rows in self.layers
+        )
+        return self._replace(layers=layers, unseen=self.unseen | unseen)
+
     @property
     def asked_text(self) -> Tensor:
         """Embeddings of the labels that are asked for, ``(T, D)``."""

@@ -122,7 +122,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                 truth = data.annotations.truth(images, data.labels)[:, columns]
                 truth = truth if len(images) else np.zeros((1, len(columns)), truth.dtype)
                 known = torch.from_numpy(truth).to(method.device)
-                asked = data.labels_of(method.train(), data.labels[columns])
+                asked = method.episode(data.labels_of(method.train(), data.labels[columns]), random)
                 precision = data.precision(method.device)
                 found = losses(
                     method,
@@ -231,7 +231,7 @@ def losses(
         scores = method.scores(image, labels, truth)
     sides = None if scores.sides is None else gathered(scores.sides, counts)
     ranking = gathered(scores.ranking, counts)
-    everyone = Scores(ranking, ranking, sides=sides)
+    everyone = Scores(ranking, ranking, sides=sides, playing=scores.playing)
     whole = ImageEmbedding(gathered(image.global_, counts), image.patches)
     targets = gathered(target.to(method.device), counts) if target.numel() else target
     return method.losses(everyone, gathered(truth, counts), whole, targets)

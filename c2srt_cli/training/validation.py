@@ -50,7 +50,10 @@ def val_map(method: Method, data: TrainingData) -> float | None:
     """Mean AP of the labels that occur in the validation set; None without any, NaN where scores are no numbers."""
     if not len(data.validation):
         return None
-    scores, truth = predict(method, data, data.labels)
+    labels = data.labels
+    if len(held_out := method.held_out(labels)):
+        data, labels = data.without(held_out), held_out
+    scores, truth = predict(method, data, labels)
     if not np.isfinite(scores).all():
         return math.nan
     present = (truth > 0).any(0)

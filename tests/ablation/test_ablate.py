@@ -267,7 +267,9 @@ def test_a_run_that_diverges_is_a_row_with_a_note_and_is_not_trained_again(
 
 def test_a_row_whose_parts_do_not_fit_is_told_before_anything_is_trained(inputs: Path, tmp_path: Path) -> None:
     """The base has the same inputs, and another transfer."""
-    grid = GRID.replace('[rows.MKT]\nmethod = "mkt"', '[rows.heads]\nmethod = "c2srt"\nheads = 3')
+    grid = GRID.replace(
+        '[rows.MKT]\nmethod = "mkt"', '[rows.heads]\nmethod = "c2srt"\nist = {kind = "values", heads = 3}'
+    )
     (inputs / "heads.toml").write_text(grid, encoding="utf-8")
     with pytest.raises(InputError, match="some rows cannot be trained") as caught:
         run(inputs, tmp_path / "out", "heads.toml")

@@ -39,7 +39,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edges = tuple(Edge(s, t, "similar", 0.5, "llm") for t in range(LABELS) for s in range(LABELS) if s != t)
     write_graph(folder / "graph.json", CategoryGraph(content.labels, edges))
     for seed, name in enumerate(("one", "two")):
-        run(folder, "a", folder / name / "run", "c2srt", seed=seed, **{"ist.random_init": True})
+        run(folder, "a", folder / name / "run", "c2srt", seed=seed, **{"ist": "values", "ist.random_init": True})
     return folder
 
 

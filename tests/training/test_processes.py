@@ -23,7 +23,7 @@ from c2srt_cli.training import run as runs
 #: By what is trained: the method, and options of its own. A batch of 8 is one of 4 in each process; the last are less.
 TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "tokens": ("label-propagation", {"sampled_negatives": 1, "validation": 0.2}),
-    "IST": ("c2srt", {"ist.dropout": 0.0, "validation": 0.2}),
+    "IST": ("c2srt", {"edge_dropout": 0.0, "lr_new": 1e-3, "validation": 0.2}),
     "images": ("label-propagation", {"sampled_negatives": 2, "validation": 0.2}),
     "unreadable": ("clip-ft", {"validation": 0.0, "batch_size": 4, "augment": "false"}),
 }

@@ -144,6 +144,7 @@ OFFICIAL: dict[str, Callable[[], None]] = {
         "Apron,Solar Pannel,Wind Trubine,Sea,Park",
     ),
     "ram-mlrsnet": both("MLRSNet", "MLRSNet/Images", f"{NAS}/RS/MLRSNet/Images", "habor,sea,ships,trees,bare soil"),
+    "c2srt-paper": nus_wide,
     "label-propagation-nus": nus_wide,
     "label-propagation-openimages": openimages,
 }

@@ -61,7 +61,13 @@ def scores_of(inputs: Path, method: str, folder: Path) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("method", "given"),
-    [("label-propagation", {}), ("c2srt", {}), ("clip-ft", {}), ("mkt", {})],
+    [
+        ("label-propagation", {}),
+        ("c2srt", {}),
+        ("c2srt", {"ist": "values", "share": 0.0}),
+        ("clip-ft", {}),
+        ("mkt", {}),
+    ],
     ids=str,
 )
 def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
@@ -84,7 +90,11 @@ def test_a_run_learns_and_scores(method: str, given: dict[str, Any], inputs: Pat
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize(("method", "given"), [("c2srt", {}), ("label-propagation", {"gain": 0.0})], ids=str)
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [("c2srt", {"gain": 0.0, "seen_gain": 0.0}), ("c2srt", {"ist": "values"}), ("label-propagation", {"gain": 0.0})],
+    ids=str,
+)
 def test_step_0_is_zero_shot(method: str, given: dict[str, Any], inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path / "run", method, lr=1e-30, lr_new=1e-30, weight_decay=0.0, epochs=1, **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
@@ -92,7 +102,8 @@ def test_step_0_is_zero_shot(method: str, given: dict[str, Any], inputs: Path, t
 
 
 def test_a_random_start_is_not_zero_shot(inputs: Path, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"lr": 1e-30, "lr_new": 1e-30, "weight_decay": 0.0, "epochs": 1, "ist.random_init": True}
+    given: dict[str, Any] = {"lr": 1e-30, "lr_new": 1e-30, "weight_decay": 0.0, "epochs": 1}
+    given |= {"ist": {"kind": "values", "random_init": True}}
     run(inputs, tmp_path / "run", "c2srt", **given)
     got = scores_of(inputs, str(tmp_path / "run"), tmp_path / "s")
     assert np.abs(got - scores_of(inputs, "zero-shot", tmp_path / "z")).max() > 1e-3
@@ -361,7 +372,7 @@ def test_a_damaged_checkpoint_is_an_error_for_people(inputs: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        ({"method": "c2srt", "heads": 3}, "divided by 3 heads"),
+        ({"method": "c2srt", "ist": "values", "ist.heads": 3}, "divided by 3 heads"),
         ({"method": "clip-ft", "trained_stages": 0}, "nothing would learn"),
         ({"method": "clip-ft", "trained_stages": 4}, "the tower has 3 stages, not 4"),
         ({"validation": 0.9, "epochs": 1, "calibrate": False}, None),

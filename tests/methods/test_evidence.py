@@ -1,0 +1,195 @@
+"""IST of evidence against loops and PyTorch Geometric's attention; episodes against labels that are truly unseen."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import bare
+from torch import Tensor
+from torch.nn.functional import gelu, normalize
+
+from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph, Edge
+from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.losses import ranking_loss, ranking_loss_over_images
+from c2srt_cli.methods.scores import Scores
+from c2srt_cli.methods.vocabulary import Labels, Vocabulary
+
+with warnings.catch_warnings():  # it deprecates its own parts
+    warnings.simplefilter("ignore")
+    from torch_geometric.nn import GATv2Conv
+
+DIM, SEEN, COUNT = 16, 5, 7
+EDGES = (
+    Edge(0, 5, "functional", 0.5, "llm"),
+    Edge(1, 5, "part_whole", 0.25, "llm"),
+    Edge(2, 6, "is_a", 1.0, "llm"),
+    Edge(3, 1, "co_occurrence", 0.75, "llm"),
+    Edge(0, 1, "synonym", 0.5, "llm"),
+    Edge(1, 4, "functional", 0.4, "llm"),
+    Edge(4, 0, "functional", 0.8, "llm"),
+)
+
+
+def vocabulary(hops: int = 1) -> Vocabulary:
+    torch.manual_seed(3)
+    labels = LabelSet(tuple(Label(f"thing {i}") for i in range(COUNT)))
+    text = normalize(torch.randn(COUNT, DIM), dim=-1)
+    return Vocabulary(text, CategoryGraph(labels, EDGES), np.arange(COUNT) < SEEN, hops, seen_targets=True)
+
+
+def images(seed: int) -> ImageEmbedding:
+    torch.manual_seed(seed)
+    frozen = ImageEmbedding(torch.randn(3, DIM), torch.randn(3, 9, DIM))
+    return ImageEmbedding(torch.randn(3, DIM), torch.randn(3, 9, DIM), frozen)
+
+
+def method(**given: Any) -> Any:
+    torch.manual_seed(1)
+    return bare("c2srt", DIM, 100.0, **given)
+
+
+def moved_off(model: Any) -> Any:
+    """Not at its start, where all attention is equal."""
+    torch.manual_seed(2)
+    for parameter in model.ist.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def own_scores(image: ImageEmbedding, text: Tensor) -> Tensor:
+    """What an image alone says, as label propagation has it."""
+    found: Tensor = bare("label-propagation", DIM, 100.0).base_scores(image, text)[0]
+    return found
+
+
+@pytest.mark.parametrize("every", [True, False], ids=["all labels", "some"])
+def test_step_0_is_propagation_of_scores(every: bool) -> None:
+    given, image = vocabulary(), images(0)
+    asked = np.arange(COUNT) if every else np.array([6, 1, 5])
+    got = method(gain=0.7, seen_gain=0.2).scores(image, given.of(asked))
+    assert image.frozen is not None
+    own = own_scores(image, given.text)
+    own[:, SEEN:] = 0.25 * own[:, SEEN:] + 0.75 * own_scores(image.frozen, given.text)[:, SEEN:]
+    wanted = own.clone()
+    for edge in EDGES:
+        wanted[:, edge.target] += (0.7 if edge.target >= SEEN else 0.2) * edge.strength * own[:, edge.source]
+    torch.testing.assert_close(got.ranking, wanted[:, asked])
+    torch.testing.assert_close(got.contribution.sum(2), (wanted - own)[:, asked])
+
+
+def test_attention_is_that_of_pytorch_geometric() -> None:
+    model, given, image = moved_off(method(heads=2, width=4)), vocabulary(), images(1)
+    got = model.scores(image, given.of(np.arange(COUNT)))
+    ist, text = model.ist, given.text
+    peer = GATv2Conv(DIM, 4, heads=2, edge_dim=len(RELATIONS) + 1, add_self_loops=False)
+    own = {"lin_l": ist.source[0], "lin_r": ist.target[0], "lin_edge": ist.edge[0]}
+    state = {f"{name}.{part}": value for name, one in own.items() for part, value in one.state_dict().items()}
+    peer.load_state_dict(state | {"att": ist.att[:1], "bias": torch.zeros(8)})
+    features, _ = model._features(image, given.of(np.arange(COUNT)), None)
+    assert given.graph is not None
+    data, edges = given.graph.data(), {(edge.source, edge.target): edge for edge in EDGES}
+    for b, h in enumerate(features):
+        node = h + ist.out(gelu(ist.mix(torch.cat([h, text], 1))))
+        _, (index, weights) = peer(node, data.edge_index, data.edge_attr, return_attention_weights=True)
+        wanted = (h * text).sum(1)
+        scores = wanted.clone()
+        for ends, share in zip(index.T.tolist(), weights.mean(1), strict=True):
+            edge = edges[tuple(ends)]
+            gate = ist.gate[int(edge.target >= SEEN), RELATIONS.index(edge.relation)]
+            degree = sum(other.target == edge.target for other in EDGES)
+            wanted[edge.target] += gate * edge.strength * degree * share * (scores[edge.source] - ist.center)
+        torch.testing.assert_close(got.ranking[b], wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_feature_as_evidence_is_read_by_the_targets_text() -> None:
+    model, given, image = method(message="features", gain=0.5, seen_gain=0.0), vocabulary(), images(2)
+    labels = given.of(np.arange(COUNT))
+    features, _ = model._features(image, labels, None)
+    got = model.scores(image, labels).ranking
+    wanted = (features * given.text).sum(-1)
+    for edge in EDGES:
+        if edge.target >= SEEN:
+            wanted[:, edge.target] += 0.5 * edge.strength * features[:, edge.source] @ given.text[edge.target]
+    torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("attention", [True, False])
+def test_some_labels_are_scored_as_among_all(hops: int, attention: bool) -> None:
+    model, given, image = moved_off(method(layers=hops, attention=attention)), vocabulary(hops), images(3)
+    whole = model.scores(image, given.of(np.arange(COUNT)))
+    part = model.scores(image, given.of(np.array([5, 2, 0])))
+    torch.testing.assert_close(part.ranking, whole.ranking[:, [5, 2, 0]], atol=1e-5, rtol=1e-5)
+    assert bool(((whole.attention - 1).abs() * whole.attention > 1e-3).any()) == attention
+
+
+def playing(model: Any, labels: Labels, seed: int = 0) -> Labels:
+    found: Labels = model.episode(labels, np.random.default_rng(seed))
+    return found
+
+
+def test_who_plays_unseen_is_scored_as_if_it_were() -> None:
+    """Its own trained feature counts for nothing, neither for itself nor for whom it is a source of."""
+    model, given = moved_off(method(share=0.5, edge_dropout=0.0)).train(), vocabulary()
+    labels = playing(model, given.of(np.arange(SEEN)))
+    drawn = labels.unseen.nonzero()[:, 0].tolist()
+    assert 0 < len(drawn) < SEEN
+    got = model.scores(images(4), labels, torch.ones(3, SEEN))
+    assert got.playing.nonzero()[:, 0].tolist() == drawn
+    truly = given.without(np.array(drawn)).of(np.arange(SEEN))
+    whole = method(share=0.5, edge_dropout=0.0, zero_shot_weight=1.0)
+    whole.load_state_dict(model.state_dict())
+    torch.testing.assert_close(got.ranking, whole.eval().scores(images(4), truly).ranking)
+
+
+def test_a_share_of_the_labels_plays_and_held_out_ones_never_do() -> None:
+    model, text = method(share=0.25, held_out=0.2).train(), normalize(torch.randn(400, DIM), dim=-1)
+    labels = Vocabulary(text, None, np.arange(400) < 300).of(np.arange(400))
+    held = model.held_out(np.arange(300))
+    assert 0.1 < len(held) / 300 < 0.3
+    assert set(held) >= set(model.held_out(np.arange(100, 200)))
+    drawn = torch.stack([playing(model, labels, seed).unseen for seed in range(40)])[:, :300]
+    assert drawn[:, held].sum() == 0
+    free = np.setdiff1d(np.arange(300), held)
+    assert drawn[:, free].float().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert (drawn[:, free].float().mean(0) > 0).all()
+    assert torch.equal(playing(model, labels, 7).unseen, playing(model, labels, 7).unseen)
+    off = method(share=0.0).train()
+    assert playing(off, labels) is labels
+    assert not off.reads_frozen(labels)
+
+
+def test_the_loss_looks_at_who_plays_once_more() -> None:
+    model, image = method(**{"episodes.weight": 0.5}, learn_logit_scale=False).train(), images(5)
+    torch.manual_seed(6)
+    ranking, truth = torch.randn(3, SEEN), torch.randn(3, SEEN).sign()
+    chosen = torch.tensor([True, False, True, True, False])
+    target = torch.randn(3, DIM)
+    found = model.losses(Scores(ranking, ranking, playing=chosen), truth, image, target)
+    plain = model.losses(Scores(ranking, ranking), truth, image, target)
+    assert plain.items() <= found.items()
+    own, known = 10 * ranking[:, chosen], truth[:, chosen]
+    wanted = 0.5 * (ranking_loss(own, known) + ranking_loss_over_images(own, known))
+    torch.testing.assert_close(torch.stack([found[n] for n in found.keys() - plain.keys()]).sum(), wanted)
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_gates_learn_unless_they_shall_not(gate: bool) -> None:
+    model, labels = method(gate=gate, edge_dropout=0.0).train(), vocabulary().of(np.arange(COUNT))
+    model.scores(images(6), labels, torch.ones(3, COUNT)).ranking.square().sum().backward()
+    assert (model.ist.gate.grad is not None) == gate
+    assert model.ist.att.grad.abs().sum() > 0
+    assert not any("value" in name for name in model.state_dict())
+
+
+def test_edges_drop_out_in_training_alone() -> None:
+    model, labels, image = method(edge_dropout=0.9, share=0.0), vocabulary().of(np.arange(COUNT)), images(7)
+    whole = (model.scores(image, labels).attention > 0).sum().item()
+    torch.manual_seed(8)
+    model.train()
+    kept = [(model.scores(image, labels).attention > 0).sum().item() for _ in range(60)]
+    assert whole == 3 * len(EDGES)
+    assert np.mean(kept) / whole == pytest.approx(0.1, abs=0.05)
