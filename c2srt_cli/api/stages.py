@@ -13,8 +13,10 @@ from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, prepare_embedd
 from c2srt_cli.embeddings.embed import embed as run_embed
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.split import Split
+from c2srt_cli.errors import UsageError
 from c2srt_cli.evaluation.measure import TestSet, measure
 from c2srt_cli.evaluation.report import Report
+from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.methods.registry import DEFAULT, METHODS
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
@@ -137,6 +139,8 @@ def evaluate(
     embeddings: str | os.PathLike[str],
     annotations: str | os.PathLike[str],
     protocol: str | None = None,
+    graph: str | None = None,
+    options: Mapping[str, Any] | None = None,
     replicates: int = 0,
     device: str | None = None,
     progress: Progress | None = None,
@@ -148,14 +152,27 @@ def evaluate(
         embeddings: A folder that `embed` wrote.
         annotations: A folder that `prepare` wrote.
         protocol: Of the dataset; its first where None.
+        graph: A graph's file, or the name of one that comes with c2srt, for zero-shot: a run has its own.
+        options: Of zero-shot, by the names that ``c2srt train zero-shot --print-options`` prints.
         replicates: Draws of the bootstrap over images; 0 for none.
         device: Where to compute; the fastest there is where None.
         progress: Takes notes and counts.
 
     Raises:
         InputError: an input is missing or damaged, or images of the protocol have no tokens.
-        UsageError: there is no such method or protocol.
+        UsageError: there is no such method or protocol, or a run is given what it has decided.
     """
     name = str(run.folder) if isinstance(run, Run) else os.fspath(run)
+    if (graph or options) and name not in METHODS:
+        raise UsageError("a run keeps what it was trained with", where=name, hint="graph and options are for zero-shot")
     test_set = TestSet.open(Path(embeddings), Path(annotations), protocol)
-    return measure([name], test_set, replicates=replicates, device=device, progress=progress or Progress()).reports[0]
+    measured = measure(
+        [name],
+        test_set,
+        replicates=replicates,
+        device=device,
+        progress=progress or Progress(),
+        graph=None if graph is None else read_graph(graph),
+        options=resolve(name, {}, over=dict(options or {})) if name in METHODS else None,
+    )
+    return measured.reports[0]

@@ -1,5 +1,6 @@
 """The gain of a graph without training, fitted on training images, against a plain loop with scikit-learn."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 from sklearn.metrics import average_precision_score
 from tiny_runs import LABELS, SEEN, write_inputs
 
+import c2srt_cli
 from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation import gain as gains
 from c2srt_cli.evaluation.score import predictor
+from c2srt_cli.evaluation.summary import summary_table
+from c2srt_cli.evaluation.table import write_csv
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.progress import Progress
@@ -81,6 +85,16 @@ def test_as_a_user_types_it(inputs: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert raised.startswith('"zero-shot, graph",ZSL')
     assert plain.startswith("zero-shot,ZSL")
     assert raised.split(",")[3:] != plain.split(",")[2:]
+    report = c2srt_cli.evaluate(
+        "zero-shot",
+        embeddings=inputs / "e",
+        annotations=inputs / "a",
+        graph=str(graph),
+        options={"propagation.gain": 0.5},
+    )
+    table = io.StringIO()
+    write_csv(summary_table([report]), table, str)
+    assert table.getvalue().splitlines()[1] == raised  # the same figures by the API
     monkeypatch.setattr("sys.argv", ["c2srt", "evaluate", "run", "-e", "e", "-a", "a", "--graph", "coco-80"])
     with pytest.raises(SystemExit) as end:
         main()
