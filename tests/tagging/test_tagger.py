@@ -365,7 +365,11 @@ class TestFiles:
             np.testing.assert_allclose([table[i][label] for label in job.labels.names], row.scores, rtol=1e-7)
             np.testing.assert_allclose(list(lines[i]["scores"].values()), row.scores, atol=5.1e-7)
             assert (tmp_path / f"out-txt/{path}.txt").read_text().splitlines() == names
-            assert all(f"<rdf:li>{name}</rdf:li>" in (tmp_path / f"out-xmp/{path}.xmp").read_text() for name in names)
+            sidecar = (tmp_path / f"out-xmp/{path}.xmp").read_text()
+            assert all(f"<rdf:li>{name}</rdf:li>" in sidecar for name in names)
+            folder = Path(tiny.removeprefix("local-dir:"))
+            assert f"local-dir:{folder.name}<" in sidecar
+            assert str(folder.parent) not in sidecar, "sidecars go to other people"
         failures = [json.loads(line) for line in (tmp_path / "out.csv.failures.jsonl").read_text().splitlines()]
         assert failures == [{"path": "broken.jpg", "reason": "unsupported", "detail": failures[0]["detail"]}]
         assert (tmp_path / "out-xmp/c2srt-failures.jsonl").exists()

@@ -117,6 +117,8 @@ def _choose(
         names = {"ext": whole[file] or file + suffix, "stem": stems[file] or _stem(file) + suffix}
         if style is None and (found := whole[file] or stems[file]):
             chosen[file] = found
+            if whole[file] and stems[file]:
+                second.append(file)
         else:
             chosen[file] = names["stem" if new else "ext"]
             other = whole[file] if new else stems[file]
