@@ -132,8 +132,8 @@ def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
         graph = (recipe.parents[1] / "graphs/corel5k-374.json").read_bytes()
         (tmp_path / f"corel5k-{name}.json").write_bytes(graph)
     grid = read(tmp_path, recipe.read_text(encoding="utf-8"))
-    assert [row.name for row in grid.rows][::11] == ["base", "features by IST (c2srt, as the paper words it)"]
-    assert len(grid.rows) == 14
+    assert [row.name for row in grid.rows][::11] == ["base", "c2srt-paper"]
+    assert len(grid.rows) == 15
     assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
 
 

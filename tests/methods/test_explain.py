@@ -114,7 +114,7 @@ def test_what_scores_add_is_the_score_minus_its_own() -> None:
 
 
 def test_attention_of_ist_is_the_mean_over_heads_of_its_last_layer() -> None:
-    one, found, layers, nodes = explained("c2srt", heads=3)
+    one, found, layers, nodes = explained("c2srt", ist={"kind": "values", "heads": 3})
     image, text = embeddings()
     assert found.base is None
     with torch.inference_mode():
