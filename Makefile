@@ -22,7 +22,8 @@ lint: .venv/ready
 docs: .venv/ready
 	@$(BIN)/python tools/cli_reference.py
 
-# Kills embed and tag at random moments and compares what a resumed run leaves with an uninterrupted one.
+# Kills embed, tag, train and build-graph, and compares what a repeated run leaves with an unbroken one; more kills of each:
+# .venv/bin/python tools/soak.py --kills 20
 soak: .venv/ready
 	@$(BIN)/python tools/soak.py
 

@@ -1,15 +1,18 @@
-import subprocess
-import sys
+import importlib
 from pathlib import Path
 
-SOAK = Path(__file__).parent.parent / "tools" / "soak.py"
+import pytest
+
+TOOLS = Path(__file__).parent.parent / "tools"
 
 
-def test_a_kill_of_each() -> None:
-    """`make soak` in short: killed while it works, each command leaves what an unbroken run leaves."""
-    command = [sys.executable, str(SOAK), "--kills", "1", "--photos", "240"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
-    assert len([line for line in lines if "killed" in line and "identical" in line]) == 2
-    assert "all identical to an unbroken run" in lines[-1]
+@pytest.mark.usefixtures("tiny")
+def test_a_kill_of_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`make soak` in short: killed while it works and run again, a command leaves what an unbroken run leaves."""
+    monkeypatch.syspath_prepend(TOOLS)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-soak")
+    soak = importlib.import_module("soak")
+    names = ["tag-xmp", "train", "build-graph"]
+    assert soak.soak(names, kills=1, photos=36, jobs=1, seed=0) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("killed" in line and line.endswith("identical") for line in lines) == len(names)

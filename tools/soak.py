@@ -1,209 +1,227 @@
-"""Kill embed and tag at random moments, resume them, and compare what they leave with what an unbroken run leaves.
+"""Kill every command that writes, at moments spread over its work, run it again, and compare what that leaves.
 
-``python tools/soak.py [--kills 10] [--photos 1000] [--seed 0]`` runs both commands side by side, as processes of their
-own on generated photographs with a tiny random model. Exits with 1 when any file of any payload differs by a byte.
+``python tools/soak.py [--kills 4] [--photos 300] [--only embed,tag-xmp]``: embed, tag in every format, train and
+build-graph, on generated photographs with a tiny random model and a language model of its own. A killed and repeated
+run must leave what an unbroken one leaves: the same files and folders, temporary ones and locks included, with the
+same bytes. Exits with 1 where one does not.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
-
-
-@dataclass
-class Command:
-    """One command under test.
-
-    Attributes:
-        name: ``embed`` or ``tag``.
-        arguments: What follows ``c2srt``, for a folder to write to.
-        working: Whether work has begun there and is not finished.
-        done: How far it is, in words.
-    """
-
-    name: str
-    arguments: Callable[[Path], Sequence[str]]
-    working: Callable[[Path], bool]
-    done: Callable[[Path], str]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+#: What the server of processes has imported before it forks: a command starts in no time.
+PRELOAD = ["open_clip", "openai", "pyarrow.parquet", "torch_geometric.data", "c2srt_cli.cli", "c2srt_cli.tagging.tag"]
+PRELOAD += ["c2srt_cli.training.prepare", "c2srt_cli.graph.build"]
+#: Seconds that the disk takes for a flush: kills are to fall into the writing of files too.
+FLUSH = 0.02
+#: Labels of the graph, and seconds that its language model takes for a request.
+ASKED, THINKS = 60, 0.02
 
 
 @dataclass
 class Soak:
-    """Runs of one command in folders of their own.
+    """Runs of one command, broken and unbroken, in one folder.
 
     Attributes:
-        command: What runs.
-        folder: Where.
-        environment: Of the processes.
-        random: Decides when they are killed.
-        start_up: Seconds until an unbroken run begins to work.
-        work: Seconds that it works.
-        expected: Every file that it leaves.
-        lines: What happened, a line a kill.
+        name: Of the command.
+        folder: It holds the inputs, and whatever a run leaves is taken out of it before the next one.
+        arguments: What follows ``c2srt``.
+        start: Starts a function in a process of its own.
+        random: Decides when it is killed.
+        inputs: What is there before any run.
+        expected: What an unbroken run leaves.
+        seconds: How long that takes.
         failures: Kills after which something differed.
     """
 
-    command: Command
+    name: str
     folder: Path
-    environment: dict[str, str]
+    arguments: Sequence[str]
+    start: Callable[..., BaseProcess]
     random: random.Random
-    start_up: float = 0.0
-    work: float = 0.0
-    expected: dict[str, bytes] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
+    inputs: frozenset[str] = frozenset()
+    expected: dict[str, bytes | None] = field(default_factory=dict)
+    seconds: float = 0.0
     failures: int = 0
 
     def run(self, kills: int) -> None:
-        """One unbroken run, then ``kills`` broken and resumed ones."""
-        out = self.folder / "whole"
+        """Two unbroken runs, which must be equal, then ``kills`` broken and repeated ones."""
+        self.inputs = frozenset(listing(self.folder))
+        self._finish()
+        self.expected = self._left()
+        self._clear()
         began = time.monotonic()
-        process = self._start(out)
-        self._wait(process, out, working=True)
-        self.start_up = time.monotonic() - began
-        self._wait(process, out, working=False)
-        self.work = time.monotonic() - began - self.start_up
-        self._finish(process, out)
-        self.expected = payload(out)
-        self._say(
-            f"{self.command.name}: an unbroken run starts for {self.start_up:.1f} s, works for {self.work:.1f} s, "
-            f"and leaves {len(self.expected)} files"
-        )
-        for number in range(1, kills + 1):
-            # one in five before the work begins
-            self._kill(number, early=number % 5 == 0)
-            shutil.rmtree(self.folder / f"{number}")
+        self._finish()
+        self.seconds = time.monotonic() - began
+        self._compare(f"{self.name}: an unbroken run")
+        print(f"{self.name}: it takes {self.seconds:.1f} s and leaves {len(self.expected)} files", flush=True)
+        for number in range(kills):
+            self._clear()
+            self._kill((number + self.random.random()) / kills, f"{self.name} {number + 1}")
 
-    def _kill(self, number: int, *, early: bool) -> None:
-        out = self.folder / f"{number}"
-        share = 1.0
+    def _kill(self, moment: float, called: str) -> None:
+        """Kill a run at a share of its time, repeat it, and compare."""
         while True:
-            process = self._start(out)
-            if not early:
-                self._wait(process, out, working=True)
-            delay = self.random.uniform(0.05, share * (self.start_up if early else self.work))
-            time.sleep(delay)
-            hit = process.poll() is None and self.command.working(out) != early
-            process.kill()
-            process.wait()
-            if hit:
+            process = self._process()
+            process.join(moment * self.seconds)
+            if process.is_alive():
                 break
-            shutil.rmtree(out)  # this run was quicker than the first one
-            share *= 0.8
-        moment = f"{delay:.2f} s into {'its start' if early else 'the work'}, {self.command.done(out)}"
-        began = time.monotonic()
-        self._finish(self._start(out), out)
-        found = payload(out)
-        differing = sorted(name for name in found.keys() | self.expected if found.get(name) != self.expected.get(name))
+            self._clear()
+            moment *= 0.9  # this one was quicker than the first
+        process.kill()
+        process.join()
+        there = len(self._left())
+        self._finish()
+        self._compare(f"{called}: killed at {moment:.0%} with {there} files there, and repeated")
+
+    def _compare(self, what: str) -> None:
+        found, expected = self._left(), self.expected
+        differing = sorted(name for name in found.keys() | expected if found.get(name, 0) != expected.get(name, 0))
         self.failures += bool(differing)
-        verdict = f"DIFFERS: {', '.join(differing)}" if differing else f"{len(found)} files identical"
-        self._say(
-            f"{self.command.name} {number}: killed {moment}; resumed in {time.monotonic() - began:.1f} s: {verdict}"
-        )
+        print(f"{what}: {f'DIFFERS: {differing}' if differing else 'identical'}", flush=True)
 
-    def _start(self, out: Path) -> subprocess.Popen[bytes]:
-        out.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "c2srt_cli", *self.command.arguments(out)]
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)  # noqa: S603
+    def _process(self) -> BaseProcess:
+        return self.start(target=command, args=(self.arguments, str(self.folder.with_suffix(".log"))))
 
-    def _wait(self, process: subprocess.Popen[bytes], out: Path, *, working: bool) -> None:
-        while self.command.working(out) != working and process.poll() is None:
-            time.sleep(0.002)
+    def _finish(self) -> None:
+        process = self._process()
+        process.join()
+        if process.exitcode:
+            log = self.folder.with_suffix(".log").read_text()[-2000:]
+            raise SystemExit(f"{self.name} ended with {process.exitcode}:\n{log}")
 
-    def _finish(self, process: subprocess.Popen[bytes], out: Path) -> None:
-        if process.wait() != 0:
-            raise SystemExit(f"{self.command.name} failed in {out}:\n{(self.folder / 'log').read_text()[-2000:]}")
+    def _left(self) -> dict[str, bytes | None]:
+        return {name: content for name, content in listing(self.folder).items() if name not in self.inputs}
 
-    def _say(self, line: str) -> None:
-        self.lines.append(line)
-        print(line, flush=True)
+    def _clear(self) -> None:
+        for name in self._left():
+            path = self.folder / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def payload(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, temporary and lock files included, with its bytes."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Every file and folder below a folder; of files their bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def commands(photos: Path, labels: Path, model: str) -> list[Command]:
-    """The commands under test, with every option that decides their values."""
-    common = ["--backbone", model, "--precision", "float32", "--batch-size", "2", "--workers", "1", "--allow-failures"]
+def command(arguments: Sequence[str], log: str) -> None:
+    """Run a command line in this process."""
+    from c2srt_cli.cli import main
 
-    def shards(out: Path) -> str:
-        return f"{len(list((out / 'e').glob('shard-*.safetensors')))} shards saved"
+    with open(log, "ab") as file:  # noqa: PTH123
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    flush = os.fsync
 
-    def journal(out: Path) -> str:
-        path = out / ".tags.jsonl.journal"
-        return f"{path.read_bytes().count(b'commit') if path.exists() else 0} batches saved"
+    def slow(descriptor: int) -> None:
+        time.sleep(FLUSH)
+        flush(descriptor)
 
-    return [
-        Command(
-            "embed",
-            lambda out: ["embed", str(photos), "--labels", str(labels), "--out", str(out / "e"), *common],
-            lambda out: (out / "e/unfinished.json").exists(),
-            shards,
-        ),
-        Command(
-            "tag",
-            lambda out: ["tag", str(photos), "--labels", str(labels), "--out", str(out / "tags.jsonl"), *common],
-            lambda out: (out / ".tags.jsonl.journal").exists(),
-            journal,
-        ),
-    ]
+    os.fsync = slow
+    sys.argv = ["c2srt", *arguments]
+    main()
 
 
-def write_inputs(folder: Path, count: int) -> tuple[Path, Path, str]:
-    """Photographs, labels and a model below ``folder``."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    import numpy as np
-    from PIL import Image
+def starter() -> Callable[..., BaseProcess]:
+    """What starts processes, each forked from one that has imported all."""
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+
+    def start(**what: Any) -> BaseProcess:
+        process: BaseProcess = context.Process(**what, daemon=True)
+        process.start()
+        return process
+
+    return start
+
+
+@contextmanager
+def commands(folder: Path, photos: int) -> Iterator[dict[str, Sequence[str]]]:
+    """The commands under test by name, each with its inputs in a folder of that name."""
+    from llm_build import write_labels
+    from llm_server import serving
+    from photos import write_photos
     from tiny import write_tiny_model
+    from tiny_runs import write_with_graph
 
-    rng = np.random.default_rng(0)
-    photos = folder / "photos"
-    photos.mkdir()
-    for number in range(count):
-        content = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
-        content.resize((400, 300), Image.Resampling.BICUBIC).save(photos / f"p{number:04}.jpg")
-    (photos / "p0100.jpg").write_bytes(b"no photograph")
-    labels = folder / "labels.txt"
-    labels.write_text("".join(f"thing {number}\n" for number in range(200)))
-    return photos, labels, write_tiny_model(folder / "model")
+    model = write_tiny_model(folder / "model")
+    machine = ["--backbone", model, "--precision", "float32", "--batch-size", "2", "--workers", "1", "--allow-failures"]
+    found: dict[str, Sequence[str]] = {}
+
+    def photographs(name: str, count: int = photos // 6) -> list[str]:
+        """Photographs and labels of a command, as arguments."""
+        own = folder / name
+        write_photos(own / "photos", count, suffix=".jpg")
+        (own / "photos" / "p0001.jpg").write_bytes(b"no photograph")
+        return [str(own / "photos"), "--labels", str(write_labels(own, 50))]
+
+    found["embed"] = ["embed", *photographs("embed", photos), "--out", str(folder / "embed/e"), *machine]
+    for form in ("jsonl", "csv", "excel", "parquet", "txt", "xmp"):
+        name = f"tag-{form}"
+        out = [] if form in ("txt", "xmp") else ["--out", str(folder / name / f"tags.{form}")]
+        found[name] = ["tag", *photographs(name), *out, "--format", form, *machine]
+    given = write_with_graph(folder / "train", photos=40, train=32, labels=24, seen=18)
+    training = ["training.epochs=4", "training.batch_size=8", "training.validation=0.2", "training.lr_new=0.01"]
+    options = [part for option in training for part in ("--set", option)]
+    inputs = ["-e", str(given / "e"), "-a", str(given / "a"), "--graph", str(given / "graph.json")]
+    found["train"] = ["train", *inputs, "--out", str(given / "run"), *options]
+    with serving() as server:
+        # a request at a time: replies stand in the order in which they came
+        server.raw = lambda _number, _body: time.sleep(THINKS)
+        asked = folder / "build-graph"
+        asked.mkdir()
+        build = ["build-graph", "--labels", str(write_labels(asked, ASKED)), "--out", str(asked / "graph.json")]
+        found["build-graph"] = [*build, "--base-url", server.url, "--concurrency", "1", "--model", "gpt-4o"]
+        yield found
+
+
+def soak(names: Sequence[str], *, kills: int, photos: int, jobs: int, seed: int) -> int:
+    """Soak some commands, or all where none is named; the number of kills after which something differed."""
+    with tempfile.TemporaryDirectory(prefix="c2srt-soak-") as name, commands(Path(name), photos) as found:
+        start = starter()
+        soaks = [
+            Soak(each, Path(name) / each, found[each], start, random.Random(f"{seed} {each}"))  # noqa: S311
+            for each in names or found
+        ]
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(partial(Soak.run, kills=kills), soaks))
+    return sum(one.failures for one in soaks)
 
 
 def main() -> None:
-    """Parse the command line, soak both commands, print a summary."""
+    """Parse the command line, soak the commands, print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=10, help="of each command (10)")
-    parser.add_argument("--photos", type=int, default=1000, help="photographs (1000: four shards)")
+    parser.add_argument("--kills", type=int, default=4, help="of each command (4)")
+    parser.add_argument("--photos", type=int, default=300, help="photographs to embed (300), a sixth to tag")
+    parser.add_argument("--jobs", type=int, default=2, help="commands at a time (2)")
+    parser.add_argument("--only", default="", help="names of commands, separated by commas (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="c2srt-soak-") as name:
-        folder = Path(name)
-        inputs = write_inputs(folder, asked.photos)
-        environment = {**os.environ, "C2SRT_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"}
-        soaks = []
-        for number, command in enumerate(commands(*inputs)):
-            own = folder / command.name
-            own.mkdir()
-            soaks.append(Soak(command, own, environment, random.Random(2 * asked.seed + number)))  # noqa: S311
-        began = time.monotonic()
-        with ThreadPoolExecutor(len(soaks)) as pool:
-            list(pool.map(lambda soak: soak.run(asked.kills), soaks))
-    failures = sum(soak.failures for soak in soaks)
-    print(
-        f"{asked.kills} kills of each of {len(soaks)} commands in {time.monotonic() - began:.0f} s: "
-        + (f"{failures} left something else than an unbroken run" if failures else "all identical to an unbroken run")
-    )
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="c2srt-soak-") as home:
+        # before the first process starts: all of them have it
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ |= {"C2SRT_HOME": home, "OPENAI_API_KEY": "sk-of-a-soak"}
+        names = [name for name in asked.only.split(",") if name]
+        failures = soak(names, kills=asked.kills, photos=asked.photos, jobs=asked.jobs, seed=asked.seed)
+    verdict = f"{failures} left something else than an unbroken run" if failures else "all identical to unbroken runs"
+    print(f"{asked.kills} kills of each in {time.monotonic() - began:.0f} s: {verdict}")
     sys.exit(bool(failures))
 
 

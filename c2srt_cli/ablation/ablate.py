@@ -2,9 +2,11 @@
 
 import csv
 import io
+import math
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,8 +31,10 @@ from c2srt_cli.artifacts import (
     remove_leftovers,
     write_json,
 )
+from c2srt_cli.artifacts.records import Record, RelativePath, Text, read_record
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.comparison import Comparison, compare
+from c2srt_cli.evaluation.protocol import settings
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
 from c2srt_cli.evaluation.scores import ScoreFile
@@ -43,14 +47,29 @@ from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged
 from c2srt_cli.training.prepare import prepare_training
-from c2srt_cli.training.rundir import what_decides
+from c2srt_cli.training.rundir import finished, what_decides
 from c2srt_cli.training.train import train
 
 SCORES, TIMES = "scores", "times.csv"
+AGAIN = "give --overwrite to start again"
 #: In a run's folder: why it has no state to keep.
 DIVERGED = "diverged.json"
 CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
 FORMATS = ("svg", "png")
+
+
+class _Scored(Record):
+    """The manifest of score files."""
+
+    options: dict[str, Text]
+    inputs: dict[str, Text]
+    files: dict[str, RelativePath]
+
+
+class _Diverged(Record):
+    """Why a run has no state to keep."""
+
+    what: Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +183,7 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
     folder = job.options.out / RUNS / run_name(row, seed)
     if not (folder / MANIFEST).exists():
         if (folder / DIVERGED).exists():  # it would again
-            return Outcome(seed, None, {}, note=str(read_json(folder / DIVERGED)["what"]))
+            return Outcome(seed, None, {}, note=read_record(folder / DIVERGED, _Diverged, AGAIN).what)
         try:
             training = prepare_training(train_options(job.options, row, seed), progress)
             began = time.monotonic()
@@ -178,12 +197,14 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
             return Outcome(seed, None, {}, note=error.what)
     made = fingerprint([read_json(folder / MANIFEST), file_sha256(folder / runs.WEIGHTS)])
     files = _scores(job, run_name(row, seed), str(folder), made, progress)
-    metrics = read_json(folder / runs.METRICS)
+    metrics = finished(folder)
+    if metrics is None:
+        raise InputError("the run is damaged", where=str(folder), hint=AGAIN)
     return Outcome(
         seed,
         evaluate(job.annotations, job.protocol, files),
         files,
-        epochs=int(metrics["epochs"]),
+        epochs=metrics["epochs"],
         minutes=_times(job).get(run_name(row, seed)),
         note="diverged: the last good state" if metrics["diverged"] else "",
     )
@@ -197,9 +218,13 @@ def _scores(
     wanted = manifest("scores", 1, {"protocol": job.protocol.name}, {**job.manifest["inputs"], "run": made})
     if (folder / MANIFEST).exists():
         try:
-            there = read_json(folder / MANIFEST)
-            check_same(folder, {**there["options"], **there["inputs"]}, {**wanted["options"], **wanted["inputs"]})
-            return {setting: ScoreFile.open(folder / file) for setting, file in there["files"].items()}
+            there = read_record(folder / MANIFEST, _Scored)
+            check_same(folder, {**there.options, **there.inputs}, {**wanted["options"], **wanted["inputs"]})
+            if set(there.files) != set(settings(job.annotations)):
+                raise InputError("has not the files of all settings", where=str(folder))
+            files = {setting: ScoreFile.open(folder / file) for setting, file in there.files.items()}
+            if all(file.facts.get("annotations") == job.annotations.fingerprint for file in files.values()):
+                return files
         except InputError:
             (folder / MANIFEST).unlink()  # others or damaged: scored again
     if folder.is_dir():
@@ -262,8 +287,10 @@ def _times(job: AblationJob) -> dict[str, float]:
     path = job.options.out / TIMES
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {name: float(minutes) for name, minutes in list(csv.reader(file))[1:]}
+    with path.open(encoding="utf-8", newline="") as file, suppress(ValueError, csv.Error):  # it decides nothing
+        times = {name: float(minutes) for name, minutes in list(csv.reader(file))[1:]}
+        return {name: minutes for name, minutes in times.items() if math.isfinite(minutes)}
+    return {}
 
 
 def _add_time(job: AblationJob, name: str, minutes: float) -> None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from c2srt_cli.artifacts import file_sha256, lock, write_json
@@ -63,15 +62,15 @@ def fetch(spec: str, progress: Progress = lambda _done, _total: None) -> dict[st
         tower_of(build_model(config["model_cfg"], where=where).visual)  # refused before 600 MB have come
         source, path = _download(candidates, downloads, progress)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
-            staging = Path(scratch) / target.name
-            staging.mkdir()
-            (staging / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-            _convert(config["model_cfg"], path, staging / WEIGHTS[0], source)
-            _tokenizer_files(config["model_cfg"], staging)
-            (target / RECORD).unlink(missing_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            staging.rename(target)
+        staging = downloads / "staging"  # where a killed run's is known, and locked
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        (staging / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        _convert(config["model_cfg"], path, staging / WEIGHTS[0], source)
+        _tokenizer_files(config["model_cfg"], staging)
+        (target / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
         weights = target / WEIGHTS[0]
         found = {
             "spec": spec,

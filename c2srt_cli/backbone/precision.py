@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 
@@ -37,6 +37,19 @@ MAX_ROWS = 4096
 IDLE = 0.85
 #: No further batch size is tried that would end later than this, seconds.
 PATIENCE = 2.5
+
+
+class Probed(NamedTuple):
+    """What a probe has chosen.
+
+    Attributes:
+        runtime: How forwards are to run.
+        anew: Some of it was measured now, and not read from what was measured before: on a busy machine another
+            time may choose otherwise.
+    """
+
+    runtime: "Runtime"
+    anew: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ def probe(
     precision: str = "auto",
     batch: int | None = None,
     patch_attention: str | None = None,
-) -> Runtime:
+) -> Probed:
     """Choose device, dtype and batch size; leaves the backbone where it will run.
 
     What is measured is kept in ``probe.json`` under `home`, by processor, torch, tower, dtype, stream and threads;
@@ -106,7 +119,7 @@ def probe(
 
 def _measure(
     backbone: Backbone, device: str, threads: int, *, precision: str, batch: int | None, patch_attention: str | None
-) -> Runtime:
+) -> Probed:
     tower = backbone.tower
     shape = [
         type(tower).__name__,
@@ -117,10 +130,12 @@ def _measure(
         backbone.dim,
     ]
     machine = [_processor(device), torch.__version__, threads, shape]
+    anew = False
     if precision == "auto":
         key = [*machine, "dtype"]
         precision = _remembered(key)
         if precision not in DTYPES:
+            anew = device == "cpu"  # on others nothing is measured for it
             with _Load(device) as load:
                 precision = native_precision(device, tower.width(0))
             if not load.busy:
@@ -133,12 +148,12 @@ def _measure(
         batch = _remembered(key)
         if not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
             with _Load(device) as load:
-                batch = _batch(backbone, device, patch_attention)
+                batch, anew = _batch(backbone, device, patch_attention), True
             if not load.busy:
                 _remember(key, batch)
     if batch < 1:
         raise UsageError("a batch has at least one row", where=f"batch {batch}")
-    return Runtime(device=device, dtype=precision, batch=batch, threads=threads)
+    return Probed(Runtime(device=device, dtype=precision, batch=batch, threads=threads), anew)
 
 
 def find_device(asked: str) -> str:

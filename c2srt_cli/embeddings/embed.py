@@ -118,6 +118,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     )
     previous = previous_options(options.out, overwrite=options.overwrite)
     encoder = make_encoder(backbone, split, options.machine, previous.runtime if previous else None)
+    if encoder.probed:
+        progress.note(encoder.describe())
     labels = None if annotations is None else annotations.labels
     if named is not None:
         labels = named.labels(templates, token_counter(backbone))

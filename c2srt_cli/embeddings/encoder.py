@@ -29,6 +29,7 @@ class Encoder:
         runtime: Device, precision, batch shape.
         split: Where the tower is split.
         cores: That torch may use, as it was told when the encoder was made.
+        probed: Precision or batch shape were measured just now.
         head: From tokens at the split, and stored global embeddings or None, to embeddings; the late stages of the
             backbone where None.
     """
@@ -37,6 +38,7 @@ class Encoder:
     runtime: Runtime
     split: Split
     cores: int = field(default_factory=torch.get_num_threads)
+    probed: bool = False
     head: Callable[[Tokens, Tensor | None], ImageEmbedding] | None = None
 
     @property
@@ -54,7 +56,8 @@ class Encoder:
     def describe(self) -> str:
         """Backbone and runtime in a few words."""
         run = self.runtime
-        return f"{self.backbone.id} on {run.device}, {run.dtype}, batches of {run.batch}, {self.lanes} at a time"
+        how = f"{self.backbone.id} on {run.device}, {run.dtype}, batches of {run.batch}, {self.lanes} at a time"
+        return f"{how} (measured just now)" if self.probed else how
 
     @torch.inference_mode()
     def embed(self, tokens: Tokens, stored: Tensor | None = None) -> ImageEmbedding:
@@ -137,16 +140,16 @@ def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Run
     asked = {"device": machine.device, "dtype": machine.precision, "batch": machine.batch}
     fits = stored is not None and all(value in (None, getattr(stored, key)) for key, value in asked.items())
     if stored is not None and fits and _is_there(stored.device):
-        runtime = stored
+        runtime, probed = stored, False
     else:
-        runtime = probe(
+        runtime, probed = probe(
             backbone,
             device=machine.device or "auto",
             precision=machine.precision or "auto",
             batch=machine.batch,
             patch_attention=split.patch_attention,
         )
-    encoder = Encoder(backbone, runtime, split)
+    encoder = Encoder(backbone, runtime, split, probed=probed)
     backbone.to(runtime.device, getattr(torch, runtime.dtype))
     return encoder
 

@@ -7,17 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
+from pydantic import Field, JsonValue
 
 from c2srt_cli.artifacts import Stamp, check_same, flush, sync_folder
+from c2srt_cli.artifacts.records import Count, Probability, Record, Text, parse
 from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.job import what_decides
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
 from c2srt_cli.tagging.sources import Item
 
 SCHEMA = 2
+#: Of a tag: which label, its score, probability and share.
+_Tag = tuple[Count, Annotated[float, Field(allow_inf_nan=False)], Probability | None, Probability | None]
+
+
+class _Line(Record):
+    """A line of a journal: a result of an image, or the end of a batch."""
+
+    path: Text = ""
+    stamp: Stamp = Stamp(-1, -1, -1)
+    tags: tuple[_Tag, ...] | None = None
+    scores: Text | None = None
+    explanation: list[dict[str, JsonValue]] | None = None
+    reason: Text = ""
+    detail: str = ""
+    commit: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,8 @@ class Journal:
         self.path = path
         self._labels = labels
         self._index = {label: i for i, label in enumerate(labels)}
+        #: Whether results have every score, and reasons; None where the options do not say.
+        self._every, self._explained = options.get("all_scores"), options.get("explain")
         self.root = Path(str(options.get("root", "")))
         self.entries: dict[str, Entry] = {}
         header = json.dumps({"journal": SCHEMA, "options": options, "fresh": fresh}, sort_keys=True).encode() + b"\n"
@@ -105,15 +124,15 @@ class Journal:
             pending: dict[str, Entry] = {}
             for line in file:
                 try:
-                    value = json.loads(line) if line.endswith(b"\n") else {}
-                    if "path" in value:
-                        pending[self._decode(value).path] = Entry(offset, Stamp(*value["stamp"]))
-                    elif value["commit"] != len(pending):
+                    found = parse(_Line, line if line.endswith(b"\n") else b"", self.path)
+                    if found.commit is None:
+                        pending[self._decode(found).path] = Entry(offset, found.stamp)
+                    elif found.commit != len(pending):
                         break
-                except (LookupError, TypeError, ValueError):
+                except (InputError, ValueError):
                     break
                 offset += len(line)
-                if "commit" in value:
+                if found.commit is not None:
                     self.entries.update(pending)
                     pending.clear()
                     end = offset
@@ -136,11 +155,12 @@ class Journal:
     def __getitem__(self, name: str) -> TaggedImage | FailedImage:
         """The result of an image."""
         self._file.seek(self.entries[name].offset)
-        return self._decode(json.loads(self._file.readline()))
+        return self._decode(parse(_Line, self._file.readline(), self.path))
 
     def _encode(self, result: TaggedImage | FailedImage) -> dict[str, Any]:
         if isinstance(result, FailedImage):
-            return {"path": result.path, "reason": result.reason, "detail": result.detail}
+            detail = result.detail.encode(errors="replace").decode()  # what is said of names that are no text
+            return {"path": result.path, "reason": result.reason, "detail": detail}
         tags = [[self._index[tag.label], tag.score, tag.probability, tag.share] for tag in result.tags]
         value: dict[str, Any] = {"path": result.path, "tags": tags}
         if result.scores is not None:  # a quarter of the size, and of the time, of numbers in decimal
@@ -149,16 +169,25 @@ class Journal:
             value["explanation"] = result.explanation
         return value
 
-    def _decode(self, value: dict[str, Any]) -> TaggedImage | FailedImage:
-        if "reason" in value:
-            return FailedImage(value["path"], value["reason"], value["detail"])
-        scores = value.get("scores")
-        return TaggedImage(
-            value["path"],
-            tuple(Tag(self._labels[index], *numbers) for index, *numbers in value["tags"]),
-            None if scores is None else tuple(np.frombuffer(base64.b64decode(scores), "<f4").tolist()),
-            value.get("explanation"),
-        )
+    def _decode(self, line: _Line) -> TaggedImage | FailedImage:
+        """The result in a line.
+
+        Raises:
+            ValueError: it is none of a run with these labels and options.
+        """
+        if line.tags is None:
+            return FailedImage(line.path, line.reason, line.detail)
+        count, every = len(self._labels), line.scores is not None
+        numbers = np.frombuffer(base64.b64decode(line.scores or ""), "<f4")
+        if (
+            len({tag[0] for tag in line.tags if tag[0] < count}) < len(line.tags)
+            or self._every not in (None, every)
+            or (every and (len(numbers) != count or not np.isfinite(numbers).all()))
+            or self._explained not in (None, line.explanation is not None)
+        ):
+            raise ValueError("no result of this run")
+        tags = tuple(Tag(self._labels[index], score, chance, share) for index, score, chance, share in line.tags)
+        return TaggedImage(line.path, tags, tuple(numbers.tolist()) if every else None, line.explanation)
 
     def _sync(self) -> None:
         self._file.flush()

@@ -103,10 +103,13 @@ def from_images(  # noqa: PLR0917
     backbone = load_backbone(spec)
     need = METHODS[options.method].needs(options, backbone.tower)
     machine = Machine(device=device)
+    encoder = _encoder(backbone, Split(*need), machine, recorded_runtime(begun.get("runtime")))
+    if encoder.probed:
+        progress.note(encoder.describe())
     job = EmbedJob(
         found=annotated_images(annotations),
         out=out,
-        encoder=_encoder(backbone, Split(*need), machine, recorded_runtime(begun.get("runtime"))),
+        encoder=encoder,
         pixels=pixel_spec(backbone, fit=None, draft=True),
         labels=None,
         templates=(),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from c2srt_cli.artifacts import file_sha256, fingerprint
-from c2srt_cli.backbone.precision import find_device
+from c2srt_cli.backbone.precision import MAX_ROWS, find_device
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
 from c2srt_cli.embeddings import store as stores
 from c2srt_cli.embeddings.text import embed_labels, read_text
@@ -127,7 +127,9 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
     text = None
     if asked.embeddings is not None:
         text = read_text(asked.embeddings / stores.TEXT, annotations.labels, templates, backbone.dim)
-    threads = int(started.get("threads", torch.get_num_threads()))
+    threads = started.get("threads")
+    if type(threads) is not int or not 1 <= threads <= MAX_ROWS:  # a new run, or one that says nothing sound
+        threads = torch.get_num_threads()
     if text is None:
         with torch_threads(threads):
             text = embed_labels(backbone, annotations.labels, templates, progress)

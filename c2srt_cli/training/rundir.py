@@ -13,10 +13,10 @@ from c2srt_cli.artifacts import (
     check_same,
     peek_manifest,
     previous_manifest,
-    read_json,
     remove_leftovers,
     write_json,
 )
+from c2srt_cli.artifacts.records import Count, Record, read_record
 from c2srt_cli.datasets.annotations import write_label_table
 from c2srt_cli.embeddings.text import embed_labels, save_text
 from c2srt_cli.errors import InputError
@@ -25,9 +25,18 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import FitResult
+from c2srt_cli.training.state import Best
 
 if TYPE_CHECKING:
     from c2srt_cli.training.train import TrainJob
+
+
+class _Metrics(Record):
+    """What came out of a training."""
+
+    epochs: Count
+    best: Best
+    diverged: bool
 
 
 def begun(out: Path) -> Mapping[str, Any]:
@@ -62,17 +71,16 @@ def finished(out: Path) -> dict[str, Any] | None:
     if not all((out / name).exists() for name in needed):
         return None
     try:
-        found: dict[str, Any] = read_json(out / runs.METRICS)
-        found["best"]["map"], found["best"]["epoch"], found["epochs"], found["diverged"]
-    except (InputError, KeyError, TypeError):  # damaged: they are written again
+        return read_record(out / runs.METRICS, _Metrics).model_dump()
+    except InputError:  # damaged: they are written again
         return None
-    return found
 
 
 def begin(job: "TrainJob", made: dict[str, Any]) -> None:
     """Write down what the run is to be."""
     out = job.out
-    remove_leftovers(out)
+    for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+        remove_leftovers(folder)
     if job.overwrite:
         _discard(out)
     write_json(out / UNFINISHED, made)

@@ -1,19 +1,18 @@
 """A method in training: its optimiser, schedule and average of the weights, and their state on disk."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from c2srt_cli.embeddings.tensors import HEADER, write_tensors
+from c2srt_cli.artifacts.records import Count, Record
+from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.errors import InputError
 from c2srt_cli.methods.image_side import load_learned
 from c2srt_cli.methods.method import Method
@@ -22,6 +21,36 @@ from c2srt_cli.training.processes import mean_gradients
 
 #: Steps of the average's warm start: early on it forgets the start of the training sooner.
 WARM = 10
+AGAIN = "give --overwrite to start again"
+
+
+class Best(Record):
+    """The best epoch by the validation set, 0 where there is none yet, and its mean AP."""
+
+    epoch: Count
+    map: float
+
+
+class Facts(TensorRecord):
+    """What stands beside the tensors of a checkpoint.
+
+    Attributes:
+        done: Steps that were taken.
+        steps: In all.
+        history: One row an epoch.
+        best: See `Best`.
+        sums: Losses of the epoch that is under way.
+        failed: Why images could not be read, by their paths.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    done: Count
+    steps: Count
+    history: list[dict[str, int | float]]
+    best: Best
+    sums: dict[str, float]
+    failed: dict[str, str]
 
 
 def parameter_groups(method: Method, o: Training) -> list[dict[str, Any]]:
@@ -132,45 +161,53 @@ class TrainState:
         owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         write_tensors(path, owned, {"done": self.done, "steps": self.steps, **facts})
 
+    @torch.no_grad()
     def load(self, path: Path) -> dict[str, Any]:
         """Go on from `save`; returns the facts.
 
         Raises:
-            InputError: the file is damaged, or of other weights.
+            InputError: the file is damaged, or of another training.
         """
-        try:
-            return self._load(path)
-        except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"the checkpoint cannot be read ({error})", where=str(path), hint="give --overwrite to start again"
-            ) from None
-
-    @torch.no_grad()
-    def _load(self, path: Path) -> dict[str, Any]:
-        with safe_open(path, "pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        self.done = int(facts["done"])
-        load_learned(self.method, {n.removeprefix("model."): v for n, v in stored.items() if n.startswith("model.")})
+        facts = read_header(path, Facts, AGAIN).record
+        stored = read_tensors(path, facts.sha256, AGAIN)
+        learned = self.method.learned()
         kept = {} if self.average is None else self.weights()
-        for name, parameter in self.method.learned().items():
-            start = f"optimizer.{name}."
-            moments = {n.removeprefix(start): v for n, v in stored.items() if n.startswith(start)}
-            if moments:
-                self.optimizer.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
-                }
-            if kept:
-                kept[name].copy_(stored[f"average.{name}"])
+        moved = {name for name in learned if f"optimizer.{name}.step" in stored}
+        wanted = {f"model.{name}": value for name, value in learned.items()}
+        wanted |= {f"average.{name}": value for name, value in kept.items()}
+        for name in moved:
+            wanted |= dict.fromkeys((f"optimizer.{name}.exp_avg", f"optimizer.{name}.exp_avg_sq"), learned[name])
+            wanted[f"optimizer.{name}.step"] = torch.zeros(())
+        if _layout(stored) != _layout(wanted) or facts.steps != self.steps or facts.done > self.steps:
+            raise InputError("is the checkpoint of another training", where=str(path), hint=AGAIN)
+        load_learned(self.method, {name: stored[f"model.{name}"] for name in learned})
+        for name in moved:
+            moments = {key: stored[f"optimizer.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            self.optimizer.state[learned[name]] = {
+                key: value if key == "step" else value.to(learned[name].device) for key, value in moments.items()
+            }
+        for name, value in kept.items():
+            value.copy_(stored[f"average.{name}"])
         if self.average is not None:
-            self.average.n_averaged.fill_(self.done + 1)
-        self._go_to(self.done)
-        return facts
+            self.average.n_averaged.fill_(facts.done + 1)
+        self._go_to(facts.done)
+        return facts.model_dump(include={"history", "best", "sums", "failed"})
 
     def save_weights(self, path: Path) -> None:
         """Write what the run would keep if it ended now."""
         write_tensors(path, {name: value.cpu().clone().contiguous() for name, value in self.weights().items()}, {})
 
     def load_weights(self, path: Path) -> None:
-        """Put what `save_weights` wrote into the method."""
-        load_learned(self.method, load_file(path))
+        """Put what `save_weights` wrote into the method.
+
+        Raises:
+            InputError: the file is damaged, or of another training.
+        """
+        stored = read_tensors(path, read_header(path, TensorRecord, AGAIN).record.sha256, AGAIN)
+        if _layout(stored) != _layout(self.method.learned()):
+            raise InputError("holds the weights of another training", where=str(path), hint=AGAIN)
+        load_learned(self.method, stored)
+
+
+def _layout(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (value.shape, value.dtype) for name, value in tensors.items()}

@@ -101,6 +101,7 @@ def train(job: TrainJob, progress: Progress) -> TrainResult:
         any_of(found is not None)
         if found is not None:
             progress.note("this run is finished already: it is left as it is")
+            (job.out / UNFINISHED).unlink(missing_ok=True)  # of a kill behind the manifest
             best = found["best"]
             return TrainResult(found["epochs"], best["map"] if best["epoch"] else None, None, found["diverged"])
         result = _learn(job, progress)

@@ -42,18 +42,19 @@ def test_what_is_measured_on_a_busy_machine_is_not_kept(
         return 1e-3 * rows
 
     monkeypatch.setattr(precision, "_forward", forward)
-    assert probe(backbone, device="cpu", precision="float32").batch == 4
+    assert probe(backbone, device="cpu", precision="float32").runtime.batch == 4
     assert max(forwards) < 0.02
     assert not (home / "probe.json").exists()
     monkeypatch.setattr(precision, "IDLE", 0)
-    assert probe(backbone, device="cpu", precision="float32").batch == 4
+    assert probe(backbone, device="cpu", precision="float32").runtime.batch == 4
     assert list(json.loads((home / "probe.json").read_text()).values()) == [4]
 
 
 @pytest.mark.usefixtures("idle")
 def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
-    first = probe(backbone, device="cpu", patch_attention="value")
+    first, anew = probe(backbone, device="cpu", patch_attention="value")
+    assert anew
     assert first.device == "cpu" and first.threads == 1
     assert first.dtype in ("float32", "bfloat16") and first.batch in (2, 4, 8, 16, 32)
     assert str(backbone.dtype) == f"torch.{first.dtype}"
@@ -62,23 +63,19 @@ def test_the_result_is_kept_and_a_broken_file_forgotten(home: Path, tmp_path: Pa
 
     changed = {key: 7 if isinstance(value, int) else value for key, value in kept.items()}
     (home / "probe.json").write_text(json.dumps(changed))
-    assert probe(backbone, device="cpu", patch_attention="value").batch == 7  # read, not measured
-    assert probe(backbone, device="cpu", patch_attention=None).batch in (
-        2,
-        4,
-        8,
-        16,
-        32,
-    )  # another stream, another measurement
+    again = probe(backbone, device="cpu", patch_attention="value")
+    assert (again.runtime.batch, again.anew) == (7, False)  # read, not measured
+    other = probe(backbone, device="cpu", patch_attention=None)  # another stream, another measurement
+    assert other.runtime.batch in (2, 4, 8, 16, 32) and other.anew
     for broken in ("{", "[]", json.dumps(dict.fromkeys(kept, -3))):
         (home / "probe.json").write_text(broken)
-        assert probe(backbone, device="cpu", patch_attention="value").batch in (2, 4, 8, 16, 32)
+        assert probe(backbone, device="cpu", patch_attention="value").runtime.batch in (2, 4, 8, 16, 32)
 
 
 def test_what_is_asked_for_is_taken(home: Path, tmp_path: Path) -> None:
     backbone = load_backbone(write_tiny_model(tmp_path / "m"))
-    runtime = probe(backbone, device="cpu", precision="bfloat16", batch=5)
-    assert runtime == Runtime("cpu", "bfloat16", 5, 1)
+    runtime, anew = probe(backbone, device="cpu", precision="bfloat16", batch=5)
+    assert (runtime, anew) == (Runtime("cpu", "bfloat16", 5, 1), False)
     assert backbone.dtype == torch.bfloat16
     assert not home.exists()
     for device in {"cuda", "mps"} - {
@@ -94,7 +91,7 @@ def test_what_is_asked_for_is_taken(home: Path, tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("C2SRT_HOME", str(tmp_path / "file" / "home"))
-    assert probe(load_backbone(write_tiny_model(tmp_path / "m")), device="cpu").batch >= 1
+    assert probe(load_backbone(write_tiny_model(tmp_path / "m")), device="cpu").runtime.batch >= 1
 
 
 def test_the_smaller_of_two_equal_batches_wins_and_patience_ends(
