@@ -21,7 +21,7 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.images import ImageSet
-from c2srt_cli.training.processes import objects_of_all, own_device, world
+from c2srt_cli.training.processes import objects_of_all, own_device, rank, world
 from c2srt_cli.training.tokens import TokenSet
 
 
@@ -131,8 +131,6 @@ def _encoder(backbone: Backbone, split: Split, machine: Machine, stored: Runtime
     """On this process's own device, and otherwise as in the first process: a machine is measured by the clock."""
     if world() > 1:
         machine = replace(machine, device=own_device(find_device(machine.device or "auto")))
-    encoder = make_encoder(backbone, split, machine, stored)
-    first: Runtime = objects_of_all(encoder.runtime)[0]
-    if (first.dtype, first.batch) == (encoder.runtime.dtype, encoder.runtime.batch):
-        return encoder
-    return make_encoder(backbone, split, replace(machine, precision=first.dtype, batch=first.batch))
+    own = make_encoder(backbone, split, machine, stored) if rank() == 0 else None
+    first: Runtime = objects_of_all(None if own is None else own.runtime)[0]
+    return own or make_encoder(backbone, split, replace(machine, precision=first.dtype, batch=first.batch))

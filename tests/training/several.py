@@ -1,6 +1,7 @@
-"""Trainings one after the other in the processes of one ``torchrun``, in float32: ``several.py FOLDER``."""
+"""Trainings one after the other in the processes of one ``torchrun``: ``several.py FOLDER``."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,11 @@ from c2srt_cli.backbone import precision
 from c2srt_cli.cli import main
 
 if __name__ == "__main__":
-    precision.native_precision = lambda *_: "float32"
+    # each process has measured something else: the first decides
+    os.environ["C2SRT_HOME"] = str(Path(sys.argv[1]) / f"home {os.environ['RANK']}")
+    first = os.environ["RANK"] == "0"
+    precision.native_precision = lambda *_: "float32" if first else "bfloat16"
+    precision._batch = lambda *_: 4 if first else 8
     for number, arguments in enumerate(json.loads((Path(sys.argv[1]) / "trainings.json").read_text())):
         sys.argv = ["c2srt", "train", *arguments]
         try:
