@@ -107,7 +107,9 @@ def test_the_average_warms_up_and_goes_on_after_a_load(tiny: str, tmp_path: Path
         by_hand = keep * by_hand + (1 - keep) * state.method.learned()[name].detach()
         torch.testing.assert_close(state.weights()[name], by_hand)
         if step == 5:
-            state.save(tmp_path / "s.safetensors", {})
+            state.save(
+                tmp_path / "s.safetensors", {"history": [], "best": {"epoch": 0, "map": -1.0}, "sums": {}, "failed": {}}
+            )
             other = state_of(tiny, ema=0.75)
             other.load(tmp_path / "s.safetensors")
             state = other
