@@ -10,7 +10,7 @@ import typer
 
 from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running, stderr
+from c2srt_cli.cli.console import finish, note, running
 from c2srt_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -113,24 +113,24 @@ def search(
         raise UsageError("several terms have no probability", where="--threshold", hint="give --top instead")
     if tag is not None and not yes and not sys.stdin.isatty():
         raise UsageError("nobody can be asked here", where="--tag", hint="give --yes to write without asking")
+    keyword = None if tag is None else _keyword(tag)
     from c2srt_cli.embeddings.encoder import Machine
-    from c2srt_cli.search.search import SearchOptions
     from c2srt_cli.search.search import search as run_search
+    from c2srt_cli.tagging.options import TagOptions
 
-    options = SearchOptions(
+    options = TagOptions(
         inputs=tuple(photographs),
-        query=query,
         stdin=o.stdin_list(photographs, null=null),
         recursive=recursive,
         exclude=tuple(exclude or ()),
         root=root,
+        labels=query.labels,
         backbone=backbone,
         templates=templates,
-        exact=exact,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
     )
     with running("searching") as progress:
-        result = run_search(options, progress)
+        result = run_search(query, options, progress, exact=exact)
     hits = _chosen(result, top, threshold)
     if as_json:
         for hit in hits:
@@ -140,8 +140,23 @@ def search(
     note(f"{counted(len(hits), 'photograph')} of {result.total:,} in {result.root}")
     for failure in result.failures[:TOP]:
         note(f"  not searched: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
-    problems = _write(result, hits, tag, yes=yes) if tag is not None and hits else 0
+    problems = _write(result, hits, keyword, yes=yes) if keyword is not None and hits else 0
     finish(len(result.failures) + problems, allowed=allow_failures)
+
+
+def _keyword(text: str) -> str:
+    """The keyword as labels are written.
+
+    Raises:
+        UsageError: it can be none.
+    """
+    from c2srt_cli.errors import InputError
+    from c2srt_cli.labels import LabelSet, read_labels
+
+    try:
+        return read_labels(LabelSet.of([text])).names[0]
+    except InputError as error:
+        raise UsageError("this can be no keyword", where="--tag", problems=error.problems) from None
 
 
 def _chosen(result: "SearchResult", top: int, threshold: float | None) -> "list[Hit]":
@@ -178,7 +193,7 @@ def _write(result: "SearchResult", hits: "list[Hit]", keyword: str, *, yes: bool
 
     check_writable(result.root, folder=True)
     if not yes:
-        stderr().print(f"Write [bold]{keyword}[/] into the sidecars of {counted(len(hits), 'photograph')}?")
+        note(f"Write {keyword} into the sidecars of {counted(len(hits), 'photograph')}?", "bold")
         if not typer.confirm("", prompt_suffix="", err=True):
             note("nothing was written")
             return 0

@@ -116,17 +116,24 @@ class Store:
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
             yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
 
-    def global_embeddings(self, number: int) -> Tensor:
-        """Those of a shard, ``(n, D)``, without reading anything else of it: its checksum is not compared.
+    def global_embeddings(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], Tensor]]:
+        """Those of some rows, shard by shard, without reading anything else: checksums are not compared.
+
+        Yields:
+            Places among the rows, and their global embeddings ``(n, D)``.
 
         Raises:
-            InputError: the shard is damaged.
+            InputError: a shard is damaged.
         """
-        path = shard_path(self.folder, number)
-        found = read_tensors(path, None, DELETE, names=("global",))["global"]
-        if not found.isfinite().all():
-            raise InputError("is damaged: not all of its numbers are finite", where=str(path), hint=DELETE)
-        return found
+        places: dict[int, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(row.shard, []).append(place)
+        for number, some in places.items():
+            path = shard_path(self.folder, number)
+            found = read_tensors(path, None, DELETE, names=("global",))["global"]
+            if not found.isfinite().all():
+                raise InputError("is damaged: not all of its numbers are finite", where=str(path), hint=DELETE)
+            yield some, found[[rows[place].row for place in some]]
 
     def _tensors(self, number: int) -> dict[str, Tensor]:
         """Tensors of a shard, whose checksum is compared the first time."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from c2srt_cli.labels import LabelSet
 from c2srt_cli.search.search import Hit
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
 from c2srt_cli.tagging.writers import WRITERS, WriteContext
@@ -18,7 +17,7 @@ def write_keyword(root: Path, hits: Sequence[Hit], keyword: str, note: Callable[
     Returns:
         The photographs whose sidecar could not be written.
     """
-    (label,) = LabelSet.of([keyword]).names
-    context = WriteContext(root, (label,), provenance={"method": "search"}, vocabulary=f"search {label}", note=note)
-    rows = [TaggedImage(hit.path, (Tag(label, hit.score, hit.probability, None),)) for hit in hits]
+    vocabulary = f"search {keyword}"
+    context = WriteContext(root, (keyword,), provenance={"method": "search"}, vocabulary=vocabulary, note=note)
+    rows = [TaggedImage(hit.path, (Tag(keyword, hit.score, hit.probability, None),)) for hit in hits]
     return WRITERS["xmp"].write(rows, root, context)

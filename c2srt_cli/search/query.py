@@ -52,11 +52,16 @@ class Query:
         return LabelSet.of(texts.values())
 
     @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The pictures, each once."""
+        return tuple(dict.fromkeys(self.like))
+
+    @property
     def signs(self) -> np.ndarray:
-        """+1 for each term that is wanted, -1 for the others: first `labels`, then the pictures, ``(T,)``."""
+        """+1 for each term that is wanted, -1 for the others: first `labels`, then `pictures`, ``(T,)``."""
         unwanted = set(map(_key, self.without))
         words = [-1.0 if _key(label.name) in unwanted else 1.0 for label in self.labels]
-        return np.array(words + [1.0] * len(self.like))
+        return np.array(words + [1.0] * len(self.pictures))
 
     def combine(self, scores: np.ndarray) -> np.ndarray:
         """One score a photograph, ``(N,)``, of those of each term, ``(N, T)``.

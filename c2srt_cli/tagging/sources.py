@@ -1,6 +1,6 @@
 """Where the tagger's images come from: photographs, or embeddings made of them."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +176,10 @@ class EmbeddingSource:
     def files(self) -> Iterable[Path]:
         """The manifest and the payload."""
         return (self._store.folder / MANIFEST, *payload(self._store.folder))
+
+    def global_embeddings(self) -> Iterator[tuple[list[int], Tensor]]:
+        """Places among the items, and their frozen global embeddings ``(n, D)``: see `Store.global_embeddings`."""
+        return self._store.global_embeddings(list(self._rows.values()))
 
     def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Read tokens from the shards and run the late stages."""

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from c2srt_cli.cli import app
 from c2srt_cli.errors import UsageError
+from c2srt_cli.search.search import Hit, SearchResult
 
 FAST = ("--precision", "float32", "--batch-size", "4")
 
@@ -40,6 +42,7 @@ def test_found_written_and_taken_back(tiny: str, tmp_path: Path) -> None:
         (["{photos}", "fox", "--tag", "fox"], "nobody can be asked"),
         (["{photos}", "fox", "--not", "snow", "--threshold", "0.5"], "several terms have no probability"),
         (["{photos}", "fox", "--threshold", "0.5"], "not calibrated"),
+        (["{photos}", "fox", "--tag", " ", "--yes"], "no keyword"),
     ],
 )
 def test_what_is_refused(tiny: str, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -48,4 +51,16 @@ def test_what_is_refused(tiny: str, tmp_path: Path, arguments: list[str], said: 
     done = CliRunner().invoke(app, ["search", *given, "--backbone", tiny, *FAST])
     assert isinstance(done.exception, UsageError)
     assert said in done.exception.what
+    assert not list(photos.glob("*.xmp"))
+
+
+def test_a_keyword_is_no_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_photos(tmp_path / "photos", 2)[0].parent
+    hits = [Hit(path.name, 0.5, None) for path in photos.iterdir()]
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    command = sys.modules["c2srt_cli.cli.search"]  # the package has the function under the name of the module
+    assert command._write(SearchResult(photos, hits, 2, ()), hits, "[/red]", yes=False) == 0
+    assert "Write [/red] into the sidecars of 2 photographs?" in capsys.readouterr().err
     assert not list(photos.glob("*.xmp"))

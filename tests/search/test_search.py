@@ -16,7 +16,8 @@ from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.progress import Progress
 from c2srt_cli.search import search as module
 from c2srt_cli.search.query import Query, words_of
-from c2srt_cli.search.search import SearchOptions, SearchResult, search
+from c2srt_cli.search.search import SearchResult, search
+from c2srt_cli.tagging.options import TagOptions
 
 MACHINE = Machine(precision="float32", batch=4)
 
@@ -27,7 +28,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run(tiny: str, folder: Path, query: Query, *, exact: bool = False) -> SearchResult:
-    return search(SearchOptions((str(folder),), query, backbone=tiny, machine=MACHINE, exact=exact), Progress())
+    options = TagOptions((str(folder),), query.labels, backbone=tiny, machine=MACHINE)
+    return search(query, options, Progress(), exact=exact)
 
 
 def expected(tiny: str, photos: Path, words: list[str]) -> np.ndarray:
@@ -72,6 +74,13 @@ def test_a_picture_alone_finds_itself_first(tiny: str, photos: Path) -> None:
     assert result.hits[0].path == paths[4].name
     near = features(tiny, paths)
     np.testing.assert_allclose(in_order(result), near @ near[4], atol=5e-3)  # JPEG's and PNG's own resize to the pixel
+
+
+def test_what_is_named_twice_counts_once(tiny: str, photos: Path) -> None:
+    picture = sorted(photos.iterdir())[4]
+    once, twice = (run(tiny, photos, Query(("fox",) * n, (), (picture,) * n)) for n in (1, 2))
+    assert twice.hits == once.hits
+    assert run(tiny, photos, Query(("fox", "a Fox"))).hits == run(tiny, photos, Query(("fox",))).hits
 
 
 @pytest.mark.parametrize("query", [Query(("red fox",)), Query(("red fox",), ("snow",))])
