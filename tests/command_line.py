@@ -1,13 +1,16 @@
 """What a command line that runs in this process leaves."""
 
 from collections.abc import Callable
-
-#: ``run(argument, …, stdin=b"")``.
-Run = Callable[..., "Done"]
+from typing import NamedTuple
 
 
-class Done:
+class Done(NamedTuple):
     """Exit code, stdout, stderr."""
 
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+    code: int
+    out: str
+    err: str
+
+
+#: ``run(argument, …, stdin=b"")``.
+Run = Callable[..., Done]

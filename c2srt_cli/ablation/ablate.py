@@ -48,10 +48,10 @@ from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged
 from c2srt_cli.training.prepare import prepare_training
 from c2srt_cli.training.rundir import finished, what_decides
+from c2srt_cli.training.state import AGAIN
 from c2srt_cli.training.train import train
 
 SCORES, TIMES = "scores", "times.csv"
-AGAIN = "give --overwrite to start again"
 #: In a run's folder: why it has no state to keep.
 DIVERGED = "diverged.json"
 CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"

@@ -101,8 +101,9 @@ class TagJob:
     @cached_property
     def provenance(self) -> dict[str, str]:
         """What sidecars record: free of dates, machines and folders, so that a rerun writes the same bytes."""
-        kind, colon, place = self.encoder.backbone.id.partition(":")
-        backbone = f"{kind}:{Path(place).name}" if kind == "local-dir" else f"{kind}{colon}{place}"
+        backbone = self.encoder.backbone.id
+        if backbone.startswith("local-dir:"):
+            backbone = f"local-dir:{Path(backbone.removeprefix('local-dir:')).name}"
         made = {"method": self.predictor.method, "backbone": backbone}
         run = {"run": self.options["run"][:16]} if "run" in self.options else {}
         graph = {"graph": self.options["graph"][:16]} if not run and "graph" in self.options else {}

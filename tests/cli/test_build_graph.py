@@ -1,42 +1,23 @@
 """``c2srt build-graph`` as the user types it."""
 
-import io
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Run
 from llm_server import KEY, Server, serving
 
-from c2srt_cli.cli import main
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph, write_graph
 from c2srt_cli.labels import Label, LabelSet
 
-Run = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def c2srt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process: its exit code, stdout and stderr."""
-    monkeypatch.setenv("C2SRT_DEBUG", "")
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["c2srt", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-        capsys.readouterr()
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -2,17 +2,16 @@
 
 import csv
 import io
-import sys
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Run
 from tiny_runs import needs_graph, write_embedded
 
-from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import Incidence, read_annotations, write_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
@@ -24,8 +23,6 @@ from c2srt_cli.training import data
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.train import train
-
-Evaluate = Callable[..., tuple[int, str, str]]
 
 PHOTOS, LABELS, SEEN, TRAIN = 24, 6, 4, 10
 
@@ -59,22 +56,9 @@ def scores_of(inputs: Path, out: Path, progress: Progress | None = None) -> tupl
 
 
 @pytest.fixture
-def evaluate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """Run ``c2srt evaluate`` in this process: its exit code, stdout and stderr."""
-    monkeypatch.setenv("C2SRT_DEBUG", "")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["c2srt", "evaluate", *map(str, arguments)])
-        capsys.readouterr()
-        code: int | str | None = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return int(code or 0), captured.out, captured.err
-
-    return run
+def evaluate(c2srt: Run) -> Run:
+    """``c2srt evaluate``."""
+    return partial(c2srt, "evaluate")
 
 
 def test_many_labels_make_batches_small_and_change_no_score(
@@ -111,7 +95,7 @@ def test_missing_images_are_told_before_anything_is_scored(inputs: Path) -> None
         check_test_set(store, bare, Protocol("L", (3,), True, ""), allow_missing=True)
 
 
-def test_without_unseen_labels_there_is_gzsl_alone(inputs: Path, tmp_path: Path, evaluate: Evaluate) -> None:
+def test_without_unseen_labels_there_is_gzsl_alone(inputs: Path, tmp_path: Path, evaluate: Run) -> None:
     run(inputs, "all", tmp_path / "mkt", "mkt")  # whose scores depend on what is ranked
     line = ("zero-shot", tmp_path / "mkt", "-e", inputs / "e", "-a", inputs / "all")
     code, out, err = evaluate(*line, "--against", tmp_path / "mkt", "--replicates", 10)
@@ -124,7 +108,7 @@ def test_without_unseen_labels_there_is_gzsl_alone(inputs: Path, tmp_path: Path,
     assert [row["setting"] for row in csv.DictReader(io.StringIO(out))] == ["GZSL", "GZSL"]
 
 
-def test_runs_of_one_method_are_told_apart(inputs: Path, tmp_path: Path, evaluate: Evaluate) -> None:
+def test_runs_of_one_method_are_told_apart(inputs: Path, tmp_path: Path, evaluate: Run) -> None:
     (tmp_path / "other").symlink_to(inputs / "one" / "run")
     same = ("-e", inputs / "e", "-a", inputs / "a", "--format", "csv")
 
@@ -149,7 +133,7 @@ def test_runs_of_one_method_are_told_apart(inputs: Path, tmp_path: Path, evaluat
 
 @pytest.mark.parametrize("name", ["labels.csv", "model.safetensors", "text.safetensors", "graph.json"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "noise", "gone"])
-def test_a_damaged_run_is_refused(inputs: Path, tmp_path: Path, evaluate: Evaluate, name: str, damage: str) -> None:
+def test_a_damaged_run_is_refused(inputs: Path, tmp_path: Path, evaluate: Run, name: str, damage: str) -> None:
     for path in (inputs / "one/run").iterdir():
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -164,7 +148,7 @@ def test_a_damaged_run_is_refused(inputs: Path, tmp_path: Path, evaluate: Evalua
     assert "error: " in err
 
 
-def test_templates_are_for_zero_shot_alone(inputs: Path, evaluate: Evaluate) -> None:
+def test_templates_are_for_zero_shot_alone(inputs: Path, evaluate: Run) -> None:
     line = ("-e", inputs / "e", "-a", inputs / "a", "--templates", "clip")
     code, out, err = evaluate(inputs / "one/run", *line)
     assert (code, out) == (2, "")
