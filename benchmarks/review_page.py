@@ -47,7 +47,8 @@ def main() -> None:
             start = time.perf_counter()
             view.goto(address)
             view.wait_for_selector(".tile img")
-            view.wait_for_function("[...document.querySelectorAll('.tile img')].every(one => one.complete)")
+            while not view.evaluate("[...document.querySelectorAll('.tile img')].every(one => one.complete)"):
+                view.wait_for_timeout(5)  # what wait_for_function polls with, the page's policy does not let in
             loaded = time.perf_counter() - start
             view.evaluate(WATCH)
             view.mouse.move(600, 400)
