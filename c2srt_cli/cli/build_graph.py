@@ -7,7 +7,7 @@ import typer
 
 from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.cli.console import finish, note, note_failures, running
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -211,10 +211,8 @@ def build_graph(
     note(f"{out}: {counted(len(graph.labels), 'label')}, {counted(len(graph.edges), 'edge')}")
     if not graph.edges:
         note("no label is evidence for another one: this graph changes nothing", "yellow")
-    for name, reason in list(result.failed.items())[:20]:
-        note(f"  no complete answer for {name}: {reason}", "yellow")
-    if len(result.failed) > 20:
-        note(f"  … and {len(result.failed) - 20:,} more, in the provenance of {out}", "yellow")
+    failures = [f"no complete answer for {name}: {reason}" for name, reason in result.failed.items()]
+    note_failures(failures, rest=f", in the provenance of {out}")
     if result.failed and not replay:
         note("run the same command again: it asks for these labels only")
     note(f"next: c2srt show-graph {out}")

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
@@ -25,6 +25,20 @@ def stderr() -> Console:
 def note(text: str, style: str = "dim") -> None:
     """Print one line for people."""
     stderr().print(Text(terminal_text(text), style))
+
+
+def note_failures(lines: Sequence[str], *, most: int = 20, rest: str = "") -> None:
+    """Print what could not be used, a line each.
+
+    Args:
+        lines: One for each failure.
+        most: Those that are printed; the others are counted.
+        rest: Where they stand.
+    """
+    for line in lines[:most]:
+        note(f"  {line}", "yellow")
+    if len(lines) > most:
+        note(f"  … and {len(lines) - most:,} more{rest}", "yellow")
 
 
 def show_error(error: C2srtError) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.methods.registry import METHODS
 
 SPLIT = "Split"
@@ -128,10 +128,8 @@ def embed(
         f"{result.total - len(result.failures):,} photographs in {out}: {result.encoded:,} encoded now, "
         f"{result.removed:,} removed"
     )
-    for row in result.failures[:20]:
-        note(f"  not embedded: {row.path}: {row.reason}: {row.detail}", "yellow")
-    if len(result.failures) > 20:
-        note(f"  … and {len(result.failures) - 20:,} more in {out}/index.parquet", "yellow")
+    failures = [f"not embedded: {row.path}: {row.reason}: {row.detail}" for row in result.failures]
+    note_failures(failures, rest=f" in {out}/index.parquet")
     if annotations is not None and kind.trainable:
         more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
         note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")

@@ -87,6 +87,15 @@ Templates = Annotated[
         help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.", rich_help_panel=MODEL
     ),
 ]
+ScoringTemplates = Annotated[
+    str | None,
+    typer.Option(
+        "--templates",
+        help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.",
+        show_default="default",
+        rich_help_panel=MODEL,
+    ),
+]
 InheritedTemplates = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ import typer
 
 from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted
 
 EMBEDDINGS = "Embeddings"
@@ -90,10 +90,7 @@ def review(
     )
     with running("reviewing") as progress:
         result = run_review(options, progress)
-    for failure in result.failures[:20]:
-        note(f"  not shown: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
-    if len(result.failures) > 20:
-        note(f"  … and {len(result.failures) - 20:,} more", "yellow")
+    note_failures([f"not shown: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
     if result.changed:
         note(f"{counted(result.changed, 'photograph')} changed since the tags were given: tag again", "yellow")
     shown = f"{counted(result.photographs, 'photograph')}, {counted(result.labels, 'label')}"

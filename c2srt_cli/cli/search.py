@@ -10,7 +10,7 @@ import typer
 
 from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -79,14 +79,7 @@ def search(
         ),
     ] = False,
     backbone: o.Backbone = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            help="Prompts around the words: default, clip (the 80 of CLIP) or a file with one a line.",
-            show_default="default",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
+    templates: o.ScoringTemplates = None,
     null: o.Null = False,
     recursive: o.Recursive = False,
     exclude: o.Exclude = None,
@@ -138,8 +131,7 @@ def search(
     else:
         _show(hits)
     note(f"{counted(len(hits), 'photograph')} of {result.total:,} in {result.root}")
-    for failure in result.failures[:TOP]:
-        note(f"  not searched: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
+    note_failures([f"not searched: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
     problems = _write(result, hits, keyword, yes=yes) if keyword is not None and hits else 0
     finish(len(result.failures) + problems, allowed=allow_failures)
 
@@ -198,7 +190,6 @@ def _write(result: "SearchResult", hits: "list[Hit]", keyword: str, *, yes: bool
             note("nothing was written")
             return 0
     failures = write_keyword(result.root, hits, keyword, note)
-    for failure in failures:
-        note(f"  not written: {failure.path}: {failure.detail}", "yellow")
+    note_failures([f"not written: {one.path}: {one.detail}" for one in failures])
     note(f"{keyword} is in the sidecars of {counted(len(hits) - len(failures), 'photograph')}")
     return len(failures)

@@ -12,7 +12,7 @@ import typer
 
 from c2srt_cli.artifacts import check_writable, disk_errors, is_stream, open_stream, output_file
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, running
+from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.tagging.writers import WRITERS, Writer
 
@@ -98,14 +98,7 @@ def tag(
         ),
     ] = None,
     backbone: o.Backbone = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            help="Prompts around a label: default, clip (the 80 of CLIP) or a file with one a line.",
-            show_default="default",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
+    templates: o.ScoringTemplates = None,
     patch_attention: o.PatchAttentionOption = None,
     fit: o.FitOption = None,
     draft: o.Draft = True,
@@ -283,8 +276,8 @@ def _report(result: "TagResult", out: Path | None) -> None:
         parts = [f"{parts[0]} anew", f"{result.unchanged:,} unchanged"]
     parts += [f"{result.gone:,} gone"] if result.gone else []
     note(", ".join(parts) + (f" → {out}" if out else ""))
-    shown = 20 if result.failures_path else len(result.failures)
-    for failure in result.failures[:shown]:
-        note(f"  not tagged: {failure.path}: {failure.reason}: {failure.detail}", "yellow")
-    if len(result.failures) > shown:
-        note(f"  … and {len(result.failures) - shown:,} more in {result.failures_path}", "yellow")
+    failures = [f"not tagged: {one.path}: {one.reason}: {one.detail}" for one in result.failures]
+    if result.failures_path:
+        note_failures(failures, rest=f" in {result.failures_path}")
+    else:
+        note_failures(failures, most=len(failures))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note
+from c2srt_cli.cli.console import finish, note, note_failures
 from c2srt_cli.errors import counted
 
 
@@ -41,6 +41,5 @@ def undo(
     parts = [f"keywords taken out of {counted(kept, 'sidecar')}"] if kept or not result.removed else []
     parts += [f"{counted(result.removed, 'sidecar')} of c2srt's own removed"] if result.removed else []
     note(", ".join(parts))
-    for failure in result.failures[:20]:
-        note(f"  {failure.path}: {failure.detail}", "yellow")
+    note_failures([f"{one.path}: {one.detail}" for one in result.failures])
     finish(len(result.failures), allowed=False)
