@@ -161,7 +161,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         UsageError: another process is writing there.
     """
     out, options = job.out, resolved_options(job)
-    made = EmbeddingOptions.of(out, {"options": options})
+    made = EmbeddingOptions.of_manifest(out, {"options": options})
     with lock(out / LOCK), disk_errors(out):
         previous = previous_options(out, overwrite=job.overwrite)
         if previous is not None:

@@ -29,7 +29,9 @@ Small = Annotated[int, Field(ge=1, le=1 << 16)]
 RECORDED = ("root", "torch", "backbone", "config_sha256", "templates")
 
 
-#: What patch attention was called before, in artifacts that are still read.
+#: What fields were called before, in artifacts that are still read.
+_OLD_NAMES = {"split_stage": "cut", "patch_attention": "dense"}
+#: What patch attention was called.
 _RENAMED = {"vv": "value", "vv-all": "value-all"}
 
 
@@ -58,6 +60,30 @@ class Origin(Record):
     ]
     streams: Literal["global", "local", "both"]
     pixels: Annotated[PixelSpec, all_of(PixelSpec)]
+
+    @classmethod
+    def of_manifest(cls, folder: Path, manifest: Mapping[str, Any], hint: str | None = None) -> Self:
+        """The options in a manifest.
+
+        Args:
+            folder: The artifact's.
+            manifest: Its content, as JSON.
+            hint: What to do if they cannot be used.
+
+        Raises:
+            InputError: naming every field that cannot be.
+        """
+        options, where = manifest["options"], folder / MANIFEST
+        # of two names pydantic takes the first and is silent about what the other says
+        if isinstance(options, dict) and (
+            twice := [
+                f"options.{old}: is the old name of {new}, which is there too"
+                for new, old in _OLD_NAMES.items()
+                if new in options and old in options
+            ]
+        ):
+            raise InputError("cannot be used", where=str(where), problems=twice, hint=hint)
+        return checked(cls, options, where, hint, prefix="options")
 
 
 class TowerOptions(Origin):
@@ -166,15 +192,6 @@ class EmbeddingOptions(TowerOptions):
     stored_dtype: Literal["bfloat16"]
     torch: Text
     templates: tuple[Template, ...] = ()
-
-    @classmethod
-    def of(cls, folder: Path, made: Mapping[str, Any], hint: str | None = None) -> Self:
-        """The options in a manifest.
-
-        Raises:
-            InputError: naming every field that cannot be.
-        """
-        return checked(cls, made["options"], folder / MANIFEST, hint, prefix="options")
 
     def _facts(self, backbone: Backbone) -> dict[str, Any]:
         own = {"num_prefix": backbone.tower.num_prefix, "mean": backbone.mean, "std": backbone.std}

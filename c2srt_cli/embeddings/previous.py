@@ -25,7 +25,7 @@ def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
         )
     if found is None or overwrite:
         return None
-    return EmbeddingOptions.of(out, found, "give --overwrite to start again")
+    return EmbeddingOptions.of_manifest(out, found, "give --overwrite to start again")
 
 
 def check_options(out: Path, there: EmbeddingOptions, now: EmbeddingOptions) -> None:

@@ -66,7 +66,7 @@ class Store:
             InputError: there are none, they are unfinished, of another layout, damaged, or index and shards differ.
         """
         manifest = read_manifest(folder, KIND, SCHEMA)
-        options = EmbeddingOptions.of(folder, manifest, "embed the images again, with --overwrite")
+        options = EmbeddingOptions.of_manifest(folder, manifest, "embed the images again, with --overwrite")
         rows = read_index(folder)
         shards = {number: read_shard(folder, number, options) for number in sorted({row.shard for row in rows} - {-1})}
         there = {(number, row.path): row for number, shard in shards.items() for row in shard.rows}

@@ -12,7 +12,6 @@ from pydantic import Field, JsonValue
 from torch import Tensor
 
 from c2srt_cli.artifacts import MANIFEST, peek_manifest, read_manifest
-from c2srt_cli.artifacts.records import checked
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.datasets.annotations import read_label_table
 from c2srt_cli.embeddings.manifest import Template, TowerOptions, renamed_attention
@@ -95,7 +94,7 @@ class Run:
                 f"was trained by another version (layout {there.get('schema')})", where=str(folder), hint=AGAIN
             )
         manifest = read_manifest(folder, KIND, SCHEMA)
-        made = checked(RunOptions, manifest["options"], folder / MANIFEST, AGAIN, prefix="options")
+        made = RunOptions.of_manifest(folder, manifest, AGAIN)
         options = _options(folder, made)
         labels, seen = read_label_table(folder / LABELS)
         text = read_text(folder / TEXT, labels, made.templates, made.dim)

@@ -32,7 +32,7 @@ MADE: dict[str, Any] = {
     "stored_dtype": "bfloat16",
     "torch": "2.9",
 }
-OPTIONS = EmbeddingOptions.of(Path("e"), {"options": MADE})
+OPTIONS = EmbeddingOptions.of_manifest(Path("e"), {"options": MADE})
 
 
 def row(path: str, shard: int, at: int, **other: object) -> Row:

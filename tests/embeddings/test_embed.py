@@ -590,7 +590,7 @@ class TestResume:
             run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt", progress=stop_after(batches))
         with pytest.raises(InputError, match="unfinished"):
             Store.open(tmp_path / "e")
-        made = EmbeddingOptions.of(tmp_path / "e", read_json(tmp_path / "e/unfinished.json"))
+        made = EmbeddingOptions.of_manifest(tmp_path / "e", read_json(tmp_path / "e/unfinished.json"))
         saved = sum(len(read_shard(tmp_path / "e", n, made).rows) for n in shard_numbers(tmp_path / "e"))
         result = run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt")
         assert result.encoded == 11 - saved < 11

@@ -163,6 +163,8 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "split_stage": ({"split_stage": 2}, "split_stage: 3 in the shard, 2 in the manifest"),
     "behind the tower": ({"split_stage": 999}, "options: split stage 999 lies behind the last of 3 stages"),
     "text": ({"split_stage": "a"}, 'options.split_stage: must be a whole number, is "a"'),
+    "an old name too": ({"cut": 999}, "options.cut: is the old name of split_stage, which is there too"),
+    "another": ({"dense": "vv"}, "options.dense: is the old name of patch_attention, which is there too"),
     "truth": ({"split_stage": True}, "options.split_stage: must be a whole number, is true"),
     "fit": ({"pixels": MADE["pixels"] | {"fit": "pad"}}, "pixels: PixelSpec"),
     "weights": ({"weights_sha256": "cd" * 32}, "weights_sha256: 'ababab"),
@@ -210,7 +212,7 @@ def test_embeddings_under_the_names_of_before_are_read_and_gone_on_with(
     write_json(tmp_path / "manifest.json", manifest(store.KIND, store.SCHEMA, made, {}))
     found = Store.open(tmp_path)
     assert (found.options.split_stage, found.options.patch_attention) == (3, now)
-    wanted = EmbeddingOptions.of(tmp_path, {"options": MADE | streams | {"patch_attention": now}})
+    wanted = EmbeddingOptions.of_manifest(tmp_path, {"options": MADE | streams | {"patch_attention": now}})
     assert found.options == wanted
     assert store.known_rows(tmp_path, wanted).keys() == {"a", "b"}
     previous = previous_options(tmp_path, overwrite=False)
