@@ -11,9 +11,12 @@ from typing import Literal
 from c2srt_cli.artifacts import artifact_kind, file_sha256, read_json
 from c2srt_cli.artifacts.records import Record, Sha256, Text, checked
 from c2srt_cli.backbone import names
+from c2srt_cli.backbone.purposes import PURPOSES
 from c2srt_cli.errors import C2srtError, InputError
 
 State = Literal["ok", "missing", "bad"]
+#: From this many cores on, the default backbone tags some ten photographs a second or more.
+MANY_CORES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,20 @@ def _backbones() -> list[Finding]:
             findings.append(Finding(f"backbone {spec}", "ok", f"{_mebibytes(record.size)}, sha256 verified"))
         except C2srtError as error:
             findings.append(Finding(f"backbone {spec}", "bad", str(error)))
-    if names.record(names.PREFERRED) is None:
-        hint = f"not on disk; c2srt fetch {names.PREFERRED}"
-        findings.append(Finding(f"backbone {names.PREFERRED}", "missing", hint))
+    purpose = _advised()
+    if names.record(PURPOSES[purpose].spec) is None:
+        hint = f"advised for this machine: c2srt fetch {purpose}"
+        findings.append(Finding(f"backbone {PURPOSES[purpose].spec}", "missing", hint))
     return findings
+
+
+def _advised() -> str:
+    """The purpose whose backbone this machine runs well: the best on a GPU, else by its cores."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "best"
+    return "default" if torch.get_num_threads() >= MANY_CORES else "fast"
 
 
 def _machine() -> list[Finding]:

@@ -1,10 +1,12 @@
 """Download a backbone, check it, and record it. The only part of c2srt that downloads weights."""
 
 import errno
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +16,9 @@ from c2srt_cli.artifacts import file_sha256, lock, write_json
 from c2srt_cli.backbone.checkpoint import build_model
 from c2srt_cli.backbone.config import read_config
 from c2srt_cli.backbone.hub import hub
-from c2srt_cli.backbone.names import CONFIG, PREFERRED, RECORD, WEIGHTS, check_name, fetched_folder, home
+from c2srt_cli.backbone.names import CONFIG, RECORD, WEIGHTS, check_name, fetched_folder, home
+from c2srt_cli.backbone.purposes import PURPOSES, Licence, licence
+from c2srt_cli.backbone.text import TextTower
 from c2srt_cli.backbone.towers import tower_of
 from c2srt_cli.errors import C2srtError, ServiceError, UsageError
 
@@ -35,31 +39,54 @@ TOKENIZER_FILES = (
 )
 
 
-def fetch(spec: str, progress: Progress = lambda _done, _total: None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is about to be downloaded.
+
+    Attributes:
+        spec: The backbone.
+        size: Of its weights in float32, in bytes.
+        licence: Of the weights.
+        page: Where their publishers describe them.
+    """
+
+    spec: str
+    size: int
+    licence: Licence
+    page: str
+
+
+def fetch(
+    spec: str,
+    progress: Progress = lambda _done, _total: None,
+    announce: Callable[[Offer], None] = lambda _offer: None,
+) -> dict[str, Any]:
     """Download, check and record the weights of a backbone, replacing what was fetched before.
 
     The weights are loaded strictly into their architecture and written as safetensors in open_clip's local-dir layout.
     The record comes last: without it nothing counts as fetched.
 
     Args:
-        spec: ``ARCH/TAG`` as open_clip lists them, or ``hf-hub:org/name``.
+        spec: A purpose, ``ARCH/TAG`` as open_clip lists them, or ``hf-hub:org/name``.
         progress: Told of the bytes that have come in.
+        announce: Told what will be downloaded, before the weights are.
 
     Returns:
         The record: spec, source, sha256 and size of the weights, sha256 of what was downloaded, date, versions.
 
     Raises:
-        UsageError: there is no such backbone, or its architecture is not supported.
+        UsageError: there is no such backbone, its architecture is not supported, or its tokenizer needs a package.
         ServiceError: the network, the hub or the disk failed, or what arrived is corrupt.
     """
     if spec in ("auto", "mini") or spec.startswith("local-dir:"):
-        raise UsageError(f"{spec!r} is not something to fetch", hint=f"c2srt fetch {PREFERRED}")
+        raise UsageError(f"{spec!r} is not something to fetch", hint="c2srt fetch default")
+    if spec in PURPOSES:
+        spec = PURPOSES[spec].spec
     check_name(spec)
     target, downloads = fetched_folder(spec), home() / "downloads" / fetched_folder(spec).name
     with _errors_of(spec, downloads), lock(downloads / ".lock"), hub(offline=False):
         config, candidates = _source(spec, downloads)
-        where = f"{spec}, as its hub describes it"
-        tower_of(build_model(config["model_cfg"], where=where).visual)  # refused before 600 MB have come
+        announce(_offer(spec, config["model_cfg"], candidates))  # or refused, before 600 MB have come
         source, path = _download(candidates, downloads, progress)
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = downloads / "staging"  # where a killed run's is known, and locked
@@ -85,6 +112,19 @@ def fetch(spec: str, progress: Progress = lambda _done, _total: None) -> dict[st
         write_json(target / RECORD, found)
     shutil.rmtree(downloads, ignore_errors=True)
     return found
+
+
+def _offer(spec: str, model_cfg: dict[str, Any], candidates: list[tuple[str, str]]) -> Offer:
+    """What the weights will be, once all that does not depend on them is known to work."""
+    model = build_model(model_cfg, where=f"{spec}, as its hub describes it")
+    tower_of(model.visual)
+    TextTower(model)
+    if model_cfg.get("text_cfg", {}).get("hf_tokenizer_name") and importlib.util.find_spec("transformers") is None:
+        raise UsageError("its tokenizer needs the package transformers", where=spec, hint="pip install 'c2srt[hf]'")
+    size = sum(value.numel() for value in model.parameters()) * 4  # float32, as they are stored
+    repository, name = candidates[0]
+    page = f"https://huggingface.co/{repository}" if repository else name
+    return Offer(spec, size, licence(spec), page)
 
 
 def _source(spec: str, downloads: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:

@@ -9,8 +9,6 @@ from c2srt_cli.artifacts import file_sha256
 from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, read_record
 from c2srt_cli.errors import InputError, UsageError
 
-#: What ``auto`` takes where its verified weights are on disk.
-PREFERRED = "ViT-B-16/openai"
 MINI = Path(__file__).parent / "mini"
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "model.safetensors")
@@ -39,12 +37,14 @@ class FetchRecord(Record):
         sha256: Of its weights.
         size: Of their file, in bytes.
         mtime_ns: When that was written; -1 where it is not known.
+        date: When it was fetched, ISO 8601 in UTC; empty where it is not known.
     """
 
     spec: Text
     sha256: Sha256
     size: Count
     mtime_ns: int = -1
+    date: Text = ""
 
 
 def record(spec: str) -> FetchRecord | None:
@@ -97,14 +97,15 @@ def resolve(spec: str) -> tuple[str, str]:
         InputError: ``auto``, and there is none on disk.
     """
     if spec == "auto":
-        if record(PREFERRED) is not None:
-            return PREFERRED, f"backbone {PREFERRED} (the small embedded one: --backbone mini)"
+        latest = max(fetched(), key=lambda found: found.date, default=None)
+        if latest is not None:
+            return latest.spec, f"backbone {latest.spec}, fetched last (the small embedded one: --backbone mini)"
         if has_mini():
-            return "mini", f"backbone mini, embedded (more accurate: c2srt fetch {PREFERRED})"
+            return "mini", "backbone mini, embedded (more accurate: c2srt fetch default)"
         raise InputError(
             "there is no backbone on disk: the embedded one's weights are not part of this version",
             where="--backbone auto",
-            hint=f"c2srt fetch {PREFERRED}",
+            hint="c2srt fetch default",
         )
     if spec.startswith("local-dir:"):
         folder = Path(spec.removeprefix("local-dir:")).expanduser().absolute()
@@ -124,7 +125,7 @@ def locate(spec: str) -> Path:
             raise InputError(
                 "the embedded backbone's weights are not part of this version",
                 where="--backbone mini",
-                hint=f"c2srt fetch {PREFERRED}, then --backbone {PREFERRED}",
+                hint="c2srt fetch default",
             )
         return MINI
     if spec.startswith("local-dir:"):

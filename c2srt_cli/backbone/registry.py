@@ -42,6 +42,7 @@ class Backbone:
         default_fit: ``crop``, ``squash`` or ``pad``, as open_clip's preprocessing of the model.
         dim: D, of the joint space.
         logit_scale: Factor from cosines to logits, already exponentiated.
+        logit_bias: Added to logits, of a model trained with a sigmoid for each label (SigLIP); else None.
         text_context: Longest text, in tokens with start and end.
         calibration_path: ``calibration.json`` beside the weights, if any.
         tower: The image tower.
@@ -65,6 +66,8 @@ class Backbone:
         self.default_fit = FIT_OF_MODE[preprocess.resize_mode]
         self.dim = int(config["model_cfg"]["embed_dim"])
         self.logit_scale = float(model.logit_scale.detach().exp())
+        bias = getattr(model, "logit_bias", None)
+        self.logit_bias = None if bias is None else float(bias.detach())
         self.calibration_path = path if (path := folder / CALIBRATION).is_file() else None
         use_packed_linears(model)
         self.tower: ImageTower = tower_of(model.visual)
@@ -163,7 +166,7 @@ class Backbone:
         except ImportError as error:
             raise UsageError(
                 f"the tokenizer of {self.id} needs a package that is not installed ({error.name})",
-                hint="pip install transformers sentencepiece",
+                hint="pip install 'c2srt[hf]'",
             ) from None
         except (OSError, ValueError) as error:
             raise InputError(f"its tokenizer cannot be loaded ({error})", where=str(self._folder)) from None

@@ -66,8 +66,8 @@ Labels = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
-        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. Runs and embeddings bring "
-        "their own: for them it says where the same weights are now.",
+        help="auto (fetched last, else mini), mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. "
+        "Runs and embeddings bring their own: for them it says where the same weights are now.",
         show_default="auto",
         rich_help_panel=MODEL,
     ),

@@ -279,9 +279,10 @@ def calibration_of(run: Run) -> RunCalibration | None:
 
 
 def _calibration_of_backbone(backbone: Backbone, options: Any) -> Calibration | None:
-    """The backbone's calibration, if it holds for this scoring."""
+    """The backbone's calibration, if it holds for this scoring; of a model trained with a sigmoid, that itself."""
     if backbone.calibration_path is None:
-        return None
+        bias = backbone.logit_bias
+        return None if bias is None else Calibration(backbone.logit_scale, bias, {})
     calibration, patches = Calibration.read(backbone.calibration_path), options.patches.model_dump()
     scoring = {"pool": patches["kind"], "alpha": patches.get("alpha"), "cap": patches.get("max_patches")}
     return calibration if all(scoring.get(key) == value for key, value in calibration.scoring.items()) else None

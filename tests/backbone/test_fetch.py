@@ -96,7 +96,7 @@ def test_fetch_records_and_the_result_loads_offline(fetcher: Fetcher, home: Path
     assert found["source_sha256"] == file_sha256(folder / "open_clip_model.safetensors")
     record = names.record("hf-hub:some/model")
     assert record is not None
-    assert record.model_dump() == {name: found[name] for name in ("spec", "sha256", "size", "mtime_ns")}
+    assert record.model_dump() == {name: found[name] for name in ("spec", "sha256", "size", "mtime_ns", "date")}
     names.verify("hf-hub:some/model")
     assert [path.name for path in (home / "downloads").iterdir()] == []
     assert [path.name for path in (home / "backbones").iterdir()] == ["hf-hub__some__model"]

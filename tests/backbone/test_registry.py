@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +27,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def pretend_fetched(spec: str) -> Path:
+def pretend_fetched(spec: str, date: str = "2026-11-01T00:00:00+00:00") -> Path:
     """A fetched backbone with tiny weights."""
     folder = names.fetched_folder(spec)
     write_tiny_model(folder)
     weights = folder / names.WEIGHTS[0]
     sha256 = file_sha256(weights)
-    write_json(folder / names.RECORD, {"spec": spec, "size": weights.stat().st_size, "sha256": sha256})
+    record = {"spec": spec, "size": weights.stat().st_size, "sha256": sha256, "date": date}
+    write_json(folder / names.RECORD, record)
     return folder
 
 
@@ -53,28 +55,39 @@ def test_loading_equals_open_clip(overrides: dict[str, Any], tmp_path: Path) -> 
     assert backbone.mean == (0.5, 0.4, 0.3)
     assert backbone.logit_scale == pytest.approx(100, rel=1e-5)
     assert backbone.weights_sha256 == file_sha256(tmp_path / "m" / "open_clip_model.safetensors")
+    assert backbone.logit_bias == overrides.get("init_logit_bias")
     assert backbone.calibration_path is None
     (tmp_path / "m" / "calibration.json").write_text("{}")
     assert load_backbone(spec).calibration_path == tmp_path / "m" / "calibration.json"
 
 
-def test_auto_prefers_fetched_weights_then_mini_and_says_how_to_get_the_other(
+def test_auto_prefers_what_was_fetched_last_then_mini_and_says_how_to_get_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names, "MINI", tmp_path / "mini")
     for spec in ("auto", "mini"):
         with pytest.raises(InputError, match="not part of this version") as caught:
             load_backbone(spec)
-        assert "c2srt fetch ViT-B-16/openai" in str(caught.value)
+        assert "c2srt fetch default" in str(caught.value)
     write_tiny_model(tmp_path / "mini")
     spec, note = names.resolve("auto")
-    assert spec == "mini" and "c2srt fetch ViT-B-16/openai" in note
+    assert spec == "mini" and "c2srt fetch default" in note
     assert load_backbone("auto").id == "mini"
     folder = pretend_fetched("ViT-B-16/openai")
     spec, note = names.resolve("auto")
     assert spec == "ViT-B-16/openai" and "--backbone mini" in note
     assert load_backbone("auto").id == "ViT-B-16/openai"
     assert [record.spec for record in names.fetched()] == ["ViT-B-16/openai"]
+    earlier, later = ("PE-Core-B-16/meta", "2026-10-31T23:59:59+00:00"), ("RN50/openai", "2026-11-01T00:00:01+00:00")
+    pretend_fetched(*earlier)
+    assert names.resolve("auto")[0] == "ViT-B-16/openai"
+    shutil.rmtree(names.fetched_folder(earlier[0]))
+    other = pretend_fetched(*later)
+    assert names.resolve("auto") == (
+        later[0],
+        f"backbone {later[0]}, fetched last (the small embedded one: --backbone mini)",
+    )
+    shutil.rmtree(other)
     names.verify("ViT-B-16/openai")
     content = bytearray((folder / names.WEIGHTS[0]).read_bytes())
     content[-1] ^= 1

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
+import torch
+from photos import write_photos
+from PIL import Image
+from tiny import write_tiny_model
 from tiny_runs import LABELS, train_run, write_inputs
 
 from c2srt_cli import Tagger
+from c2srt_cli.api.labels import label_spec
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
@@ -143,3 +149,35 @@ def test_a_graph_changes_what_nobody_trained(inputs: Path, tmp_path: Path) -> No
         for graph in (None, str(inputs / "graph.json"))
     )
     assert max(np.abs(plain[path][1] - raised[path][1]).max() for path in plain) > 1e-3
+
+
+@pytest.mark.parametrize("bias", [None, -3.0])
+def test_a_sigmoid_that_a_backbone_was_trained_with_gives_its_probabilities(bias: float | None, tmp_path: Path) -> None:
+    spec = write_tiny_model(tmp_path / "m", custom_text=True, init_logit_bias=bias)
+    (tmp_path / "templates").write_text("a {}\n")
+    paths = write_photos(tmp_path / "photos", 3)
+    options = TagOptions(
+        (str(tmp_path / "photos"),),
+        label_spec(["cat", "dog", "tree"]),
+        backbone=spec,
+        templates=str(tmp_path / "templates"),
+        method=resolve("zero-shot", {"patches": "none"}),
+        fit="squash",
+        rule=Rule(top_k=3),
+        machine=MACHINE,
+    )
+    job = prepare_tagging(options, Progress())
+    rows: dict[str, Any] = {
+        row.path: row for batch in tag_images(job, job.source.items, Progress()) for _, row in batch
+    }
+    model, _, transform = open_clip.create_model_and_transforms(spec)
+    pixels = torch.stack([transform(Image.open(path)) for path in paths])
+    text = open_clip.get_tokenizer(spec)(["a cat", "a dog", "a tree"])
+    with torch.no_grad():
+        logits = model.eval().get_logits(pixels, text)[0]
+    for path, wanted in zip(paths, logits.sigmoid().numpy(), strict=True):
+        found = {tag.label: tag.probability for tag in rows[path.name].tags}
+        if bias is None:
+            assert set(found.values()) == {None}
+        else:
+            assert [found[label] for label in ("cat", "dog", "tree")] == pytest.approx(wanted.tolist(), rel=1e-3)
