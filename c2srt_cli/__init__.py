@@ -3,7 +3,7 @@
 ``import c2srt_cli`` imports nothing heavy: what the names below stand for is loaded when they are first used.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as type checkers read it, without importing typing, which is most of the time
 
 __version__ = "0.1.0"
 
