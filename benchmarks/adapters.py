@@ -37,8 +37,9 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.methods.prompt import Prompts
 from c2srt_cli.methods.vocabulary import Vocabulary
+from c2srt_cli.training.batch_loss import BatchLoss
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.fit import build, losses
+from c2srt_cli.training.fit import build
 from c2srt_cli.training.state import TrainState
 
 STAGES = 3
@@ -93,7 +94,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, float]:
         if prompts is not None:
             with precision:
                 labels = labels._replace(text=prompts.embed(method.text_tower, labels.nodes))
-        found = losses(method, tokens, labels, truth, teacher, split_stage=split_stage, precision=precision)
+        found = BatchLoss(method, split_stage, precision)(tokens, labels, truth, teacher)
         state.update(torch.stack(list(found.values())).sum())
         return time.perf_counter() - began
 

@@ -29,8 +29,9 @@ from c2srt_cli.graph.category_graph import CategoryGraph, Edge
 from c2srt_cli.images import load_pixels
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.methods.vocabulary import Vocabulary
+from c2srt_cli.training.batch_loss import BatchLoss
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.fit import build, losses
+from c2srt_cli.training.fit import build
 from c2srt_cli.training.run import vocabulary_of
 from c2srt_cli.training.state import TrainState
 
@@ -88,8 +89,7 @@ def main() -> None:
             )
 
     def step(of: TrainState, tokens: Tokens) -> None:
-        split_stage = of.method.need.split_stage
-        found = losses(of.method, tokens, labels, truth, teacher, split_stage=split_stage, precision=precision)
+        found = BatchLoss(of.method, of.method.need.split_stage, precision)(tokens, labels, truth, teacher)
         of.update(torch.stack(list(found.values())).sum())
 
     def decoded() -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
-from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.methods.image_side import load_learned
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.methods.scores import Scores
-from c2srt_cli.methods.vocabulary import Labels
 from c2srt_cli.progress import Progress
+from c2srt_cli.training.batch_loss import BatchLoss
 from c2srt_cli.training.data import TrainingData, sample
-from c2srt_cli.training.images import ImageSet
-from c2srt_cli.training.processes import any_of, gathered, numbers_of_all, objects_of_all, rank, shares, world
+from c2srt_cli.training.loader import own_share
+from c2srt_cli.training.processes import any_of, numbers_of_all, objects_of_all, parallel, rank, world
 from c2srt_cli.training.state import TrainState
-from c2srt_cli.training.tokens import TokenSet
 from c2srt_cli.training.validation import val_map
 
 #: Minutes from one checkpoint to the next inside an epoch.
@@ -91,6 +86,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
         facts |= state.load(checkpoint)
         failed |= facts.get("failed", {})
         progress.note(f"going on after {state.done:,} of {state.steps:,} steps")
+    batch_loss = parallel(BatchLoss(method, data.split_stage, data.precision(method.device)))
     saved, diverged, used, spent = time.monotonic(), False, 0, 0.0
 
     def save() -> None:
@@ -104,7 +100,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
         shown = data.train
         if o.augment:
             shown = shown.augmented(seed=o.seed, epoch=epoch, teacher=options.distillation.weight > 0)
-        with closing(_own_share(shown, order[first * size :], size)) as batches:
+        with closing(own_share(shown, order[first * size :], size)) as batches:
             for expected, images, read in batches:
                 numbers = numbers_of_all(images, size // world())
                 counts, everyone = [len(part) for part in numbers], np.concatenate(numbers)
@@ -123,17 +119,7 @@ def fit(data: TrainingData, backbone: Backbone, options: Any, progress: Progress
                 truth = truth if len(images) else np.zeros((1, len(columns)), truth.dtype)
                 known = torch.from_numpy(truth).to(method.device)
                 asked = method.episode(data.labels_of(method.train(), data.labels[columns]), random)
-                precision = data.precision(method.device)
-                found = losses(
-                    method,
-                    tokens,
-                    asked,
-                    known,
-                    target,
-                    split_stage=data.split_stage,
-                    precision=precision,
-                    counts=counts,
-                )
+                found = batch_loss(tokens, asked, known, target, counts)
                 if not math.isfinite(state.update(torch.stack(list(found.values())).sum())):
                     diverged = True
                     break
@@ -202,41 +188,6 @@ def build(options: Any, backbone: Backbone, init: dict[str, Tensor] | None = Non
     return method
 
 
-def losses(
-    method: Method,
-    tokens: Tokens,
-    labels: Labels,
-    truth: Tensor,
-    target: Tensor,
-    *,
-    split_stage: int,
-    precision: torch.autocast,
-    counts: Sequence[int] = (),
-) -> dict[str, Tensor]:
-    """What a batch costs, by name; of all processes together, as if one had all of it.
-
-    Args:
-        method: In training.
-        tokens: Of B images, entering ``split_stage``.
-        labels: Those that are asked for, with what they aggregate from.
-        truth: ``(B, T)``: 1 present, -1 absent, 0 unknown.
-        target: Frozen global embeddings ``(B, D)``.
-        split_stage: Where the tokens enter.
-        precision: Of the forward pass; losses are in float32.
-        counts: Images of the batch in each process, where there are several; rows beyond its own are left out.
-    """
-    with precision:
-        moved = tokens.to(method.device, torch.float32)
-        image = method.embed(moved, labels, split_stage, method.need.patch_attention).float()
-        scores = method.scores(image, labels, truth)
-    sides = None if scores.sides is None else gathered(scores.sides, counts)
-    ranking = gathered(scores.ranking, counts)
-    everyone = Scores(ranking, ranking, sides=sides, playing=scores.playing)
-    whole = ImageEmbedding(gathered(image.global_, counts), image.patches)
-    targets = gathered(target.to(method.device), counts) if target.numel() else target
-    return method.losses(everyone, gathered(truth, counts), whole, targets)
-
-
 def _val_map(data: TrainingData, state: TrainState) -> float | None:
     """`val_map` under the weights to keep."""
     method = state.method
@@ -245,19 +196,6 @@ def _val_map(data: TrainingData, state: TrainState) -> float | None:
     found = val_map(method, data)
     load_learned(method, own)
     return found
-
-
-def _own_share(
-    tokens: TokenSet | ImageSet, order: np.ndarray, size: int
-) -> Generator[tuple[list[int], np.ndarray, tuple[Tokens, Tensor]], None, None]:
-    """Batches of this process, and how many images of each every process has: together they see each image once."""
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
-    own = np.concatenate([batch[rank() :: world()] for batch in batches])
-    read = tokens.batches(own, size // world())
-    for batch in batches:
-        none = np.empty(0, dtype=np.int64), Tokens(None), torch.empty(0)  # of a last batch that is too small
-        images, found, target = next(read, none)
-        yield shares(len(batch)), images, (found, target)
 
 
 def _unreadable(failed: dict[str, str]) -> str:

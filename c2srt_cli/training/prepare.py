@@ -26,9 +26,9 @@ from c2srt_cli.training import run as runs
 from c2srt_cli.training.data import TrainingData
 from c2srt_cli.training.fit import build
 from c2srt_cli.training.inputs import Inputs, from_images, from_tokens
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.processes import own_device, world
 from c2srt_cli.training.rundir import begun
-from c2srt_cli.training.train import TrainJob
 
 #: Images of the validation set, at most: their scores of all labels are held in memory, and more of them say no more.
 MAX_VALIDATION = 20_000

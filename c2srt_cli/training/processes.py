@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def join() -> None:
@@ -40,19 +41,13 @@ def any_of(here: bool) -> bool:
     return bool(flag > 0)
 
 
-def mean_gradients(parameters: list[nn.Parameter]) -> None:
-    """Average gradients over the processes, a parameter without one counting as zero; all of them in one message."""
+def parallel(module: nn.Module) -> nn.Module:
+    """The same, its gradients averaged over the processes; a parameter that a step does not use has none, as in one."""
     if world() == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(flat)
-    parts = torch.split(flat.div_(world()), [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+        return module
+    # torch warns, from every process, where the first batch happens to use all of them
+    module.register_parameter("never_used", nn.Parameter(torch.zeros(1, device=next(module.parameters()).device)))
+    return DistributedDataParallel(module, find_unused_parameters=True)
 
 
 def shares(count: int) -> list[int]:
@@ -80,7 +75,7 @@ def gathered(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows of all processes, one after the other, with a gradient.
 
     Each process then has the loss of the whole batch, and the gradient that flows back to its own rows is that of all
-    these losses together: averaged over the processes (`mean_gradients`) it is that of one.
+    these losses together: averaged over the processes (`parallel`) it is that of one.
 
     Args:
         rows: This process's own, ``(n, ...)``; more than its count are left out.

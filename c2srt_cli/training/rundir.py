@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -25,10 +25,8 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import FitResult
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.state import Best
-
-if TYPE_CHECKING:
-    from c2srt_cli.training.train import TrainJob
 
 
 class _Metrics(Record):
@@ -45,7 +43,7 @@ def begun(out: Path) -> Mapping[str, Any]:
     return there.get("options", {}) if there is not None and there["kind"] == runs.KIND else {}
 
 
-def check_out(job: "TrainJob") -> None:
+def check_out(job: TrainJob) -> None:
     """Make sure that the folder holds nothing, or this run, finished or not.
 
     Raises:
@@ -76,7 +74,7 @@ def finished(out: Path) -> dict[str, Any] | None:
         return None
 
 
-def begin(job: "TrainJob", made: dict[str, Any]) -> None:
+def begin(job: TrainJob, made: dict[str, Any]) -> None:
     """Write down what the run is to be."""
     out = job.out
     for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
@@ -94,7 +92,7 @@ def begin(job: "TrainJob", made: dict[str, Any]) -> None:
     save_text(out / runs.TEXT, data.vocabulary.text.cpu(), annotations.labels, job.facts["templates"])
 
 
-def finish(job: "TrainJob", result: FitResult) -> None:
+def finish(job: TrainJob, result: FitResult) -> None:
     """Write down what came out."""
     runs.write_weights(job.out, {name: value.detach() for name, value in result.method.learned().items()})
     if job.data.vocabulary.prompts is not None:

@@ -17,7 +17,6 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.methods.image_side import load_learned
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Training
-from c2srt_cli.training.processes import mean_gradients
 
 #: Steps of the average's warm start: early on it forgets the start of the training sooner.
 WARM = 10
@@ -118,7 +117,6 @@ class TrainState:
         if loss.requires_grad:  # a prompt learns nothing from a batch of which no label is known
             loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        mean_gradients(parameters)
         norm = float(nn.utils.clip_grad_norm_(parameters, self.clip))
         if not math.isfinite(norm):
             return norm

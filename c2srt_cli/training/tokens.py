@@ -1,8 +1,6 @@
 """Cached tokens joined with annotations, in an order that never needs the whole set in memory."""
 
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,12 +10,12 @@ from torch import Tensor
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import SHARD, Row, Store
+from c2srt_cli.training.loader import ahead
 
 #: Shards whose images are shuffled together.
 WINDOW = 16
 
 Entry = TypeVar("Entry")
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +109,3 @@ def join(
     found = [int(i) for i in rows if annotations.paths[i] in there]
     missing = tuple(annotations.paths[i] for i in rows if annotations.paths[i] not in there)
     return np.array(found, dtype=np.int64), [there[annotations.paths[i]] for i in found], missing
-
-
-def ahead(batches: Iterator[Item], depth: int = 2) -> Generator[Item, None, None]:
-    """The same, read in another thread up to ``depth`` ahead of who takes them."""
-    done = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="tokens") as pool:
-        waiting = deque(pool.submit(next, batches, done) for _ in range(depth))
-        while (found := waiting.popleft().result()) is not done:
-            waiting.append(pool.submit(next, batches, done))
-            yield found  # type: ignore[misc] # what is not the end is one of them

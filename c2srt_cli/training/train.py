@@ -1,15 +1,11 @@
 """The stage behind ``c2srt train``: cached tokens, annotations and a graph → ``run/``, resumable to the bit."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from c2srt_cli.artifacts import LOCK, MANIFEST, UNFINISHED, disk_errors, lock, manifest, write_json
-from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.errors import UsageError
-from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.progress import Progress
 from c2srt_cli.threads import torch_threads
 from c2srt_cli.training import run as runs
@@ -17,33 +13,9 @@ from c2srt_cli.training import rundir
 from c2srt_cli.training.calibrate import calibrate, pseudo_unseen
 from c2srt_cli.training.data import TrainingData
 from c2srt_cli.training.fit import Diverged, FitResult, fit
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.processes import any_of, rank
 from c2srt_cli.training.propagation_fit import fit_propagation
-
-
-@dataclass(frozen=True, eq=False)
-class TrainJob:
-    """Everything `train` needs, resolved.
-
-    Attributes:
-        out: The run to write.
-        options: The method's.
-        backbone: In float32, where it will run.
-        graph: As it is kept in the run.
-        data: What to learn from.
-        facts: What the manifest says.
-        inputs: Fingerprints.
-        overwrite: Start again instead of resuming.
-    """
-
-    out: Path
-    options: Any
-    backbone: Backbone
-    graph: CategoryGraph | None
-    data: TrainingData
-    facts: dict[str, Any]
-    inputs: dict[str, str]
-    overwrite: bool
 
 
 @dataclass(frozen=True)

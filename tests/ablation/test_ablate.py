@@ -27,9 +27,9 @@ from c2srt_cli.evaluation.scores import ScoreFile
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob
 
 GRID = """
 seeds = [0, 3]

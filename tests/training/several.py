@@ -3,7 +3,10 @@
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+
+from double import float64
 
 from c2srt_cli.backbone import precision
 from c2srt_cli.cli import main
@@ -17,7 +20,8 @@ if __name__ == "__main__":
     for number, arguments in enumerate(json.loads((Path(sys.argv[1]) / "trainings.json").read_text())):
         sys.argv = ["c2srt", "train", *arguments]
         try:
-            main()
+            with float64() if "float64" in str(arguments) else nullcontext():
+                main()
         except SystemExit as ended:
             if not ended.code:
                 continue

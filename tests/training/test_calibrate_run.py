@@ -15,9 +15,10 @@ from c2srt_cli.training import calibrate
 from c2srt_cli.training.calibrate import best_threshold, logistic
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.fit import FitResult, fit
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob, train
+from c2srt_cli.training.train import train
 
 SEEN = 5
 

@@ -20,8 +20,8 @@ from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.calibrate import best_threshold, rounded
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
-from c2srt_cli.training.train import TrainJob
 
 LABELS, SEEN = 8, 5
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from double import float64
 from safetensors.torch import load_file
 from tiny_runs import write_with_graph
 
@@ -21,9 +23,11 @@ from c2srt_cli.datasets.annotations import read_annotations, write_annotations
 from c2srt_cli.training import run as runs
 
 #: By what is trained: the method, and options of its own. A batch of 8 is one of 4 in each process; the last are less.
+#: IST's attention does not change with its biases, whose gradients are rounding alone (1e-11), which Adam makes steps
+#: of: at its own rate of 1e-2 some of them differ by 1.8e-4 in float32, and by 3e-13 in float64.
 TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "tokens": ("label-propagation", {"sampled_negatives": 1, "validation": 0.2}),
-    "IST": ("c2srt", {"edge_dropout": 0.0, "lr_new": 1e-3, "validation": 0.2}),
+    "IST in float64": ("c2srt", {"edge_dropout": 0.0, "validation": 0.2}),
     "images": ("label-propagation", {"sampled_negatives": 2, "validation": 0.2}),
     "unreadable": ("clip-ft", {"validation": 0.3, "batch_size": 4, "augment": "false"}),
 }
@@ -59,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         patch.setenv("C2SRT_HOME", str(folder / "home"))
         for name in TRAININGS:
             patch.setattr(sys, "argv", ["c2srt", "train", *arguments(name, folder, folder / "one")])
-            with pytest.raises(SystemExit) as ended_well:
+            with float64() if "float64" in name else nullcontext(), pytest.raises(SystemExit) as ended_well:
                 main()
             assert ended_well.value.code == 0
     (folder / "two" / "mine").mkdir(parents=True)
@@ -76,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         capture_output=True,
         text=True,
         timeout=200,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert ended.returncode == 0, ended.stderr
     return folder, ended.stderr
@@ -88,10 +92,12 @@ def test_two_processes_train_as_one(name: str, trained: tuple[Path, str]) -> Non
     folder, _ = trained
     one, two = (np.genfromtxt(folder / side / name / runs.HISTORY, delimiter=",")[1:] for side in ("one", "two"))
     assert one.shape[0] == 2
-    np.testing.assert_allclose(one, two, atol=1e-5)
+    exactly = "float64" in name
+    np.testing.assert_allclose(one, two, atol=1e-9 if exactly else 1e-5)
     first, second = (load_file(folder / side / name / runs.WEIGHTS) for side in ("one", "two"))
     for weight, value in first.items():
-        torch.testing.assert_close(second[weight], value, atol=1e-4, rtol=1e-3)
+        atol, rtol = (1e-8, 1e-6) if exactly else (1e-4, 1e-3)
+        torch.testing.assert_close(second[weight], value, atol=atol, rtol=rtol)
     assert read_json(folder / "one" / name / runs.METRICS) == read_json(folder / "two" / name / runs.METRICS)
 
 

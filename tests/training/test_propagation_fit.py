@@ -20,10 +20,11 @@ from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.propagation_fit import GAINS
 from c2srt_cli.training.run import Run
-from c2srt_cli.training.train import TrainJob, train
+from c2srt_cli.training.train import train
 
 PHOTOS, LABELS, SEEN = 60, 8, 6
 

@@ -12,8 +12,9 @@ from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.progress import Progress
+from c2srt_cli.training.batch_loss import BatchLoss
 from c2srt_cli.training.config import resolve
-from c2srt_cli.training.fit import build, losses
+from c2srt_cli.training.fit import build
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.state import TrainState
 
@@ -128,7 +129,7 @@ def test_what_a_batch_costs(tmp_path: Path) -> None:
     truth = torch.from_numpy(data.annotations.truth(numbers, data.labels))
     asked = data.labels_of(method, data.labels)
     plain = torch.autocast("cpu", enabled=False)
-    terms = losses(method, tokens, asked, truth, target, split_stage=data.split_stage, precision=plain)
+    terms = BatchLoss(method, data.split_stage, plain)(tokens, asked, truth, target)
     found = {name: term.detach() for name, term in terms.items()}
     with torch.no_grad():
         image = method.embed(tokens.to("cpu", torch.float32), asked, data.split_stage, None)
@@ -167,7 +168,7 @@ def test_products_run_in_bfloat16_where_that_is_asked_for(method: str, tmp_path:
     for enabled in (False, True):
         precision = torch.autocast("cpu", torch.bfloat16, enabled=enabled)
         torch.manual_seed(0)
-        terms = losses(model, tokens, asked, truth, target, split_stage=data.split_stage, precision=precision)
+        terms = BatchLoss(model, data.split_stage, precision)(tokens, asked, truth, target)
         assert all(term.dtype == torch.float32 for term in terms.values())
         total = torch.stack(list(terms.values())).sum()
         total.backward()  # type: ignore[no-untyped-call]

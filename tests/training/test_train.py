@@ -26,11 +26,12 @@ from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.data import TrainingData, sample
 from c2srt_cli.training.fit import Diverged, fit
+from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
 from c2srt_cli.training.rundir import check_out
 from c2srt_cli.training.state import TrainState
-from c2srt_cli.training.train import TrainJob, TrainResult, train
+from c2srt_cli.training.train import TrainResult, train
 from c2srt_cli.training.validation import val_map
 
 PHOTOS, LABELS, SEEN = 30, 8, 5
