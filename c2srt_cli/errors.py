@@ -1,7 +1,9 @@
 """Everything a user can meet: what happened, where, what to do next, and the exit code."""
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 #: Faults of one input that are shown; the rest is counted.
 SHOWN = 20
@@ -99,3 +101,14 @@ def meant(word: str, words: Iterable[str]) -> str:
     """A guess at what was meant, to end a message with; empty where nothing is near."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def nearby(path: Path) -> str | None:
+    """The file or folder in the same folder that is most probably meant by a name that is none."""
+    try:
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return None
+    stems = [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
+    close = stems or difflib.get_close_matches(path.name, names, 1, 0.8)
+    return str(path.with_name(close[0])) if close else None

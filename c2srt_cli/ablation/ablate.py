@@ -1,12 +1,9 @@
 """The stage behind ``c2srt ablate``: a grid of runs on one cache of embeddings → a table and a figure."""
 
-import csv
 import io
-import math
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +11,7 @@ from c2srt_cli.ablation.figure import write_figure
 from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, GridRow, slug
 from c2srt_cli.ablation.prepare import KIND, RUNS, AblationJob, run_name, train_options
 from c2srt_cli.ablation.rows import Outcome, Row, figures_table, row_tables
+from c2srt_cli.ablation.times import TIMES, add_time, times
 from c2srt_cli.artifacts import (
     LOCK,
     MANIFEST,
@@ -51,7 +49,7 @@ from c2srt_cli.training.rundir import finished, what_decides
 from c2srt_cli.training.state import AGAIN
 from c2srt_cli.training.train import train
 
-SCORES, TIMES = "scores", "times.csv"
+SCORES = "scores"
 #: In a run's folder: why it has no state to keep.
 DIVERGED = "diverged.json"
 CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
@@ -190,7 +188,7 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
             try:
                 train(training, progress)
             finally:
-                _add_time(job, run_name(row, seed), (time.monotonic() - began) / 60)
+                add_time(job.options.out, run_name(row, seed), (time.monotonic() - began) / 60)
         except UsageError as error:
             if isinstance(error, Diverged):  # before there was a state to keep
                 write_json(folder / DIVERGED, {"what": error.what})
@@ -205,7 +203,7 @@ def _run(job: AblationJob, row: GridRow, seed: int, progress: Progress) -> Outco
         evaluate(job.annotations, job.protocol, files),
         files,
         epochs=metrics["epochs"],
-        minutes=_times(job).get(run_name(row, seed)),
+        minutes=times(job.options.out).get(run_name(row, seed)),
         note="diverged: the last good state" if metrics["diverged"] else "",
     )
 
@@ -230,7 +228,14 @@ def _scores(
     if folder.is_dir():
         remove_leftovers(folder)
     one = predictor(
-        method, job.store, job.annotations, job.options.templates, progress, job.options.device, **untrained
+        method,
+        job.store,
+        job.annotations,
+        job.options.templates,
+        progress,
+        job.options.device,
+        job.options.backbone,
+        **untrained,
     )
     files = score_split(one, job.store, job.annotations, job.protocol, folder=folder, progress=progress)
     write_json(folder / MANIFEST, {**wanted, "files": {setting: file.path.name for setting, file in files.items()}})
@@ -280,23 +285,3 @@ def _write(job: AblationJob, rows: list[Row]) -> tuple[Table, ...]:
         with atomic_write(out / f"{FIGURE}.{form}") as temporary:
             write_figure(rows, temporary, form, f"{job.annotations.dataset}, protocol {job.protocol.name}")
     return tables
-
-
-def _times(job: AblationJob) -> dict[str, float]:
-    """Minutes of training by run."""
-    path = job.options.out / TIMES
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file, suppress(ValueError, csv.Error):  # it decides nothing
-        times = {name: float(minutes) for name, minutes in list(csv.reader(file))[1:]}
-        return {name: minutes for name, minutes in times.items() if math.isfinite(minutes)}
-    return {}
-
-
-def _add_time(job: AblationJob, name: str, minutes: float) -> None:
-    """Keep how long a run was trained, over all its interruptions."""
-    times = _times(job)
-    times[name] = round(times.get(name, 0.0) + minutes, 4)
-    with atomic_write(job.options.out / TIMES) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("run", "minutes"), *times.items()])

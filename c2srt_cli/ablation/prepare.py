@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from c2srt_cli.ablation.grid import BASE, Grid, GridRow, read_grid, slug
-from c2srt_cli.artifacts import (
-    manifest,
-)
+from c2srt_cli.artifacts import manifest
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import C2srtError, InputError
@@ -33,6 +31,7 @@ class AblationOptions:
         protocol: How the test set is used; None for the dataset's first.
         templates: Prompts around the labels; None for those of the embeddings.
         device: Where to train and score; None for the fastest there is.
+        backbone: The name that the backbone of the embeddings has here, where it is another than it had.
         overwrite: Start again instead of resuming.
     """
 
@@ -43,6 +42,7 @@ class AblationOptions:
     protocol: str | None = None
     templates: str | None = None
     device: str | None = None
+    backbone: str | None = None
     overwrite: bool = False
 
 
@@ -127,4 +127,5 @@ def train_options(options: AblationOptions, row: GridRow, seed: int) -> TrainOpt
         graph=row.graph,
         templates=options.templates,
         device=options.device,
+        backbone=options.backbone,
     )

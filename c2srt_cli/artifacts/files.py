@@ -11,7 +11,7 @@ from pathlib import Path
 
 from c2srt_cli.artifacts.devices import follow, is_stream, open_stream
 from c2srt_cli.artifacts.limits import flush, keep_mode, lack, sync_folder
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, UsageError
 
 try:
     import fcntl
@@ -22,6 +22,8 @@ except ImportError:  # Windows
 _NO_REPLACING = (errno.EBUSY, errno.EXDEV, errno.EEXIST, errno.EACCES, errno.EPERM)
 #: How temporary names end.
 TEMPORARY = ".c2srt-tmp"
+#: How names end that nobody gives to a folder.
+_OF_FILES = (".csv", ".html", ".json", ".jsonl", ".parquet", ".safetensors", ".toml", ".txt", ".xlsx", ".xmp", ".zip")
 
 
 @contextmanager
@@ -113,9 +115,13 @@ def check_writable(path: Path, option: str = "--out", *, folder: bool = False) -
 
     Raises:
         InputError: it cannot.
+        UsageError: a folder is to be made under the name of a file.
     """
     if is_stream(path) and not folder:
         return
+    if folder and path.suffix.lower() in _OF_FILES and not os.path.lexists(path):
+        what = f"is the name of a {path.suffix} file; this goes into a folder"
+        raise UsageError(what, where=f"{option} {path}", hint=f"name a folder: {option} {path.with_suffix('')}")
     with disk_errors(path, option):
         target = follow(path)
         if target.is_dir() and not folder:
@@ -135,6 +141,7 @@ def check_folder(path: Path, option: str = "--out") -> None:
 
     Raises:
         InputError: it cannot be made and filled, or its name is not valid UTF-8.
+        UsageError: its name is that of a file.
     """
     try:
         os.fspath(path).encode()

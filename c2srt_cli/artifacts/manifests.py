@@ -13,7 +13,7 @@ from typing import Any
 
 from c2srt_cli import __version__
 from c2srt_cli.artifacts.files import atomic_write
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, nearby
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
@@ -147,6 +147,8 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
     hint = f"c2srt {_MAKERS[kind]} makes them" if kind in _MAKERS else "name another folder"
     if not path.exists():
         what = f"holds no {kind}" if folder.is_dir() else "is a file" if folder.exists() else "there is no such folder"
+        if not folder.exists() and (guess := nearby(folder)):
+            hint = f"did you mean {guess}?"
         raise InputError(what, where=str(folder), hint=hint)
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != kind:

@@ -6,9 +6,10 @@ import re
 import sys
 import traceback
 from inspect import cleandoc
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from c2srt_cli import __version__
 from c2srt_cli.artifacts import lacking
@@ -27,11 +28,28 @@ from c2srt_cli.cli.show_graph import show_graph
 from c2srt_cli.cli.tag import tag
 from c2srt_cli.cli.train import train
 from c2srt_cli.cli.undo import undo
-from c2srt_cli.errors import C2srtError
+from c2srt_cli.errors import C2srtError, meant
 from c2srt_cli.memory import keep_freed
+
+
+class Commands(TyperGroup):
+    """The commands, whose refusals of a value are those of this command line and not of the library that checks it."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # typer's own context, under its public name
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            said = error.message.removeprefix("Value error, ").replace("Input should be", "must be")
+            if choice := re.fullmatch(r"'(.*)' is not one of ((?:'[^']*'(?:, )?)+)\.", said):
+                said = said[:-1] + meant(choice[1], re.findall("'([^']*)'", choice[2]))
+            error.message = said
+            raise
+
 
 app = typer.Typer(
     name="c2srt",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

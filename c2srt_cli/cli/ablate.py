@@ -35,6 +35,7 @@ def ablate(
         ),
     ] = None,
     templates: o.InheritedTemplates = None,
+    backbone: o.MovedBackbone = None,
     device: o.Device = None,
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -64,6 +65,7 @@ def ablate(
                 protocol=protocol,
                 templates=templates,
                 device=device,
+                backbone=backbone,
                 overwrite=overwrite,
             ),
             progress,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_writable
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 
@@ -54,7 +55,10 @@ def build_graph(
     extend: Annotated[
         str | None,
         typer.Option(
-            metavar="GRAPH", help="Keep this graph, and attach the labels it does not have.", rich_help_panel=EDGES
+            metavar="GRAPH",
+            autocompletion=completion.graphs,
+            help="Keep this graph, and attach the labels it does not have.",
+            rich_help_panel=EDGES,
         ),
     ] = None,
     targets: Annotated[
@@ -70,6 +74,7 @@ def build_graph(
         str | None,
         typer.Option(
             metavar="NAME|FILE|WORDS",
+            autocompletion=completion.graphs,
             help="Labels that may be evidence for yours and are never given: 'everyday', or any list.",
             rich_help_panel=EDGES,
         ),
@@ -77,7 +82,10 @@ def build_graph(
     like: Annotated[
         str | None,
         typer.Option(
-            metavar="GRAPH", help="Graph whose degrees random takes, whatever --neighbours.", rich_help_panel=EDGES
+            metavar="GRAPH",
+            autocompletion=completion.graphs,
+            help="Graph whose degrees random takes, whatever --neighbours.",
+            rich_help_panel=EDGES,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of a random graph.", rich_help_panel=EDGES)] = 0,
@@ -221,12 +229,15 @@ def build_graph(
 
 def _embed(labels: "LabelSet", backbone: str | None, templates: str, progress: "Progress") -> "tuple[Tensor, str]":
     from c2srt_cli.backbone.registry import load_backbone, resolve
+    from c2srt_cli.embeddings.known_words import note_hardly_known
     from c2srt_cli.embeddings.text import embed_labels
     from c2srt_cli.labels import read_templates
 
     spec, line = resolve(backbone or "auto")
     progress.note(line)
-    return embed_labels(load_backbone(spec), labels, read_templates(templates), progress), spec
+    loaded = load_backbone(spec)
+    note_hardly_known(loaded, labels, progress)
+    return embed_labels(loaded, labels, read_templates(templates), progress), spec
 
 
 def _show(estimate: "Estimate") -> None:

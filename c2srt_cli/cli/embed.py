@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.methods.registry import METHODS
@@ -57,6 +58,7 @@ def embed(
         str,
         typer.Option(
             "--for",
+            autocompletion=completion.methods,
             help=f"Method that will read them: {', '.join(METHODS)}. zero-shot reads the end of the tower, the others "
             "train stages before it.",
             rich_help_panel=SPLIT,

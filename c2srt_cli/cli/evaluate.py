@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import running
 from c2srt_cli.errors import UsageError
@@ -26,7 +27,13 @@ class Format(StrEnum):
 
 def evaluate(
     methods: Annotated[
-        list[str], typer.Argument(metavar="RUN|zero-shot...", help="Runs, or zero-shot.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="RUN|zero-shot...",
+            autocompletion=completion.untrained_methods,
+            help="Runs, or zero-shot.",
+            show_default=False,
+        ),
     ],
     embeddings: Annotated[
         Path, typer.Option("--embeddings", "-e", help="Folder of embeddings of the test set.", show_default=False)
@@ -46,6 +53,7 @@ def evaluate(
     against: Annotated[
         list[str] | None,
         typer.Option(
+            autocompletion=completion.untrained_methods,
             help="Runs (repeat for seeds) or zero-shot to compare all those before with, by a paired bootstrap.",
             show_default=False,
         ),
@@ -60,6 +68,7 @@ def evaluate(
         typer.Option(
             "--graph",
             "-g",
+            autocompletion=completion.graphs,
             help="Category graph, a file or the name of a shipped one, that raises the scores of zero-shot; not of a "
             "zero-shot after --against.",
             show_default=False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from c2srt_cli.cli import completion
 from c2srt_cli.errors import UsageError
 from c2srt_cli.text import path_list
 
@@ -66,8 +67,14 @@ Labels = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
+<<<<<<< HEAD
         help="auto (fetched last, else mini), mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. "
         "Runs and embeddings bring their own: for them it says where the same weights are now.",
+=======
+        autocompletion=completion.backbones,
+        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. Runs and embeddings bring "
+        "their own: for them it says where the same weights are now.",
+>>>>>>> 88723bc (Offer names to the shell, name words that the text tower hardly knows, and guess what was mistyped)
         show_default="auto",
         rich_help_panel=MODEL,
     ),
@@ -76,6 +83,7 @@ MovedBackbone = Annotated[
     str | None,
     typer.Option(
         "--backbone",
+        autocompletion=completion.backbones,
         help="Where the backbone of the embeddings and of the runs is now, such as local-dir:PATH.",
         show_default="where it was",
         rich_help_panel=MODEL,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted
@@ -56,7 +57,14 @@ def review(
     ] = None,
     graph: Annotated[
         str | None,
-        typer.Option("--graph", "-g", help="As in c2srt tag.", show_default="none", rich_help_panel=EMBEDDINGS),
+        typer.Option(
+            "--graph",
+            "-g",
+            autocompletion=completion.graphs,
+            help="As in c2srt tag.",
+            show_default="none",
+            rich_help_panel=EMBEDDINGS,
+        ),
     ] = None,
     backbone: o.MovedBackbone = None,
     device: o.Device = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_writable
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note
 
@@ -29,7 +30,13 @@ COLOURS = {
 
 def show_graph(
     graph: Annotated[
-        str, typer.Argument(metavar="GRAPH", help="A graph.json, or the name of a shipped graph.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="GRAPH",
+            autocompletion=completion.graphs,
+            help="A graph.json, or the name of a shipped graph.",
+            show_default=False,
+        ),
     ],
     label: Annotated[
         str | None, typer.Argument(help="Show this label's neighbours.", show_default="figures of the whole graph")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from c2srt_cli.artifacts import check_writable, disk_errors, is_stream, open_stream, output_file
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import UsageError, counted
@@ -61,6 +62,7 @@ def tag(
         typer.Option(
             "--graph",
             "-g",
+            autocompletion=completion.graphs,
             help="Category graph, a file or the name of a shipped one: what a photograph shows is evidence for the "
             "labels that it goes with. With --run its edges attach labels that the run has not.",
             show_default="none; with --run their nearest seen labels by text",

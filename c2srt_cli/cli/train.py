@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note, running
 from c2srt_cli.errors import UsageError
@@ -16,9 +17,19 @@ from c2srt_cli.methods.registry import DEFAULT, METHODS
 def train(
     method: Annotated[
         str | None,
-        typer.Argument(metavar="[METHOD]", help=f"Method to train: {', '.join(METHODS)}.", show_default=f"{DEFAULT}"),
+        typer.Argument(
+            metavar="[METHOD]",
+            autocompletion=completion.trained_methods,
+            help=f"Method to train: {', '.join(METHODS)}.",
+            show_default=f"{DEFAULT}",
+        ),
     ] = None,
-    option: Annotated[str | None, typer.Option("--method", help="The same as METHOD.", show_default=False)] = None,
+    option: Annotated[
+        str | None,
+        typer.Option(
+            "--method", autocompletion=completion.trained_methods, help="The same as METHOD.", show_default=False
+        ),
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option("--annotations", "-a", help="Folder of annotations.", show_default=False)
     ] = None,
@@ -37,7 +48,11 @@ def train(
     graph: Annotated[
         str | None,
         typer.Option(
-            "--graph", "-g", help="File of a category graph, or name of one that comes with c2srt.", show_default=False
+            "--graph",
+            "-g",
+            autocompletion=completion.graphs,
+            help="File of a category graph, or name of one that comes with c2srt.",
+            show_default=False,
         ),
     ] = None,
     init: Annotated[

@@ -22,6 +22,7 @@ from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
 from c2srt_cli.embeddings.index import write_index
 from c2srt_cli.embeddings.job import EmbedJob, check_space, resolved_options
+from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.plan import annotated_images, plan_work
@@ -123,6 +124,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     labels = None if annotations is None else annotations.labels
     if named is not None:
         labels = named.labels(templates, token_counter(backbone))
+    if labels is not None:
+        note_hardly_known(backbone, labels, progress)
     return EmbedJob(
         found=found,
         out=options.out,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.datasets.annotations import Annotations
+from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, Interrupted
@@ -60,6 +61,7 @@ def predictor(  # noqa: PLR0917
         backbone = store.options.load_backbone(store.folder, called)
         inherited = store.options.templates if templates is None else ()
         prompts = inherited or read_templates(templates or "default")
+        note_hardly_known(backbone, annotations.labels, progress)
         backbone.to(where, torch.float32)
         options = options or METHODS[method].defaults()
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from c2srt_cli.artifacts import canonical_json, fingerprint, output_file
 from c2srt_cli.artifacts.records import Record, Text, parse, read_bytes
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, nearby
 from c2srt_cli.labels import Label, LabelSet, normalise
 
 if TYPE_CHECKING:  # `show-graph` starts without torch
@@ -215,11 +215,11 @@ def read_graph(path_or_name: str | Path) -> CategoryGraph:
 
         names = shipped()
         if str(path_or_name) not in names:
-            close = difflib.get_close_matches(str(path_or_name), names, 1)
+            guess = next(iter(difflib.get_close_matches(str(path_or_name), names, 1)), nearby(path))
             raise InputError(
                 "is neither a graph file nor the name of a shipped graph",
                 where=str(path_or_name),
-                hint=(f"did you mean {close[0]}? " if close else "") + f"Shipped are {', '.join(names) or 'none'}",
+                hint=(f"did you mean {guess}? " if guess else "") + f"Shipped are {', '.join(names) or 'none'}",
             )
         path = names[str(path_or_name)]
     data = read_bytes(path)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.errors import InputError, UsageError, nearby
 from c2srt_cli.images.exclusion import Exclusion
 from c2srt_cli.images.formats import SUFFIXES
 from c2srt_cli.images.picture import ImageFile
 from c2srt_cli.images.search import FailedFile, Search, printable
-from c2srt_cli.text import nearby, spellings
+from c2srt_cli.text import spellings
 
 
 @dataclass(frozen=True, slots=True)

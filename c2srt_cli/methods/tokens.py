@@ -1,24 +1,39 @@
 """Whether stored tokens serve a method: the one check behind train, evaluate and tag."""
 
+from typing import TYPE_CHECKING
+
+from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 from c2srt_cli.methods.scores import TokenNeed
 
+if TYPE_CHECKING:
+    from c2srt_cli.methods.method import Method
 
-def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = None, weights: str | None = None) -> None:
+
+def check_tokens(
+    need: TokenNeed,
+    store: Store,
+    kind: "type[Method]",
+    tower: ImageTower,
+    *,
+    pixels: object = None,
+    weights: str | None = None,
+) -> None:
     """Refuse tokens that a method cannot go on from.
 
     Args:
         need: What it reads.
         store: The tokens.
-        method: Its name, for errors.
+        kind: The method.
+        tower: Of its backbone.
         pixels: How a run's images were prepared; None where that is left to the tokens.
         weights: sha256 of a run's backbone, likewise.
 
     Raises:
         InputError: naming everything that is wrong with them, and the command that makes others.
     """
-    made = store.options
+    made, method = store.options, kind.name
     problems = []
     if weights is not None and made.weights_sha256 != weights:
         problems.append(f"backbone: {made.backbone} ({made.weights_sha256[:12]}) there, {weights[:12]} in the run")
@@ -35,12 +50,12 @@ def check_tokens(need: TokenNeed, store: Store, method: str, pixels: object = No
             f"patch attention: {made.patch_attention or 'none'} there, {method} reads {need.patch_attention}"
         )
     if problems:
-        both = need.streams == "both"
-        attention = f" --streams both --patch-attention {need.patch_attention}" if both else " --streams global"
+        attention = f"both --patch-attention {need.patch_attention}" if need.streams == "both" else "global"
+        usual = need == kind.needs(kind.defaults(), tower)
+        chosen = f"--for {method}" if usual else f"--split-stage {need.split_stage} --streams {attention}"
         raise InputError(
             f"{method} cannot go on from these embeddings",
             where=str(store.folder),
             problems=problems,
-            hint=f"run c2srt embed --backbone {made.backbone} --split-stage {need.split_stage}{attention} "
-            f"--fit {made.pixels.fit}",
+            hint=f"run c2srt embed --backbone {made.backbone} {chosen} --fit {made.pixels.fit}",
         )

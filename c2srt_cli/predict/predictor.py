@@ -268,7 +268,8 @@ def split_in(store: Store, model: Method, run: Run | None = None) -> Split:
         InputError: the method cannot go on from them.
     """
     made, pixels = store.options, None if run is None else run.made.pixels
-    check_tokens(model.need, store, model.name, pixels, model.backbone.weights_sha256)
+    weights = model.backbone.weights_sha256
+    check_tokens(model.need, store, type(model), model.backbone.tower, pixels=pixels, weights=weights)
     attention = model.need.patch_attention if model.trainable else made.patch_attention
     return Split(made.split_stage, attention, made.streams)
 

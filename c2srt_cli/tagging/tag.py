@@ -10,6 +10,7 @@ from torch import Tensor
 from c2srt_cli.artifacts import check_writable
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import Encoder, make_encoder
+from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.errors import counted
@@ -99,6 +100,7 @@ def load_tagger(  # noqa: PLR0917
     encoder = make_encoder(backbone, model.split, options.machine, store.options.runtime if store else begun)
     method.move(encoder.runtime.device)
     labels = named.labels(model.templates, token_counter(backbone))
+    note_hardly_known(backbone, labels, progress)
 
     def embed(some: LabelSet) -> Tensor:
         text = None

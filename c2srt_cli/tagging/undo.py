@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, nearby
 from c2srt_cli.images.exclusion import Exclusion
+from c2srt_cli.images.formats import RAW_SUFFIXES, SUFFIXES
 from c2srt_cli.tagging.keywords.ledger import OWN, Claim
 from c2srt_cli.tagging.keywords.merge import merge
 from c2srt_cli.tagging.keywords.packet import PacketError
@@ -43,10 +44,15 @@ def undo(inputs: Sequence[str], vocabulary: str | None = None) -> UndoResult:
         vocabulary: Whose keywords; everybody's where None.
 
     Raises:
-        InputError: an input is not there.
+        InputError: an input is not there, or is a file that no sidecar can be of.
     """
     if missing := [text for text in inputs if not Path(text).exists()]:
-        raise InputError("no such file or folder", problems=missing)
+        guess = nearby(Path(missing[0]))
+        raise InputError("no such file or folder", problems=missing, hint=f"did you mean {guess}?" if guess else None)
+    if strange := [text for text in inputs if not _may_have_sidecars(Path(text))]:
+        raise InputError(
+            "neither a photograph nor a sidecar of c2srt's", problems=strange, hint="name photographs or their folder"
+        )
     result = UndoResult()
     failures: list[FailedImage] = []
     for path in dict.fromkeys(file for text in inputs for file in _sidecars(Path(text))):
@@ -84,6 +90,13 @@ def _undo_xmp(path: Path, vocabulary: str | None) -> bool:
         return packet
 
     return update(path, without) and given
+
+
+def _may_have_sidecars(path: Path) -> bool:
+    """Whether a path is a folder, a photograph, a sidecar, or has one."""
+    if path.is_dir() or path.suffix.lower() in {xmp.SUFFIX, *SUFFIXES, *RAW_SUFFIXES} or any(_sidecars(path)):
+        return True
+    return path.suffix.lower() == txt.SUFFIX and any(True for _ in _folders_of(RECORD, [str(path)]))
 
 
 def _sidecars(path: Path) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from c2srt_cli.text.cells import join_list, json_text, plain_cell, split_list, spreadsheet_cell
 from c2srt_cli.text.characters import fault, normalise
 from c2srt_cli.text.decoding import Text, decode_text
-from c2srt_cli.text.file import nearby, read_bytes, read_text
+from c2srt_cli.text.file import read_bytes, read_text
 from c2srt_cli.text.path_list import path_list, spellings
 from c2srt_cli.text.table import Table, find_table
 from c2srt_cli.text.toml import read_toml
@@ -16,7 +16,6 @@ __all__ = [
     "find_table",
     "join_list",
     "json_text",
-    "nearby",
     "normalise",
     "path_list",
     "plain_cell",

@@ -1,11 +1,9 @@
 """A file of text: found, recognised for what it is, read."""
 
-import difflib
-import os
 from pathlib import Path
 from typing import NoReturn
 
-from c2srt_cli.errors import InputError
+from c2srt_cli.errors import InputError, nearby
 from c2srt_cli.text.decoding import Text, decode_text
 from c2srt_cli.text.kinds import ARCHIVE, archive_kind, kind_of
 
@@ -39,17 +37,6 @@ def read_bytes(path: Path, what: str, hint: str) -> bytes:
 def read_text(path: Path, what: str, hint: str, *, exact: bool = False) -> Text:
     """The lines of a file, and what is wrong with them; see `read_bytes` and `decode_text`."""
     return decode_text(read_bytes(path, what, hint), exact=exact)
-
-
-def nearby(path: Path) -> str | None:
-    """The file in the same folder that is most probably meant by a name that is none."""
-    try:
-        names = sorted(os.listdir(path.parent))  # noqa: PTH208 - names are all that is wanted
-    except OSError:
-        return None
-    stems = [name for name in names if Path(name).stem.casefold() == path.stem.casefold()]
-    close = stems or difflib.get_close_matches(path.name, names, 1, 0.8)
-    return str(path.with_name(close[0])) if close else None
 
 
 def _refuse(path: Path, what: str, hint: str, error: OSError) -> NoReturn:

@@ -20,4 +20,5 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(f"{text}\n")
     except (ValueError, RecursionError) as error:
-        raise InputError(f"cannot be read as TOML ({error})", where=str(path)) from None
+        hint = "write NAME = VALUE, one a line, and text in quotation marks"
+        raise InputError(f"cannot be read as TOML ({error})", where=str(path), hint=hint) from None

@@ -62,7 +62,8 @@ def from_tokens(
     """
     store = Store.open(folder)
     backbone = store.options.load_backbone(folder, called)
-    check_tokens(METHODS[options.method].needs(options, backbone.tower), store, options.method)
+    kind = METHODS[options.method]
+    check_tokens(kind.needs(options, backbone.tower), store, kind, backbone.tower)
     train, val = (TokenSet.of(store, annotations, split) for split in ("train", "val"))
     if len(train) == 0:
         raise InputError(

@@ -469,7 +469,7 @@ class TestRefusals:
                 prepare(folder, labels, runs["c2srt"])
             problems = refused.value.problems
             assert [p.startswith(s) for p, s in zip(problems, starts, strict=True)] == [True] * len(starts), problems
-            assert "--split-stage 1 --streams global" in (refused.value.hint or "")
+            assert " --for c2srt --fit " in (refused.value.hint or "")
 
     def test_a_tagging_goes_on_with_the_same_run_only(
         self, inputs: Path, runs: dict[str, Run], labels: Path, tmp_path: Path
