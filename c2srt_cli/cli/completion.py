@@ -30,12 +30,17 @@ def untrained_methods(incomplete: str) -> list[str]:
 
 def backbones(incomplete: str) -> list[str]:
     """What ``--backbone`` takes by name, as far as it is on this machine."""
-    return [name for name in ("auto", "mini", *fetched_backbones("")) if name.startswith(incomplete)]
+    return [name for name in ("auto", "mini", *_fetched()) if name.startswith(incomplete)]
 
 
-def fetched_backbones(incomplete: str) -> list[str]:
-    """The backbones that are fetched, and the one to fetch first."""
-    from c2srt_cli.backbone.names import PREFERRED, fetched
+def fetchable(incomplete: str) -> list[str]:
+    """What `c2srt fetch` takes: purposes, and the backbones that are on this machine."""
+    from c2srt_cli.backbone.purposes import PURPOSES
 
-    names = dict.fromkeys((PREFERRED, *(record.spec for record in fetched())))
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in (*PURPOSES, *_fetched()) if name.startswith(incomplete)]
+
+
+def _fetched() -> list[str]:
+    from c2srt_cli.backbone.names import fetched
+
+    return [record.spec for record in fetched()]

@@ -5,11 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-<<<<<<< HEAD
 from c2srt_cli.backbone.purposes import PURPOSES
-=======
 from c2srt_cli.cli import completion
->>>>>>> 88723bc (Offer names to the shell, name words that the text tower hardly knows, and guess what was mistyped)
 from c2srt_cli.cli.console import note, running
 from c2srt_cli.errors import Interrupted
 
@@ -22,12 +19,8 @@ def fetch(
         str,
         typer.Argument(
             metavar="BACKBONE",
-<<<<<<< HEAD
+            autocompletion=completion.fetchable,
             help=f"What for ({', '.join(PURPOSES)}), ARCH/TAG as in ViT-B-16/openai, or hf-hub:ORG/NAME.",
-=======
-            autocompletion=completion.fetched_backbones,
-            help="ARCH/TAG as in ViT-B-16/openai, or hf-hub:ORG/NAME.",
->>>>>>> 88723bc (Offer names to the shell, name words that the text tower hardly knows, and guess what was mistyped)
             show_default=False,
         ),
     ],

@@ -67,14 +67,9 @@ Labels = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
-<<<<<<< HEAD
+        autocompletion=completion.backbones,
         help="auto (fetched last, else mini), mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. "
         "Runs and embeddings bring their own: for them it says where the same weights are now.",
-=======
-        autocompletion=completion.backbones,
-        help="auto, mini, ARCH/TAG as in ViT-B-16/openai, local-dir:PATH or hf-hub:ORG/NAME. Runs and embeddings bring "
-        "their own: for them it says where the same weights are now.",
->>>>>>> 88723bc (Offer names to the shell, name words that the text tower hardly knows, and guess what was mistyped)
         show_default="auto",
         rich_help_panel=MODEL,
     ),

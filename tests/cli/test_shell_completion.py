@@ -23,7 +23,7 @@ print(json.dumps([answers, sorted(heavy)]))
 """
 GRAPHS = ["coco-80", "corel5k-374", "everyday", "nus-wide-1006", "open-images-400", "voc-20"]
 TRAINED = ["clip-ft", "mkt", "mkt-prompt", "label-propagation", "c2srt", "ram"]
-FETCHED = ["ViT-B-16/openai", "hf-hub:some/model"]
+FETCHED = ["hf-hub:some/model"]
 CASES = {
     "tag x --graph ": GRAPHS,
     "tag x --graph co": GRAPHS[:2],
@@ -42,7 +42,7 @@ CASES = {
     "evaluate run --against z": ["zero-shot"],
     "tag --backbone ": ["auto", "mini", *FETCHED],
     "ablate --backbone m": ["mini"],
-    "fetch ": FETCHED,
+    "fetch ": ["fast", "default", "best", "multilingual", *FETCHED],
     "prepare co": ["corel5k", "coco"],
     "tag --format x": ["xmp"],
 }
