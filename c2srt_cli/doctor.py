@@ -96,7 +96,14 @@ def _machine() -> list[Finding]:
 
 def _parts() -> list[Finding]:
     findings = []
-    for package, extra in (("pillow-heif", "heif"), ("scikit-image", "demo"), ("scikit-learn", "demo")):
+    for package, extra in (
+        ("pillow-heif", "heif"),
+        ("rawpy", "raw"),
+        ("pillow-jxl-plugin", "jxl"),
+        ("transformers", "hf"),
+        ("scikit-image", "demo"),
+        ("scikit-learn", "demo"),
+    ):
         try:
             findings.append(Finding(package, "ok", version(package)))
         except PackageNotFoundError:

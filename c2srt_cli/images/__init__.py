@@ -3,7 +3,7 @@
 from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.discovery import Found, find_images
 from c2srt_cli.images.fit import FITS, PixelSpec
-from c2srt_cli.images.formats import SUFFIXES, extra_reads
+from c2srt_cli.images.formats import SUFFIXES, extra_reads, is_raw
 from c2srt_cli.images.picture import ImageFile, MemoryImage, Picture
 from c2srt_cli.images.pixels import Pixels, load_pixels
 from c2srt_cli.images.search import FailedFile
@@ -22,5 +22,6 @@ __all__ = [
     "Pixels",
     "extra_reads",
     "find_images",
+    "is_raw",
     "load_pixels",
 ]

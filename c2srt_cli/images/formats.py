@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import features
 
 from c2srt_cli.errors import ImageError
+from c2srt_cli.images.raw import reads_raw
 
 #: What folders and patterns are searched for, in any case. A file named in full is tried whatever its suffix.
 SUFFIXES = (
@@ -27,6 +28,7 @@ SUFFIXES = (
     ".webp",
 )
 _HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+_JXL_SUFFIXES = (".jxl",)
 #: Suffixes of cameras' RAW files.
 RAW_SUFFIXES = frozenset(
     """.3fr .ari .arq .arw .bay .braw .cap .cr2 .cr3 .crw .dcr .dcs .dng .drf .eip .erf .fff .gpr .iiq .k25 .kdc .mdc
@@ -55,10 +57,9 @@ _RAW_STARTS = {
     b"II\x1a\0\0\0HEAPCCDR": "Canon CRW",
     b"ARRI": "ARRIRAW",
 }
+_JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _OTHER_STARTS = {
     b"8BPS": "a Photoshop file",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL \r\n\x87\n": "JPEG XL",
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"II\xbc\x01": "JPEG XR",
@@ -83,7 +84,7 @@ _OTHER_STARTS = {
 def format_of(data: bytes) -> str:
     """Pillow's name of the format that the first bytes of a file announce.
 
-    RAW files that are TIFF in form are `TIFF` here; `tiff.pages` knows them.
+    RAW files that are TIFF in form are `TIFF` here; `tiff.pages` knows them. The others are ``RAW``.
 
     Raises:
         ImageError: ``unsupported``, with the format's name where it is known.
@@ -102,25 +103,48 @@ def format_of(data: bytes) -> str:
         return "TIFF"
     if data[4:8] == b"ftyp":
         return _box_format(data)
+    if data.startswith(_JXL_STARTS):
+        return _jpeg_xl()
     for start, name in _RAW_STARTS.items():
         if data.startswith(start):
-            raise raw_file(name)
+            return _raw(name)
     for start, name in _OTHER_STARTS.items():
         if data.startswith(start):
             raise ImageError("unsupported", f"the content is {name}; what is read is {_READ}")
     raise ImageError("unsupported", f"the content is none of {_READ}")
 
 
-def raw_file(name: str) -> ImageError:
-    """The error for a camera's RAW file, whose embedded preview is not the photograph as it would be developed."""
-    return ImageError("unsupported", f"a camera's RAW file ({name}); develop it to JPEG or TIFF, and tag that")
+class RawFileError(ImageError):
+    """The file is a camera's RAW file, which the extra reads.
+
+    Args:
+        name: Of its kind.
+    """
+
+    def __init__(self, name: str) -> None:
+        read = "pip install 'c2srt[raw]' to read it, or develop it to JPEG or TIFF"
+        super().__init__("unsupported", f"a camera's RAW file ({name}); {read}")
+
+
+def _raw(name: str) -> str:
+    if not reads_raw():
+        raise RawFileError(name)
+    return "RAW"
+
+
+def _jpeg_xl() -> str:
+    try:
+        import pillow_jxl  # noqa: F401 - it makes itself known to Pillow
+    except ImportError:
+        raise ImageError("unsupported", "JPEG XL; to read it: pip install 'c2srt[jxl]'") from None
+    return "JXL"
 
 
 def _box_format(data: bytes) -> str:
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
     brands = {box[start : start + 4] for start in range(0, len(box), 4)}
     if b"crx " in brands:
-        raise raw_file("Canon CR3")
+        return _raw("Canon CR3")
     if brands & {b"avif", b"avis"}:
         if features.check("avif"):
             return "AVIF"
@@ -135,17 +159,23 @@ def _box_format(data: bytes) -> str:
     raise ImageError("unsupported", f"the content is a film, or of a brand that is not known; what is read is {_READ}")
 
 
+def is_raw(name: str) -> bool:
+    """Whether a file is called as cameras call their RAW files."""
+    return Path(name).suffix.lower() in RAW_SUFFIXES
+
+
 def extra_reads(path: Path) -> bool:
     """Whether a file is of a format that is read only where an extra is installed, and it is."""
     try:
         with path.open("rb") as file:
-            return format_of(file.read(512)) in ("AVIF", "HEIF")
+            kind = format_of(file.read(512))
     except (OSError, ImageError):
         return False
+    return kind in ("AVIF", "HEIF", "JXL", "RAW") or (kind == "TIFF" and is_raw(path.name) and reads_raw())
 
 
 def searched_suffixes() -> tuple[str, ...]:
-    """Those of `SUFFIXES` that can be read here: HEIC only where its extra is installed."""
-    if importlib.util.find_spec("pillow_heif"):
-        return SUFFIXES
-    return tuple(suffix for suffix in SUFFIXES if suffix not in _HEIF_SUFFIXES)
+    """What is searched for here: of `SUFFIXES` and others those that can be read, some only where an extra is there."""
+    heif, jxl = (importlib.util.find_spec(package) is not None for package in ("pillow_heif", "pillow_jxl"))
+    common = tuple(suffix for suffix in SUFFIXES if heif or suffix not in _HEIF_SUFFIXES)
+    return common + (_JXL_SUFFIXES if jxl else ()) + (tuple(sorted(RAW_SUFFIXES)) if reads_raw() else ())

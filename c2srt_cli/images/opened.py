@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -14,9 +14,11 @@ from c2srt_cli.errors import ImageError
 from c2srt_cli.images.bmp import decode_fields, fields_size, has_bit_fields
 from c2srt_cli.images.bounds import at_most, check_size
 from c2srt_cli.images.fit import PixelSpec
+from c2srt_cli.images.formats import RawFileError
 from c2srt_cli.images.gif import first_frame
 from c2srt_cli.images.jpeg import breaks_off, read_markers
 from c2srt_cli.images.png import read_chunks
+from c2srt_cli.images.raw import open_raw, reads_raw
 from c2srt_cli.images.tiff import open_tiff, read_orientation
 
 Box = tuple[float, float, float, float]
@@ -24,8 +26,8 @@ Box = tuple[float, float, float, float]
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 #: Bytes a pixel by Pillow's modes; the others need four.
 _DEPTHS = {"1": 1, "L": 1, "P": 1, "I;16": 2}
-#: What decoders hold beside the picture, in bytes a pixel: WebP's two canvases, the planes of AVIF and HEIC.
-_BESIDE = {"WEBP": 8, "AVIF": 4, "HEIF": 4}
+#: What decoders hold beside the picture, in bytes a pixel: WebP's two canvases, the planes of AVIF, HEIC and JXL.
+_BESIDE = {"WEBP": 8, "AVIF": 4, "HEIF": 4, "JXL": 12}
 #: Pixels of a run-length coded BMP, which Pillow decodes in Python.
 _MOST_RUN_PIXELS = 4_000_000
 
@@ -61,9 +63,23 @@ def open_picture(data: bytes, kind: str, spec: PixelSpec) -> Iterator[Opened]:
         ImageError: it is too large, or of a form that is not read.
     """
     if kind == "TIFF":
-        tiff = open_tiff(data)
-        large = check_size(*tiff.size, tiff.layout.decoded_bytes)
-        yield Opened(tiff.size, (0, 0, *tiff.size), large, tiff.orientation, tiff.profile, None, tiff.decode)
+        try:
+            tiff = open_tiff(data)
+        except RawFileError:
+            if not reads_raw():
+                raise
+            kind = "RAW"
+        else:
+            large = check_size(*tiff.size, tiff.layout.decoded_bytes)
+            yield Opened(tiff.size, (0, 0, *tiff.size), large, tiff.orientation, tiff.profile, None, tiff.decode)
+            return
+    if kind == "RAW":
+        with open_raw(data, spec.size) as raw:
+            if raw.preview is None:
+                yield Opened(raw.size, (0, 0, *raw.size), raw.is_large, 1, None, None, raw.develop)
+                return
+            with open_picture(raw.preview, "JPEG", spec) as preview:
+                yield replace(preview, orientation=raw.orientation)
         return
     if kind == "BMP" and has_bit_fields(data):
         size = fields_size(data)

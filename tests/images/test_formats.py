@@ -27,20 +27,26 @@ FTYP = struct.pack(">I", 24) + b"ftyp"
     ],
 )
 @pytest.mark.parametrize("called", ["a.raw", "a.tif", "a.jpg"])
-def test_raw_is_known_by_its_content(tmp_path: Path, start: bytes, name: str, called: str) -> None:
+def test_raw_is_known_by_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, name: str, called: str
+) -> None:
     """With a whole JPEG in it, as these files have."""
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     (tmp_path / called).write_bytes(start + bytes(500) + encode(picture(), "JPEG"))
     with pytest.raises(ImageError, match="RAW") as caught:
         load_pixels(tmp_path / called, PixelSpec(32))
     assert caught.value.reason == "unsupported" and name in caught.value.detail
+    assert "c2srt[raw]" in caught.value.detail
+    monkeypatch.undo()
+    with pytest.raises(ImageError, match="LibRaw cannot read") as caught:
+        load_pixels(tmp_path / called, PixelSpec(32))
+    assert caught.value.reason in ("unsupported", "corrupt")
 
 
 @pytest.mark.parametrize(
     ("content", "name"),
     [
         (b"8BPS\0\1", "Photoshop"),
-        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
         (encode(picture(), "JPEG2000"), "JPEG 2000"),
         (encode(picture(), "ICO"), "icon"),
         (b"gimp xcf v011\0", "GIMP"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from c2srt_cli.images.formats import raw_file
+from c2srt_cli.images.formats import RawFileError
 from c2srt_cli.images.tiff.directory import Directory, TiffError, read_directory, read_header
 
 #: Directories that are looked at, in the chain and below it: page 1 is the picture unless one of these shows otherwise.
@@ -72,13 +72,13 @@ def picture_page(data: bytes) -> Page:
     """The page that is the picture: the first one, unless it is the thumbnail of another.
 
     Raises:
-        ImageError: ``unsupported``: the file is a camera's RAW.
+        RawFileError: the file is a camera's RAW.
         TiffError: there is no page.
     """
     if data[8:10] == b"CR":
-        raise raw_file("Canon CR2")
+        raise RawFileError("Canon CR2")
     if data[8:12] in (b"IIII", b"MMMM"):
-        raise raw_file("Phase One IIQ")
+        raise RawFileError("Phase One IIQ")
     pages = list(_pages(data))
     if not pages:
         raise TiffError("there is no page")
@@ -122,4 +122,4 @@ def _refuse_raw(pages: list[Page]) -> None:
         maker = pages[0].directory.bytes(_MAKE).split(b"\0")[0].decode("latin-1").strip()
         known = "".join(letter for letter in maker[:40] if letter.isprintable())
         name = "DNG" if _DNG_VERSION in pages[0].directory.entries else "TIFF in form"
-        raise raw_file(", ".join(part for part in (known, name) if part))
+        raise RawFileError(", ".join(part for part in (known, name) if part))

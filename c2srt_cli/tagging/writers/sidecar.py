@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 
 from c2srt_cli.artifacts import TEMPORARY
+from c2srt_cli.images import is_raw
 from c2srt_cli.tagging.writers.context import WriteContext
 
 
@@ -105,15 +106,18 @@ def _choose(
         return near[0] if len(near) == 1 else None
 
     whole = {file: there(file + suffix, file) for file in files}
-    stems = {file: there(_stem(file) + suffix, file) for file in files}
+    raws = {_stem(file) for file in files if is_raw(file)}
+    # a.xmp is that of a.cr2, where a camera has written a JPEG beside it
+    seconds = {file for file in files if _stem(file) in raws and not is_raw(file)}
+    stems = {file: None if file in seconds else there(_stem(file) + suffix, file) for file in files}
     style = context.sidecar_name
     follow = "stem" if any(stems.values()) and not any(whole.values()) else "ext"
     shared: dict[str, int] = {}
     for file in files:
-        shared[_stem(file)] = shared.get(_stem(file), 0) + 1
+        shared[_stem(file)] = shared.get(_stem(file), 0) + (file not in seconds)
     chosen, second = {}, []
     for file in files:
-        new = (style or follow) == "stem" and (style or shared[_stem(file)] == 1)
+        new = (style or follow) == "stem" and file not in seconds and (style or shared[_stem(file)] == 1)
         names = {"ext": whole[file] or file + suffix, "stem": stems[file] or _stem(file) + suffix}
         if style is None and (found := whole[file] or stems[file]):
             chosen[file] = found

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,11 @@ def test_chains_that_never_end_or_break_off() -> None:
         ({}, "TIFF in form"),
     ],
 )
-def test_raw_is_refused_and_its_preview_not_taken(tmp_path: Path, tags: dict[str, object], name: str) -> None:
+def test_raw_is_refused_and_its_preview_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tags: dict[str, object], name: str
+) -> None:
     """What NEF, ARW, PEF, SRW and DNG look like: a preview, and below it what the sensor saw."""
+    monkeypatch.setitem(sys.modules, "rawpy", None)
     preview = rgb(SMALL, 1, **tags)
     sensor = page(np.zeros((64, 96), np.uint16), 32803, tags={254: (4, [0])})
     for below, chain in (([sensor], []), ([], [sensor]), ([rgb(LARGE[::2, ::2], 1), sensor], [])):

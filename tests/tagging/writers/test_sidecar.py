@@ -177,3 +177,24 @@ def test_sidecars_elsewhere_follow_what_is_there(tmp_path: Path) -> None:
     assert WRITERS["xmp"].write(rows, tmp_path / "out", context) == []
     assert merge((tmp_path / "out/x/a.xmp").read_bytes(), "", Claim(()), None) == OLD
     assert not (tmp_path / "out/x/a.jpg.xmp").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "style", "raw", "jpeg"),
+    [
+        ([], None, "a.CR2.xmp", "a.jpg.xmp"),
+        (["a.xmp"], None, "a.xmp", "a.jpg.xmp"),  # Lightroom's, of the RAW file
+        (["a.CR2.xmp"], None, "a.CR2.xmp", "a.jpg.xmp"),  # darktable's
+        (["a.xmp", "a.jpg.xmp"], None, "a.xmp", "a.jpg.xmp"),
+        (["b.xmp"], None, "a.xmp", "a.jpg.xmp"),  # as the folder has it
+        ([], "stem", "a.xmp", "a.jpg.xmp"),
+        (["a.xmp"], "ext", "a.CR2.xmp", "a.jpg.xmp"),
+    ],
+)
+def test_a_raw_file_and_the_jpeg_beside_it(tmp_path: Path, there: list[str], style: Any, raw: str, jpeg: str) -> None:
+    make(tmp_path, "a.jpg", "a.CR2", "b.CR2", *there)
+    assert chosen(tmp_path, ["a.CR2", "a.jpg", "b.CR2"], style) | {"b.CR2": ""} == {
+        "a.CR2": raw,
+        "a.jpg": jpeg,
+        "b.CR2": "",
+    }
