@@ -48,7 +48,8 @@ class _TextTower(_Part):
     heads: Width = 8
     layers: Depth = 12
     mlp_ratio: Ratio = 4.0
-    hf_tokenizer_name: Text | None = None
+    # a hub's name: not a folder, in which something else could lie
+    hf_tokenizer_name: Annotated[str, Field(pattern=r"^(\w[\w.-]*(/\w[\w.-]*)?)?$")] | None = None
     tokenizer_kwargs: _TokenizerOptions | None = None
 
 

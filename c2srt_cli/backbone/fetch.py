@@ -207,7 +207,10 @@ def _tokenizer_files(model_cfg: dict[str, Any], folder: Path) -> None:
         return
     from huggingface_hub import snapshot_download
 
-    snapshot_download(name, allow_patterns=list(TOKENIZER_FILES), local_dir=folder)
+    try:
+        snapshot_download(name, allow_patterns=list(TOKENIZER_FILES), local_dir=folder)
+    except ValueError as error:  # of a name that would be written elsewhere
+        raise ServiceError(f"its tokenizer cannot be downloaded ({error})", where=name) from None
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 
@@ -224,6 +227,8 @@ def _errors_of(spec: str, downloads: Path) -> Iterator[None]:
         raise
     except C2srtError:
         raise
+    except errors.HFValidationError as error:
+        raise UsageError(f"is no name of a model on a hub ({error})", where=spec) from None
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError) as error:
         what = (
             "the hub does not give it to you"

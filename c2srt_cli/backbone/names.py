@@ -26,7 +26,7 @@ def home() -> Path:
 
 def fetched_folder(spec: str) -> Path:
     """The folder of a fetched backbone, there or not."""
-    return home() / "backbones" / re.sub(r"[/:\\]", "__", spec)
+    return home() / "backbones" / re.sub(r"^\.+|[/:\\\0]", "__", spec)
 
 
 class FetchRecord(Record):
@@ -162,7 +162,7 @@ def check_name(spec: str) -> None:
         UsageError: with the nearest names.
     """
     if spec.startswith("hf-hub:"):
-        if not re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+", spec):
+        if not re.fullmatch(r"hf-hub:\w[\w.-]*/\w[\w.-]*", spec):
             raise UsageError(f"{spec!r} is not of the form hf-hub:organisation/model")
         return
     arch, _, tag = spec.partition("/")

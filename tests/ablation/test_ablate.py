@@ -14,7 +14,7 @@ from tiny_runs import write_with_graph
 from c2srt_cli.ablation.ablate import AblationResult, ablate
 from c2srt_cli.ablation.prepare import AblationOptions, prepare_ablation
 from c2srt_cli.ablation.rows import spread
-from c2srt_cli.artifacts import read_json, read_manifest
+from c2srt_cli.artifacts import read_json, read_manifest, write_json
 from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.store import Store
@@ -23,7 +23,7 @@ from c2srt_cli.evaluation.comparison import compare
 from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
-from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.evaluation.scores import ScoreFile, write_scores
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
@@ -189,16 +189,67 @@ def test_what_is_done_is_shown_and_kept(inputs: Path, whole: Path, tmp_path: Pat
     assert not (out / "unfinished.json").exists()
 
 
-def test_scores_of_another_run_are_not_reused(inputs: Path, whole: Path, tmp_path: Path) -> None:
+def test_scores_that_are_of_something_else_or_damaged_are_made_anew(inputs: Path, whole: Path, tmp_path: Path) -> None:
+    """A fault in each folder of scores; were one believed, its line of the table would be another."""
     out = tmp_path / "copy"
     shutil.copytree(whole, out)
-    shutil.copyfile(whole / "scores/base-0/gzsl.safetensors", out / "scores/base-3/gzsl.safetensors")
-    made = read_json(whole / "scores/base-0/manifest.json")
-    assert made != read_json(whole / "scores/base-3/manifest.json")
-    shutil.copyfile(whole / "scores/base-0/manifest.json", out / "scores/base-3/manifest.json")
-    (out / "scores/mkt-0/zsl.safetensors").write_bytes(b"damaged")
+    scores = out / "scores"
+
+    def forge(name: str, **facts: str) -> bytes:
+        """Scores of the right images and labels that are all the wrong way round."""
+        file = ScoreFile.open(whole / "scores" / name / "gzsl.safetensors")
+        wrong = -file.read(np.arange(len(file.columns))).T
+        with write_scores(tmp_path / "forged", file.rows, file.columns, {**file.facts, **facts}) as writer:
+            writer.add(wrong)
+        return (tmp_path / "forged").read_bytes()
+
+    def change(name: str, **fields: Any) -> None:
+        path = scores / name / "manifest.json"
+        write_json(path, {**read_json(path), **fields})
+
+    (out / "forged.safetensors").write_bytes(forge("zero-shot"))
+    (tmp_path / "forged.safetensors").write_bytes(forge("zero-shot"))
+    change("zero-shot", files=dict.fromkeys(("ZSL", "GZSL"), "../../forged.safetensors"))
+    for file in ("gzsl.safetensors", "manifest.json"):  # of another run, whole
+        shutil.copyfile(whole / "scores/base-0" / file, scores / "base-3" / file)
+    (scores / "base-0/gzsl.safetensors").write_bytes(forge("base-0", annotations="0" * 64))
+    (scores / "without-isr-0/gzsl.safetensors").write_bytes(forge("without-isr-0"))
+    change("without-isr-0", inputs={**read_json(scores / "without-isr-0/manifest.json")["inputs"], "embeddings": "x"})
+    change("without-isr-3", files={"GZSL": "gzsl.safetensors"})
+    (scores / "mkt-0/zsl.safetensors").write_bytes(b"damaged")
+    change("mkt-3", files=str(tmp_path / "forged.safetensors"), options=[1])
+    (out / "times.csv").write_bytes(b"run,minutes\nbase-0,nan\nbase-3,\xff\n")
     run(inputs, out)
     assert lines(out) == lines(whole)
+    assert read_json(scores / "zero-shot/manifest.json")["files"]["GZSL"] == "gzsl.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("runs/base-0/manifest.json", b"[]", "is not a run"),
+        ("runs/base-0/manifest.json", b"{", "cannot be read as JSON"),
+        ("runs/base-0/metrics.json", b'{"epochs": "many"}', "the run is damaged"),
+        ("runs/base-0/diverged.json", b'{"what": 5}', "what: must be text, is 5"),
+        ("runs/base-0/diverged.json", b"", "cannot be read as JSON"),
+        ("manifest.json", b'{"kind": "ablation", "options": 5}', "its manifest is damaged"),
+        ("manifest.json", b'{"kind": "run"}', "holds run, no ablation"),
+        ("manifest.json", b"?", "not empty"),
+    ],
+)
+def test_what_says_what_is_done_is_checked(  # noqa: PLR0917
+    name: str, content: bytes, said: str, inputs: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(whole, out)
+    (out / name).write_bytes(content)
+    if name.endswith("diverged.json"):
+        (out / "runs/base-0/manifest.json").unlink()
+    before = fingerprints(out / "runs")
+    with pytest.raises(InputError) as caught:
+        run(inputs, out)
+    assert said in str(caught.value)
+    assert fingerprints(out / "runs") == before
 
 
 def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: Path) -> None:
@@ -319,6 +370,7 @@ def test_the_command_prints_the_table(
     inputs: Path, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["-e", inputs / "e", "-a", inputs / "a", "--out", whole]
+    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr("sys.argv", ["label-propagation", "ablate", *map(str, [inputs / "grid.toml", *command])])
     with pytest.raises(SystemExit) as end:
         main()

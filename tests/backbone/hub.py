@@ -1,6 +1,7 @@
 """A hub on localhost that answers what huggingface_hub asks for one file at a time."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,8 @@ from threading import Thread
 def hub(folder: Path) -> Iterator[str]:
     """Serve ``folder/<organisation>/<name>/<file>`` as models.
 
-    The connection breaks off half-way through files of the organisation ``broken``.
+    The connection breaks off half-way through files of the organisation ``broken``. What a model lists as its files are
+    those in its folder, and the lines of a file ``names`` there.
 
     Yields:
         The endpoint.
@@ -28,8 +30,23 @@ def hub(folder: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             self.answer(body=True)
 
+        def describe(self, model: Path, *, tree: bool) -> None:
+            commit = "0" * 40
+            named = (model / "names").read_text().split() if (model / "names").exists() else []
+            files = [*(path.name for path in model.iterdir() if path.name != "names"), *named]
+            listed = [{"type": "file", "path": name, "size": 1, "oid": commit} for name in files]
+            answer = json.dumps(listed if tree else {"id": "a/b", "sha": commit, "siblings": []}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
         def answer(self, *, body: bool) -> None:
             parts = self.path.split("?")[0].strip("/").split("/")
+            if parts[:2] == ["api", "models"] and folder.joinpath(*parts[2:4]).is_dir():
+                self.describe(folder.joinpath(*parts[2:4]), tree=parts[4] == "tree")
+                return
             path = folder.joinpath(*parts[:2], *parts[4:]) if "resolve" in parts else folder / "none"
             if not path.is_file():
                 repository = folder.joinpath(*parts[:2]).is_dir()

@@ -18,13 +18,15 @@ from c2srt_cli.artifacts import file_sha256
 from c2srt_cli.backbone import names
 from c2srt_cli.backbone.fetch import _source, fetch
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.errors import UsageError
+from c2srt_cli.errors import InputError, UsageError
 
 PROGRAM = """
-import json, os, sys, time
+import importlib.util, json, os, sys, time
 time.sleep = lambda _: None  # huggingface_hub waits 23 s in all between its retries
 from c2srt_cli.backbone.fetch import fetch
 from c2srt_cli.errors import C2srtError
+find = importlib.util.find_spec  # what a tokenizer needs, as if it were installed
+importlib.util.find_spec = lambda name, *more: True if name == "transformers" else find(name, *more)
 for line in sys.stdin:
     spec, os.environ["C2SRT_HOME"] = json.loads(line)
     seen = []
@@ -87,6 +89,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_fetch_records_and_the_result_loads_offline(fetcher: Fetcher, home: Path) -> None:
     folder = fetcher.root / "some" / "model"
     original = load_backbone(write_tiny_model(folder, preprocess={"resize_mode": "squash"}))
+    for killed in ("downloads/hf-hub__some__model/staging", "backbones/hf-hub__some__model"):
+        (home / killed).mkdir(parents=True)
+        (home / killed / "half.safetensors").write_bytes(b"half")
     answer = fetcher.fetch("hf-hub:some/model")
     assert "error" not in answer, answer
     found = answer["record"]
@@ -100,6 +105,8 @@ def test_fetch_records_and_the_result_loads_offline(fetcher: Fetcher, home: Path
     names.verify("hf-hub:some/model")
     assert [path.name for path in (home / "downloads").iterdir()] == []
     assert [path.name for path in (home / "backbones").iterdir()] == ["hf-hub__some__model"]
+    there = sorted(path.name for path in names.fetched_folder("hf-hub:some/model").iterdir())
+    assert there == ["open_clip_config.json", "open_clip_model.safetensors", "record.json"]
 
     fetched = load_backbone("hf-hub:some/model")
     assert fetched.id == "hf-hub:some/model" and fetched.weights_sha256 == found["sha256"]
@@ -127,8 +134,10 @@ def test_what_goes_wrong_is_said_and_leaves_nothing_behind(fetcher: Fetcher, hom
     write_tiny_model(folder)
     weights = folder / "open_clip_model.safetensors"
     good = weights.read_bytes()
-    answer = fetcher.fetch("hf-hub:some/other")
-    assert answer["exit"] == 2 and "no such model" in answer["error"], answer
+    for name in ("other", "a--b", "a..b", "model.git", "x" * 99):
+        answer = fetcher.fetch(f"hf-hub:some/{name}")
+        said = "no such model" if name == "other" else "no name of a model"
+        assert answer["exit"] == 2 and said in answer["error"], answer
     weights.write_bytes(good[: len(good) // 2])
     answer = fetcher.fetch(spec)
     assert answer["exit"] == 4 and "corrupt" in answer["error"], answer
@@ -147,6 +156,52 @@ def test_what_goes_wrong_is_said_and_leaves_nothing_behind(fetcher: Fetcher, hom
     assert not list((home / "backbones").glob(".fetch-*"))
 
 
+class Code:
+    """Something that makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.folder,)
+
+
+def test_what_comes_from_a_hub_runs_nothing_and_writes_nowhere_else(
+    fetcher: Fetcher, home: Path, tmp_path: Path
+) -> None:
+    folder, spec = fetcher.root / "evil" / "model", "hf-hub:evil/model"
+    write_tiny_model(folder)
+    good = json.loads((folder / "open_clip_config.json").read_text())
+    weights = (folder / "open_clip_model.safetensors").read_bytes()
+
+    def configured(**text: Any) -> None:
+        model = {**good["model_cfg"], "text_cfg": {**good["model_cfg"]["text_cfg"], **text}}
+        (folder / "open_clip_config.json").write_text(json.dumps({**good, "model_cfg": model}))
+
+    (folder / "open_clip_model.safetensors").unlink()
+    torch.save({"state_dict": Code(tmp_path / "ran")}, folder / "open_clip_pytorch_model.bin")
+    answer = fetcher.fetch(spec)
+    assert answer["exit"] == 4 and "corrupt" in answer["error"], answer
+    (folder / "open_clip_pytorch_model.bin").unlink()
+    (folder / "open_clip_model.safetensors").write_bytes(weights)
+    for name in ("../tokens", "/etc", "evil/../../x", "..", "a/b/c"):
+        configured(hf_tokenizer_name=name)
+        answer = fetcher.fetch(spec)
+        assert answer["exit"] == 3 and "hf_tokenizer_name" in answer["error"], answer
+    configured(hf_tokenizer_name="evil/tokens", tokenizer_kwargs={"trust_remote_code": True})
+    answer = fetcher.fetch(spec)
+    assert answer["exit"] == 3 and "trust_remote_code" in answer["error"], answer
+    configured(hf_tokenizer_name="evil/tokens")
+    (fetcher.root / "evil" / "tokens").mkdir()
+    for name in ("tokenizer/../../../../tokenizer.json", str(tmp_path / "tokenizer.json")):
+        (fetcher.root / "evil" / "tokens" / "names").write_text(name)
+        answer = fetcher.fetch(spec)
+        assert answer["exit"] == 4 and "its tokenizer" in answer["error"], answer
+    assert names.record(spec) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+    assert {path.name for path in home.iterdir()} <= {"backbones", "downloads"}
+
+
 def test_a_connection_that_breaks_off(fetcher: Fetcher) -> None:
     write_tiny_model(fetcher.root / "broken" / "model")
     answer = fetcher.fetch("hf-hub:broken/model")
@@ -162,6 +217,71 @@ def test_no_network(tmp_path: Path, home: Path) -> None:
     assert answer["exit"] == 4 and "check the network" in answer["error"], answer
     alone.close()
     assert not (home / "backbones").exists()
+
+
+@pytest.fixture
+def recorded() -> Path:
+    """The folder of a backbone that is recorded as fetched."""
+    folder = names.fetched_folder("hf-hub:some/model")
+    folder.mkdir(parents=True)
+    weights = folder / "open_clip_model.safetensors"
+    weights.write_bytes(b"weights")
+    found = {"spec": "hf-hub:some/model", "sha256": file_sha256(weights), "size": 7}
+    (folder / "record.json").write_text(json.dumps({**found, "mtime_ns": weights.stat().st_mtime_ns}))
+    assert names.record("hf-hub:some/model") is not None
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": "hf-hub:some/other"},
+        {"spec": "../../x"},
+        {"sha256": "0" * 64, "mtime_ns": 1},
+        {"sha256": "x"},
+        {"size": 8},
+        {"size": "7"},
+        {"size": -7},
+        {"size": True},
+        {"mtime_ns": "now"},
+        {"date": 5},
+        {"spec": None},
+    ],
+)
+def test_a_record_that_is_not_of_these_weights_counts_for_nothing(recorded: Path, change: dict[str, Any]) -> None:
+    value = json.loads((recorded / "record.json").read_text())
+    (recorded / "record.json").write_text(json.dumps({**value, **change}))
+    assert names.record("hf-hub:some/model") is None
+    assert change.keys() == {"sha256", "mtime_ns"} or names.fetched() == []
+    with pytest.raises(InputError, match="not on disk, or not whole"):
+        names.locate("hf-hub:some/model")
+
+
+def test_weights_that_have_changed_count_for_nothing(recorded: Path) -> None:
+    weights = recorded / "open_clip_model.safetensors"
+    os.utime(weights, ns=(5, 5))  # copied, and the same
+    assert names.record("hf-hub:some/model") is not None
+    weights.write_bytes(b"WEIGHTS")
+    assert names.record("hf-hub:some/model") is None
+    stamp = json.loads((recorded / "record.json").read_text())["mtime_ns"]
+    os.utime(weights, ns=(stamp, stamp))  # which only `c2srt doctor` looks into
+    with pytest.raises(InputError, match="not those that were fetched"):
+        names.verify("hf-hub:some/model")
+    weights.write_bytes(b"short")
+    assert names.record("hf-hub:some/model") is None
+    weights.unlink()
+    assert names.record("hf-hub:some/model") is None
+
+
+@pytest.mark.parametrize(
+    "spec", ["..", ".", "../../x", "a/../../b", "hf-hub:../..", "C:\\x", "\\\\host\\share", "/etc", "a\0b"]
+)
+def test_no_name_leads_out_of_the_folder(spec: str, home: Path) -> None:
+    assert names.fetched_folder(spec).parent == home / "backbones"
+    assert names.fetched_folder(spec).resolve().parent == (home / "backbones").resolve()
+    with pytest.raises((UsageError, InputError)):
+        fetch(spec)
+    assert not home.exists()
 
 
 def test_names_are_checked_before_anything_is_asked(home: Path) -> None:

@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from c2srt_cli.datasets.annotations import Annotations, Incidence
 from c2srt_cli.evaluation.comparison import Comparison
@@ -14,7 +17,7 @@ from c2srt_cli.evaluation.protocol import PROTOCOLS, protocol
 from c2srt_cli.evaluation.published import PUBLISHED, SPLITS, Published, published
 from c2srt_cli.evaluation.report import Report, SettingReport
 from c2srt_cli.evaluation.summary import class_table, comparison_table, summary_table
-from c2srt_cli.evaluation.table import Column, Table, print_table, write_csv, write_json, write_markdown
+from c2srt_cli.evaluation.table import Column, Table, print_table, shown, write_csv, write_json, write_markdown
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.scoring.average_precision import MeanAP
 from c2srt_cli.scoring.bootstrap import Interval
@@ -149,16 +152,75 @@ def test_the_summary_puts_published_rows_beside_ours() -> None:
         summary_table([])
 
 
-def test_no_figure_is_cut_off_on_a_narrow_terminal_and_empty_columns_go() -> None:
-    table = summary_table([report(1.876)])
+def test_empty_columns_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     stream = io.StringIO()
-    print_table(table, stream, terminal_text)
+    print_table(summary_table([report(1.876)]), stream, terminal_text)
     lines = stream.getvalue().splitlines()
-    assert "…" not in stream.getvalue()
     assert lines[1].split("  ")[0] == "method"
     assert "harmonic" not in lines[1]
     assert "F1@5" in lines[1]
     assert any(line.startswith("BiAM [F]") and line.rstrip().endswith("30.1") for line in lines)
+
+
+LONG = "/home/someone/experiments/runs/label-propagation-and-more"
+FIGURES = tuple(i / 977 for i in range(1, 15))
+DIFFERENCE = Interval(0.12, -0.05, 0.2, 0.95)
+TABLES = {
+    "summary": summary_table([report(1.876)]),
+    "everything": Table(
+        "GZSL, protocol F",
+        (
+            *(Column(name, name) for name in ("method", "setting", "images", "of", "mAP", "from", "to")),
+            *(Column(name, name) for name in ("mAP with zeros", "seen", "unseen", "harmonic", "P@3", "R@3", "F1@3")),
+            *(Column(name, name) for name in ("P@5", "R@5", "F1@5", "note")),
+        ),
+        ((LONG, "ZSL", 107859, 107860, *FIGURES[:13], "a last remark"), ("写真" * 30, "GZSL", 5, 1, *([1.0] * 13), "")),
+        ("what to know before comparing these figures " * 4,),
+    ),
+    "labels": Table(
+        "labels",
+        tuple(Column(name, name) for name in ("label", "id", "seen", "positives", "AP")),
+        (("a label of very many words " * 4, "/m/odlzq", "yes", 107859, 0.123), ("写真" * 40, "", "no", 1, 1.0)),
+    ),
+    "comparison": comparison_table(
+        LONG, f"{LONG}-too", [Comparison("GZSL", 107000, 107859, (0.3, 0.34), (0.2, 0.4), DIFFERENCE)]
+    ),
+    "numbers alone": Table("n", tuple(Column(f"n{i}", "a heading") for i in range(14)), (FIGURES,)),
+}
+
+
+@pytest.mark.parametrize("width", [40, 80, 99, 250])
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_as_wide_as_the_terminal_at_most_and_no_figure_is_broken(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    table, stream = TABLES[name], io.StringIO()
+    print_table(table, stream, terminal_text)
+    text = stream.getvalue()
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    wanted = Counter(shown(cell) for row in table.rows for cell in row if isinstance(cell, float | int))
+    there = Counter(re.findall(r"(?<!\S)-?[\d,]+(?:\.\d)?(?!\S)", text))
+    assert all(there[figure] >= count for figure, count in wanted.items() if figure), (wanted - there, text)
+
+
+def test_each_block_begins_with_the_names_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = io.StringIO()
+    print_table(TABLES["everything"], stream, terminal_text)
+    heads = [line for line in stream.getvalue().splitlines() if line.startswith("method")]
+    assert len(heads) > 2
+    assert all(line.split()[:2] == ["method", "setting"] for line in heads)
+    assert [name for line in heads for name in line.split()[2:] if "@" in name] == [
+        "P@3",
+        "R@3",
+        "F1@3",
+        "P@5",
+        "R@5",
+        "F1@5",
+    ]
 
 
 def test_the_table_of_labels_has_one_row_a_label() -> None:
