@@ -14,7 +14,7 @@ LAYERS = (
     ("cli",),
     ("api", "demo", "doctor"),
     ("ablation",),
-    ("review", "search"),
+    ("review", "search", "learning"),
     ("tagging",),
     ("evaluation",),
     ("predict",),

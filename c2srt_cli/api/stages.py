@@ -17,6 +17,8 @@ from c2srt_cli.errors import UsageError
 from c2srt_cli.evaluation.measure import TestSet, measure
 from c2srt_cli.evaluation.report import Report
 from c2srt_cli.graph.category_graph import read_graph
+from c2srt_cli.learning.learn import learn as run_learn
+from c2srt_cli.learning.options import LearnOptions, LearnResult
 from c2srt_cli.methods.registry import DEFAULT, METHODS
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
@@ -130,6 +132,66 @@ def train(
     )
     run_train(prepare_training(asked, progress), progress)
     return Run.open(Path(out))
+
+
+@keeps_random_state
+def learn(
+    corrections: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    *,
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    keywords: bool | None = None,
+    labels: Labels | None = None,
+    root: str | os.PathLike[str] | None = None,
+    run: str | os.PathLike[str] | None = None,
+    graph: str | None = None,
+    backbone: str | None = None,
+    templates: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> LearnResult:
+    """Learn from corrections and keywords: ``c2srt learn``.
+
+    Args:
+        corrections: Files that the page of ``c2srt review`` saved.
+        images: The photographs, or a folder of embeddings.
+        out: The profile to write.
+        keywords: Learn from the keywords of the photographs; where None only without corrections.
+        labels: Those that are tagged with; those of corrections and keywords where None.
+        root: The folder that the photographs' paths are relative to, where it is not the one that is named.
+        run: The run whose tags were corrected.
+        graph: The graph that they were given with.
+        backbone: See `Tagger`, as for the options that follow.
+        templates: Likewise.
+        device: Likewise.
+        precision: Likewise.
+        overwrite: Train on the keywords again.
+        progress: Takes notes and counts.
+
+    Raises:
+        InputError: corrections, photographs, labels or the run are missing or unusable.
+        UsageError: the options contradict each other.
+    """
+    files, photos = (
+        [given] if isinstance(given, str | os.PathLike) else list(given) for given in (corrections, images)
+    )
+    options = LearnOptions(
+        corrections=tuple(map(Path, files)),
+        photos=tuple(os.fspath(one) for one in photos),
+        out=Path(out),
+        keywords=not files if keywords is None else keywords,
+        labels=None if labels is None else label_spec(labels),
+        root=None if root is None else Path(root),
+        run=None if run is None else Path(run),
+        graph=graph,
+        backbone=backbone,
+        templates=templates,
+        overwrite=overwrite,
+        machine=Machine(device, precision),
+    )
+    return run_learn(options, progress or Progress())
 
 
 @keeps_random_state

@@ -37,6 +37,7 @@ class Tagger:
         labels: Words, `LabelSet`, or a file of labels.
         backbone: As ``c2srt tag --backbone``; the embedded one, or what was fetched, where None.
         run: A run of `train` to tag with; it decides backbone and templates.
+        profile: What `learn` has made of corrections and keywords.
         graph: A graph's file, or the name of one that comes with c2srt.
         templates: ``default``, ``clip`` or a file.
         fit: ``crop``, ``squash`` or ``pad``; the backbone's own where None.
@@ -58,6 +59,7 @@ class Tagger:
         *,
         backbone: str | None = None,
         run: str | os.PathLike[str] | None = None,
+        profile: str | os.PathLike[str] | None = None,
         graph: str | None = None,
         templates: str | None = None,
         fit: str | None = None,
@@ -72,6 +74,7 @@ class Tagger:
             inputs=(),
             labels=label_spec(labels),
             run=None if run is None else Path(run),
+            profile=None if profile is None else Path(profile),
             graph=graph,
             backbone=backbone,
             templates=templates,

@@ -21,6 +21,7 @@ from c2srt_cli.cli.doctor import doctor
 from c2srt_cli.cli.embed import embed
 from c2srt_cli.cli.evaluate import evaluate
 from c2srt_cli.cli.fetch import fetch
+from c2srt_cli.cli.learn import learn
 from c2srt_cli.cli.prepare import prepare
 from c2srt_cli.cli.review import review
 from c2srt_cli.cli.search import search
@@ -58,6 +59,7 @@ app = typer.Typer(
 for command in (
     tag,
     review,
+    learn,
     search,
     undo,
     prepare,

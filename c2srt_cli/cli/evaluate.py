@@ -29,9 +29,9 @@ def evaluate(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|zero-shot...",
+            metavar="RUN|PROFILE|zero-shot...",
             autocompletion=completion.untrained_methods,
-            help="Runs, or zero-shot.",
+            help="Runs, profiles of c2srt learn, or zero-shot.",
             show_default=False,
         ),
     ],

@@ -180,6 +180,15 @@ Root = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        help="What c2srt learn has made of your corrections and keywords.",
+        show_default=False,
+        rich_help_panel=MODEL,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Start again instead of going on with what is there.", rich_help_panel=OUTPUT),

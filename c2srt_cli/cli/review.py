@@ -55,6 +55,10 @@ def review(
         Path | None,
         typer.Option("--run", "-r", help="Score with what c2srt train learned.", rich_help_panel=EMBEDDINGS),
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Score with what c2srt learn learned.", show_default=False, rich_help_panel=EMBEDDINGS),
+    ] = None,
     graph: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +95,7 @@ def review(
         explain=explain,
         root=root,
         run=run,
+        profile=profile,
         graph=graph,
         backbone=backbone,
         rule=Rule(threshold=threshold, top_k=top_k),

@@ -57,6 +57,7 @@ def tag(
             rich_help_panel=o.MODEL,
         ),
     ] = None,
+    profile: o.Profile = None,
     graph: Annotated[
         str | None,
         typer.Option(
@@ -190,6 +191,7 @@ def tag(
         root=root,
         labels=labels,
         run=run,
+        profile=profile,
         graph=graph,
         backbone=backbone,
         templates=templates,

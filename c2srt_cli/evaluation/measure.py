@@ -89,7 +89,7 @@ def measure(
     """Score a test set by each method, and report every figure of its protocol.
 
     Args:
-        methods: Folders of runs, or names of methods that need no training.
+        methods: Folders of runs and profiles, or names of methods that need no training.
         test_set: What to measure on.
         against: Others, to compare all of ``methods`` with; those of a side count as seeds of one method.
         replicates: Draws of the bootstrap over images; 0 for none, and `REPLICATES` in a comparison.
@@ -119,7 +119,8 @@ def measure(
                 )
                 folder = (scores or Path(temporary)) / f"{number}-{one.method}"
                 files.append(score_split(one, test_set.store, annotations, chosen, folder=folder, progress=shown))
-            names.append(f"{one.method}, graph" if edges is not None else one.method)
+            own_name = one.method if one.profile is None else f"{one.method}, profile"
+            names.append(f"{own_name}, graph" if edges is not None else own_name)
             reports.append(evaluate(annotations, chosen, files[-1], allow_missing=allowed, replicates=replicates))
         distinct = _distinct(names, given)
         reports = [replace(one, method=name) for one, name in zip(reports, distinct, strict=True)]

@@ -1,11 +1,13 @@
 """Tokens of a test set → scores, by a trained run or without training."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from c2srt_cli.artifacts import artifact_kind, fingerprint
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.known_words import note_hardly_known
@@ -21,6 +23,7 @@ from c2srt_cli.labels import LabelSet, read_templates
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.predictor import Predictor, split_in
+from c2srt_cli.predict.profile import KIND, Profile, basis_of
 from c2srt_cli.predict.runs import open_run
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import BATCH, images_at_once
@@ -42,7 +45,7 @@ def predictor(  # noqa: PLR0917
     """A method that needs no training, or the run in a folder, for all labels of a test set.
 
     Args:
-        method: Its name, or the folder.
+        method: Its name, or the folder of a run or of a profile.
         store: The tokens.
         annotations: The test set.
         templates: Prompts around the labels, for a method without a run; None for those of the embeddings.
@@ -57,10 +60,11 @@ def predictor(  # noqa: PLR0917
         UsageError: there is neither such a method nor such a run.
     """
     where, columns = find_device(device or "auto"), np.arange(len(annotations.labels))
+    if artifact_kind(Path(method)) == KIND:
+        return _corrected(Profile.open(Path(method)), store, annotations, templates, progress, device, called)
     if method in METHODS and not METHODS[method].trainable:
         backbone = store.options.load_backbone(store.folder, called)
-        inherited = store.options.templates if templates is None else ()
-        prompts = inherited or read_templates(templates or "default")
+        prompts = _templates(store, templates)
         note_hardly_known(backbone, annotations.labels, progress)
         backbone.to(where, torch.float32)
         options = options or METHODS[method].defaults()
@@ -81,6 +85,53 @@ def predictor(  # noqa: PLR0917
         raise InputError("the run was trained with other labels seen than these annotations say", where=method)
     model = run.method(asked=called).move(where, torch.float32)
     return Predictor.of(model, run.vocabulary(), columns, run.labels.names, split_in(store, model, run))
+
+
+def _corrected(  # noqa: PLR0917
+    profile: Profile,
+    store: Store,
+    annotations: Annotations,
+    templates: str | None,
+    progress: Progress,
+    device: str | None,
+    called: str | None,
+) -> Predictor:
+    """What a profile raises: its own run, for any labels, or the backbone as it is."""
+    labels, run = annotations.labels, None
+    if profile.run is None:
+        one = predictor("zero-shot", store, annotations, templates, progress, device, called)
+        prompts = _templates(store, templates)
+    else:
+        run = open_run(profile.run)
+        model = run.method(asked=called).move(find_device(device or "auto"), torch.float32)
+        prompts = run.made.templates
+
+        def embed(some: LabelSet) -> Tensor:
+            return embed_labels(model, some, prompts, progress)
+
+        one = Predictor.of_run(run, model, labels, embed, split_in(store, model, run))
+    backbone = one.model.backbone
+    basis = basis_of(
+        backbone.id,
+        backbone.weights_sha256,
+        one.split.patch_attention,
+        asdict(store.options.pixels),
+        prompts,
+        one.scoring,
+        None if run is None else fingerprint(run.manifest),
+        None,
+    )
+    judged = {verdict.sha256 for verdict in profile.verdicts}
+    there = {row.path for row in store.rows if row.sha256 in judged}
+    test = sum(annotations.paths[row] in there for row in annotations.rows("test"))
+    if test:
+        progress.note(f"{test:,} test images were judged by whoever made the profile: its figures are too good")
+    return one.with_profile(profile, labels, basis)
+
+
+def _templates(store: Store, asked: str | None) -> tuple[str, ...]:
+    inherited = store.options.templates if asked is None else ()
+    return inherited or read_templates(asked or "default")
 
 
 def check_test_set(store: Store, annotations: Annotations, protocol: Protocol, *, allow_missing: bool = False) -> None:

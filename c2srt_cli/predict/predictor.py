@@ -25,6 +25,8 @@ from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.methods.vocabulary import Labels, Vocabulary
 from c2srt_cli.predict.attach import Attached, attach
 from c2srt_cli.predict.background import Background
+from c2srt_cli.predict.cache_model import CacheModel
+from c2srt_cli.predict.profile import Profile
 from c2srt_cli.predict.sources import sources_of
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
@@ -52,6 +54,8 @@ class Predictor:
         run: The run, or None for a method as it is.
         attached: How the labels stand to the run's, or None.
         background: What scores are measured against, where nothing is trained and they are; else None.
+        profile: What people have corrected, or None.
+        cache: What it adds to the scores of the labels that are asked for; None where that is nothing.
     """
 
     model: Method
@@ -64,6 +68,8 @@ class Predictor:
     run: Run | None = None
     attached: Attached | None = None
     background: Background | None = None
+    profile: Profile | None = None
+    cache: CacheModel | None = None
 
     @classmethod
     def of(  # noqa: PLR0917
@@ -145,7 +151,23 @@ class Predictor:
     def of_columns(self, columns: np.ndarray) -> "Predictor":
         """The same for some of the labels that are asked for."""
         chosen = self.columns[columns]
-        return replace(self, columns=chosen, labels=self.vocabulary.of(chosen).to(self.model.device), attached=None)
+        cache = None if self.cache is None else self.cache.of(torch.from_numpy(columns).to(self.model.device))
+        labels = self.vocabulary.of(chosen).to(self.model.device)
+        return replace(self, columns=chosen, labels=labels, attached=None, cache=cache)
+
+    def with_profile(self, profile: Profile, labels: LabelSet, basis: Mapping[str, Any]) -> "Predictor":
+        """The same with what people have corrected.
+
+        Args:
+            profile: What they have.
+            labels: Those that are asked for, in their order.
+            basis: What the scores depend on; see `basis_of`.
+
+        Raises:
+            UsageError: the profile belongs to other scores.
+        """
+        profile.check(basis)
+        return replace(self, profile=profile, cache=profile.model_for(labels, self.model.device))
 
     @property
     def method(self) -> str:
@@ -182,6 +204,10 @@ class Predictor:
     @torch.inference_mode()
     def scores(self, image: ImageEmbedding) -> Scores:
         """Score images: as many at once as memory allows, always the same number."""
+        found = self._scores(image)
+        return found if self.cache is None else self.cache.applied(found, image.global_)
+
+    def _scores(self, image: ImageEmbedding) -> Scores:
         if not self.model.trainable:  # blocks of its own
             return self.model.scores(image, self.labels)
         text, patches = self.labels.text, image.patches
@@ -209,11 +235,18 @@ class Predictor:
         keys = [self.attached.labels.labels[column].key for column in self.columns]  # as the run knows them
         return self.calibration.thresholds_of(keys, self.seen)
 
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """Options of the method that decide its scores, as JSON."""
+        without = {"training"} if self.vocabulary.graph is not None else {"training", "propagation"}
+        found: dict[str, Any] = self.model.options.model_dump(mode="json", exclude=without)
+        return found
+
     @cached_property
     def options(self) -> Mapping[str, Any]:
         """What decides the scores beside backbone, labels and templates."""
-        without = {"training"} if self.vocabulary.graph is not None else {"training", "propagation"}
-        own = {"options": self.model.options.model_dump(mode="json", exclude=without)}
+        own: dict[str, Any] = {"options": self.scoring}
+        own |= {} if self.profile is None else {"profile": self.profile.fingerprint}
         if self.run is None or self.attached is None:
             known, over = self.calibration, self.vocabulary.graph
             assert not isinstance(known, RunCalibration)

@@ -20,6 +20,7 @@ class ReviewOptions:
         explain: The reasons of the tags in a file, or None.
         root: Where the photographs are; None for where the source says that they are.
         run: The run that scores embeddings, or None.
+        profile: What was learned of corrections, or None.
         graph: The graph that raises their scores, or None.
         backbone: Where their backbone is now, or None.
         rule: Which labels they are given.
@@ -32,6 +33,7 @@ class ReviewOptions:
     explain: Path | None = None
     root: Path | None = None
     run: Path | None = None
+    profile: Path | None = None
     graph: str | None = None
     backbone: str | None = None
     rule: Rule = Rule()

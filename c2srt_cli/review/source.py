@@ -59,6 +59,7 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
     others = {
         "--explain": embeddings and options.explain is not None,
         "--run": not embeddings and options.run is not None,
+        "--profile": not embeddings and options.profile is not None,
         "--graph": not embeddings and options.graph is not None,
         "--backbone": not embeddings and options.backbone is not None,
         "--threshold, --top-k": not embeddings and not options.rule.relative,
@@ -103,6 +104,7 @@ def _embeddings(options: ReviewOptions, progress: Progress) -> Tagged:
             labels=options.labels,
             root=options.root,
             run=options.run,
+            profile=options.profile,
             graph=options.graph,
             backbone=options.backbone,
             rule=options.rule,

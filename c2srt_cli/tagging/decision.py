@@ -54,13 +54,15 @@ class Rule:
         if self.top_k is None and any(label.threshold is not None for label in labels):
             raise UsageError(why, where="column 'threshold' of the labels", hint="use --top-k, or remove the column")
 
-    def choose(
+    def choose(  # noqa: PLR0917
         self,
         scores: np.ndarray,
         probabilities: np.ndarray | None,
         thresholds: np.ndarray,
         logit_scale: float,
         logits: np.ndarray | None = None,
+        learned: np.ndarray | None = None,
+        verdicts: np.ndarray | None = None,
     ) -> np.ndarray:
         """Indices of the labels of one image, best first.
 
@@ -70,7 +72,12 @@ class Rule:
             thresholds: ``(L,)`` the labels' own, NaN where there is none.
             logit_scale: The model's, as a factor.
             logits: At which the relative rule looks, ``(L,)``, where scores are softmaxes; the scores where None.
+            learned: What a profile decides, ``(L,)``: 1 given, -1 not, 0 nothing. It goes before the relative rule.
+            verdicts: What somebody has said of this image, likewise; it goes before everything.
         """
+        if verdicts is not None and (verdicts < 0).any():  # as if they had not been asked for
+            logits = np.where(verdicts < 0, -np.inf, scores if logits is None else logits)
+            scores = np.where(verdicts < 0, -np.inf, scores)
         if self.threshold is not None:
             assert probabilities is not None
             keep = probabilities >= self.threshold
@@ -81,8 +88,12 @@ class Rule:
             close = np.flatnonzero(logits >= logits.max() + math.log(RELATIVE_ODDS) / logit_scale)
             keep = np.zeros(len(scores), bool)
             keep[_best(close, scores, RELATIVE_MOST)] = True
+        if learned is not None and self.relative:
+            keep = np.where(learned == 0, keep, learned > 0)
         if probabilities is not None:
             keep = np.where(np.isnan(thresholds), keep, probabilities >= thresholds)
+        if verdicts is not None:
+            keep = np.where(verdicts == 0, keep, verdicts > 0)
         return _best(np.flatnonzero(keep), scores, self.top_k)
 
 

@@ -17,6 +17,7 @@ from c2srt_cli.labels import LabelSet
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.sources import Source
+from c2srt_cli.tagging.verdicts import Verdicts
 
 #: Options that are recorded beside those that decide the tags: where, on what and with which library they were made.
 RECORDED = ("root", "vocabulary", "backbone", "runtime", "torch")
@@ -35,6 +36,7 @@ class TagJob:
         rule: How labels are chosen.
         all_scores: Keep every label's score.
         pixels: How pictures were prepared, for the record.
+        basis: What scores depend on beside labels and images: see `basis_of`.
         explain: File for the reasons of every tag, or None.
         written_down: Files of the user that decide the tags, such as the labels; never written to.
         vocabulary: Name of the label set.
@@ -50,6 +52,7 @@ class TagJob:
     rule: Rule
     all_scores: bool
     pixels: dict[str, Any]
+    basis: dict[str, Any]
     explain: Path | None = None
     written_down: tuple[Path, ...] = ()
     vocabulary: str = "labels"
@@ -107,6 +110,7 @@ class TagJob:
         made = {"method": self.predictor.method, "backbone": backbone}
         run = {"run": self.options["run"][:16]} if "run" in self.options else {}
         graph = {"graph": self.options["graph"][:16]} if not run and "graph" in self.options else {}
+        run |= {"profile": self.options["profile"][:16]} if "profile" in self.options else {}
         return made | run | graph | {"labels": self.labels.fingerprint[:16]}
 
     @cached_property
@@ -114,7 +118,21 @@ class TagJob:
         """Fingerprints, for the manifest."""
         run = {"run": self.options["run"]} if "run" in self.options else {}
         graph = {"graph": self.options["graph"]} if not run and "graph" in self.options else {}
+        run |= {"profile": self.options["profile"]} if "profile" in self.options else {}
         return {"labels": self.labels.fingerprint} | run | graph | self.source.inputs
+
+    @cached_property
+    def verdicts(self) -> Verdicts | None:
+        """What people have said of photographs."""
+        profile = self.predictor.profile
+        return None if profile is None else Verdicts(self.labels, profile.verdicts, profile.root, self.source.root)
+
+    def learned(self, logits: np.ndarray) -> np.ndarray | None:
+        """What a profile decides on images with these logits ``(N, L)``: 1 given, -1 not, 0 nothing."""
+        if self.predictor.cache is None:
+            return None
+        thresholds = self.predictor.cache.thresholds.cpu().numpy()
+        return np.where(np.isnan(thresholds), 0, np.where(logits >= thresholds, 1, -1)).astype(np.int8)
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -123,7 +141,9 @@ class TagJob:
         These are the user's own for single labels, and, unless a rule is asked for, those of a run.
         """
         own = np.array([np.nan if label.threshold is None else label.threshold for label in self.labels])
-        learned = self.predictor.thresholds
+        learned, cache = self.predictor.thresholds, self.predictor.cache
+        if learned is not None and cache is not None:  # what a profile has learned goes before them
+            learned = np.where(np.isnan(cache.thresholds.cpu().numpy()), learned, np.nan)
         return own if learned is None or not self.rule.relative else np.where(np.isnan(own), learned, own)
 
 

@@ -18,6 +18,7 @@ from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict import runs
 from c2srt_cli.predict.predictor import split_in
+from c2srt_cli.predict.profile import Profile
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.options import TagOptions
@@ -88,7 +89,12 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
         InputError: it is no finished run, or the graph cannot be read.
         UsageError: options are given that the run has decided.
     """
-    if options.run is None:
+    folder = options.run
+    if options.profile is not None and (own := Profile.open(options.profile).run) is not None:
+        if folder is not None:
+            raise UsageError("brings a run of its own", where=f"--profile {options.profile}", hint="leave --run out")
+        folder = own
+    if folder is None:
         if options.graph is not None and options.method.propagation.gain == "fit":
             raise UsageError(
                 "there are no annotations to fit the gain on",
@@ -103,10 +109,8 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
         "--fit": options.fit,
     }
     if given := [name for name, value in decided.items() if value is not None]:
-        raise UsageError(
-            "these are decided by the run", where=f"--run {options.run}", problems=given, hint="leave them out"
-        )
-    run = runs.open_run(options.run)
+        raise UsageError("these are decided by the run", where=f"--run {folder}", problems=given, hint="leave them out")
+    run = runs.open_run(folder)
     if options.graph is not None and run.graph is None:
         raise UsageError(
             "this run moves nothing over a graph", where=f"--graph {options.graph}", hint="leave --graph out"

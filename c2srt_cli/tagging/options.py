@@ -22,6 +22,7 @@ class TagOptions:
         exclude: Patterns in gitignore form of what the search for photographs leaves out.
         labels: The file of labels, or the words with commas between them.
         run: A trained run to tag with, or None. It decides backbone, templates, method, patch attention and fit.
+        profile: What was learned of corrections and keywords, or None; it may bring a run.
         root: The folder that names are relative to; where None that of the inputs, or the one that embeddings name.
         graph: File or name of a category graph with edges to labels that the run has not, or None.
         backbone: Which backbone; ``auto`` where None.
@@ -47,6 +48,7 @@ class TagOptions:
     recursive: bool = False
     exclude: tuple[str, ...] = ()
     run: Path | None = None
+    profile: Path | None = None
     root: Path | None = None
     graph: str | None = None
     backbone: str | None = None

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from c2srt_cli.artifacts import check_writable
+from c2srt_cli.artifacts import check_writable, fingerprint
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import Encoder, make_encoder
 from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
-from c2srt_cli.errors import counted
+from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.images import PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, LabelSource, open_labels, vocabulary_name
 from c2srt_cli.predict.attach import Attached
 from c2srt_cli.predict.predictor import Predictor
+from c2srt_cli.predict.profile import Profile, basis_of
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import read_header
@@ -112,6 +113,20 @@ def load_tagger(  # noqa: PLR0917
         predictor = Predictor.untrained(options.method, backbone, labels, embed, model.split, graph, progress)
     else:
         predictor = Predictor.of_run(run, method, labels, embed, model.split, graph)
+    basis = basis_of(
+        backbone.id,
+        backbone.weights_sha256,
+        model.split.patch_attention,
+        asdict(model.pixels),
+        model.templates,
+        predictor.scoring,
+        None if run is None else fingerprint(run.manifest),
+        None if graph is None else graph.fingerprint,
+    )
+    profile = None if options.profile is None else Profile.open(options.profile)
+    if profile is not None:
+        predictor = predictor.with_profile(profile, labels, basis)
+        _note_profile(profile, labels, progress)
     options.rule.check(labels, calibrated=predictor.calibration is not None)
     encoder = replace(encoder, head=predictor.embed)
     source = source_of(encoder, model.pixels)
@@ -133,11 +148,13 @@ def load_tagger(  # noqa: PLR0917
         restore=options.restore,
         replace=options.replace,
         pixels=asdict(model.pixels),
+        basis=basis,
         explain=options.explain,
         written_down=(
             *files,
             Path(options.templates or ""),
             *(() if run is None else sorted(run.folder.iterdir())),
+            *(() if profile is None else sorted(profile.folder.iterdir())),
         ),
     )
 
@@ -158,6 +175,20 @@ def _note_attached(attached: Attached, run: Run, progress: Progress) -> None:
             f"synonyms of {attached.other_wordings:,} labels that the run was trained on are not used: it has learned "
             "their own words"
         )
+
+
+def _note_profile(profile: Profile, labels: LabelSet, progress: Progress) -> None:
+    """What a profile knows of the labels."""
+    known = sum(place >= 0 for place in profile.labels.match(labels))
+    if not known:
+        raise UsageError(
+            "has learned nothing of these labels",
+            where=f"--profile {profile.folder}",
+            hint="leave it out, or learn on labels of this list: c2srt learn",
+        )
+    progress.note(f"{known:,} of {len(labels):,} labels are in the profile")
+    if others := profile.reworded(labels):
+        progress.note(f"learned with other synonyms: {', '.join(others[:5])}; learn again with --labels")
 
 
 def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:

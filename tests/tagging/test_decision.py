@@ -63,6 +63,41 @@ def test_the_rule_as_written(case: tuple[list[float], list[float] | None, list[f
     assert found.tolist() == by_the_book(scores, probabilities, own, rule)
 
 
+@settings(max_examples=100, deadline=None)
+@given(cases(), st.data())
+def test_a_profile_decides_its_labels_and_people_theirs(
+    case: tuple[list[float], list[float] | None, list[float | None], Rule], data: st.DataObject
+) -> None:
+    scores, probabilities, own, rule = case
+    one = st.sampled_from([-1, 0, 0, 1])
+    learned, said = (data.draw(st.lists(one, min_size=len(scores), max_size=len(scores))) for _ in range(2))
+    found = rule.choose(
+        np.array(scores, np.float32),
+        None if probabilities is None else np.array(probabilities),
+        np.array([np.nan if value is None else value for value in own]),
+        LOGIT_SCALE,
+        None,
+        np.array(learned, np.int8),
+        np.array(said, np.int8),
+    )
+    # as if what was refused had not been asked for
+    asked = [i for i, verdict in enumerate(said) if verdict >= 0]
+    mine = None if probabilities is None else [probabilities[i] for i in asked]
+    given = {asked[i] for i in by_the_book([scores[i] for i in asked], None, [], Rule())} if asked else set()
+    if rule.threshold is not None and mine is not None:
+        given = {i for i in asked if probabilities is not None and probabilities[i] >= rule.threshold}
+    elif rule.top_k is not None:
+        given = set(asked)
+    else:
+        given = {i for i in asked if learned[i] > 0 or (learned[i] == 0 and i in given)}
+    for i in asked:
+        bar = own[i]
+        if probabilities is not None and bar is not None:
+            given = given | {i} if probabilities[i] >= bar else given - {i}
+    given |= {i for i in asked if said[i] > 0}
+    assert found.tolist() == sorted(given, key=lambda i: (-scores[i], i))[: rule.top_k]
+
+
 def choose(rule: Rule, scores: list[float], probabilities: list[float] | None = None) -> list[int]:
     chosen = rule.choose(
         np.array(scores, np.float32),
