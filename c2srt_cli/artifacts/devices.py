@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import BinaryIO
 
 #: Most links in a row, as the system has it.
 LINKS = 40
+#: Flags that open a pipe without waiting, for ever perhaps, for somebody who reads it.
+_AT_ONCE = 0
+if sys.platform != "win32":
+    _AT_ONCE = os.O_NOCTTY | os.O_NONBLOCK
 _DESCRIPTOR = re.compile(r"/dev/fd/([0-9]+)|/proc/(?:self|thread-self|([0-9]+))/fd/([0-9]+)|/dev/std(in|out|err)")
 
 
@@ -56,13 +61,13 @@ def open_stream(path: Path) -> Iterator[BinaryIO]:
         if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
             raise OSError(errno.ENXIO, "a disk" if stat.S_ISBLK(mode) else "a socket", str(path))
         try:
-            # without waiting, for ever perhaps, for somebody who reads it
-            descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_WRONLY | _AT_ONCE)
         except OSError as error:
             if stat.S_ISFIFO(mode) and error.errno == errno.ENXIO:
                 raise OSError(errno.ENXIO, "a pipe that nobody reads", str(path)) from None
             raise
-        os.set_blocking(descriptor, True)
+        if sys.platform != "win32":
+            os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "wb") as stream:
         yield stream
 

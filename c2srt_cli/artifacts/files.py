@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,10 +14,8 @@ from c2srt_cli.artifacts.devices import follow, is_stream, open_stream
 from c2srt_cli.artifacts.limits import flush, keep_mode, lack, sync_folder
 from c2srt_cli.errors import InputError, UsageError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 #: What a renaming onto a file answers where it is mounted by itself, as containers do, or where none is replaced.
 _NO_REPLACING = (errno.EBUSY, errno.EXDEV, errno.EEXIST, errno.EACCES, errno.EPERM)
@@ -50,22 +49,23 @@ def atomic_write(path: Path, *, guard: Callable[[], None] | None = None) -> Iter
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{_short(path)}.{secrets.token_hex(4)}{TEMPORARY}")
     # opened, not made by tempfile: the file gets the mode that any new file would; and held: it is in use
-    held = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    try:
-        _hold(held)
-        yield temporary
-        with temporary.open("rb+") as file:
-            flush(file.fileno(), path.parent)
-        keep_mode(temporary, path)
-        if guard is not None:
-            guard()
-        put(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(held)
+    with temporary.open("xb") as held:
+        try:
+            _hold(held.fileno())
+            yield temporary
+            with temporary.open("rb+") as file:
+                flush(file.fileno(), path.parent)
+            keep_mode(temporary, path)
+            if guard is not None:
+                guard()
+            if sys.platform == "win32":
+                held.close()  # an open file is not renamed there
+            put(temporary, path)
+            sync_folder(path.parent)
+        except BaseException:
+            held.close()
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def put(temporary: Path, path: Path) -> None:
@@ -160,30 +160,41 @@ def remove_leftovers(path: Path) -> None:
         return
     for entry in folder.iterdir():
         if entry.name.startswith(start) and entry.name.endswith(TEMPORARY) and not _is_held(entry):
-            entry.unlink(missing_ok=True)
+            with suppress(PermissionError):  # an open file is not deleted by Windows
+                entry.unlink(missing_ok=True)
 
 
-def _hold(descriptor: int) -> bool:
-    """Lock an open file; False where another process has it."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+if sys.platform == "win32":
+
+    def _hold(_descriptor: int) -> bool:
+        """Nothing: the system holds a file for as long as it is open."""
+        return True
+
+    def _is_held(_path: Path) -> bool:
+        """False: a file that is held is not deleted."""
         return False
-    except OSError:  # no locks here
-        pass
-    return True
 
+else:
 
-def _is_held(path: Path) -> bool:
-    """Whether a process is writing a temporary file."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    def _hold(descriptor: int) -> bool:
+        """Lock an open file; False where another process has it."""
         try:
-            return not _hold(descriptor)
-        finally:
-            os.close(descriptor)
-    return False
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks here
+            pass
+        return True
+
+    def _is_held(path: Path) -> bool:
+        """Whether a process is writing a temporary file."""
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                return not _hold(descriptor)
+            finally:
+                os.close(descriptor)
+        return False
 
 
 def _short(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from c2srt_cli.artifacts.files import disk_errors
@@ -49,5 +49,6 @@ def lock(path: Path) -> Iterator[None]:
         yield
     finally:
         # while it is held: whoever waits for it sees that it is gone, and starts over
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows deletes it when it is released
+            path.unlink(missing_ok=True)
         held.release()
