@@ -13,6 +13,7 @@ from torch import Tensor
 from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.backbone.checkpoint import build_model, load_weights
 from c2srt_cli.backbone.config import read_config
+from c2srt_cli.backbone.convolution import use_fused_convolutions
 from c2srt_cli.backbone.hub import hub
 from c2srt_cli.backbone.linear import use_packed_linears
 from c2srt_cli.backbone.names import CALIBRATION, locate, record, resolve, weights_file
@@ -70,6 +71,7 @@ class Backbone:
         self.logit_bias = None if bias is None else float(bias.detach())
         self.calibration_path = path if (path := folder / CALIBRATION).is_file() else None
         use_packed_linears(model)
+        use_fused_convolutions(model)
         self.tower: ImageTower = tower_of(model.visual)
         self.text = TextTower(model)
         self.text_context = self.text.context

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from train_mini.corpus import Photo, read_photos
+from train_mini.teacher import load, read_class_names
 from train_mini.words import Vocabulary, read_names
 
 
@@ -24,10 +25,12 @@ def main() -> None:
         sub.set_defaults(run=step)
         sub.add_argument("--cache", type=Path, required=True, help="folder of everything in between")
         sub.add_argument("--threads", type=int, default=2)
-        if name in ("pixels", "texts", "linear", "image", "calibrate", "baselines"):
+        if name in ("texts", "views", "linear", "image", "calibrate", "baselines"):
             sub.add_argument("--coco", type=Path, required=True, help="folder with data/, train.csv, test.csv")
             sub.add_argument("--flickr", type=Path, required=True, help="folder with images/, captions.txt")
-        if name in ("teacher", "texts", "baselines"):
+        if name == "teacher":
+            sub.add_argument("--lite", type=Path, required=True, help="weights of EfficientNet-Lite2")
+        if name in ("texts", "baselines"):
             sub.add_argument("--shared", type=Path, required=True, help="the folder data of the shared data")
         if name == "texts":
             sub.add_argument("--wordnet", type=Path, required=True, help="words.txt of tiny-imagenet-200")
@@ -58,18 +61,11 @@ def main() -> None:
     args.run(args)
 
 
-def pixels(args: argparse.Namespace) -> None:
-    """Decode every photograph once."""
-    from train_mini.pixels import decode
-
-    decode([photo.path for photo in _photos(args)], args.cache / "pixels.npy")
-
-
 def teacher(args: argparse.Namespace) -> None:
-    """De-quantise the ImageNet teacher."""
-    from train_mini.teacher import dequantise
+    """Bring the ImageNet teacher's weights under timm's names."""
+    from train_mini.teacher import convert
 
-    torch.save(dequantise(args.shared / "teachers/imagenet1k-mobilenet-v2-224-uint8.tflite"), args.cache / "teacher.pt")
+    torch.save(convert(args.lite), args.cache / "teacher.pt")
 
 
 def texts(args: argparse.Namespace) -> None:
@@ -77,7 +73,6 @@ def texts(args: argparse.Namespace) -> None:
     from open_clip import SimpleTokenizer
 
     from train_mini.minilm import MiniLM
-    from train_mini.teacher import read_class_names
 
     photos = _photos(args)
     decoder = SimpleTokenizer().decoder
@@ -104,9 +99,9 @@ def views(args: argparse.Namespace) -> None:
 
     out = args.cache / f"cut{args.cut}"
     out.mkdir(exist_ok=True)
-    stored, sizes = np.load(args.cache / "pixels.npy", mmap_mode="r"), np.load(args.cache / "sizes.npy")
+    paths = [photo.path for photo in _photos(args)]
     for number in args.numbers:
-        cache_view(stored, sizes, torch.load(args.cache / "teacher.pt"), out, number, cut=args.cut, seed=0)
+        cache_view(paths, load(args.cache / "teacher.pt"), out, number, cut=args.cut, seed=0)
 
 
 def compose(args: argparse.Namespace) -> None:
@@ -129,32 +124,19 @@ def compose(args: argparse.Namespace) -> None:
 def linear(args: argparse.Namespace) -> None:
     """Fit the closed-form projection."""
     from train_mini.linear import fit
-    from train_mini.tower import Tower
 
     photos = _photos(args)
-    teacher = torch.load(args.cache / "teacher.pt")
     rows = np.flatnonzero([not photo.validates for photo in photos])
-    rows = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 16000), replace=False))
-    folder = args.cache / f"cut{args.cut}"
-    maps = np.load(folder / "maps-0.npy", mmap_mode="r")
-    zero, step = torch.from_numpy(np.load(folder / "scale.npy"))
-    tower = Tower()
-    tower.load(teacher[:-1])
-    tower = tower.to(torch.bfloat16, memory_format=torch.channels_last)
-    features = []
-    with torch.inference_mode():
-        for part in np.array_split(rows, len(rows) // 16):
-            x = (torch.from_numpy(maps[part]).float() * step + zero).permute(0, 3, 1, 2)  # (B, C, h, w)
-            features.append(tower.tail(x.bfloat16(), args.cut).float().mean((2, 3)))
+    features = np.load(args.cache / f"cut{args.cut}" / "features-0.npy", mmap_mode="r")[rows]
     captions, vocabulary = _targets(args.cache, "captions"), _vocabulary(photos)
     first = np.cumsum([0, *(len(photo.captions) for photo in photos)])
     projection = fit(
-        torch.cat(features),
+        torch.from_numpy(features).float(),
         captions=normalize(torch.stack([captions[first[i] : first[i + 1]].mean(0) for i in rows]), dim=-1),
         labels=[vocabulary.of(photos[i].captions) for i in rows],
         vocabulary=_targets(args.cache, "vocab"),
         classes=_targets(args.cache, "classes"),
-        head=teacher[-1][0].flatten(1)[1:],
+        head=load(args.cache / "teacher.pt").classifier.weight.detach(),
     )
     torch.save(projection, args.cache / "projection.pt")
 
@@ -176,7 +158,7 @@ def image(args: argparse.Namespace) -> None:
     zero, step = torch.from_numpy(np.load(folder / "scale.npy"))
     data = Data(
         maps=[np.load(folder / f"maps-{k}.npy", mmap_mode="r") for k in numbers],
-        logits=[np.load(folder / f"logits-{k}.npy", mmap_mode="r") for k in numbers],
+        features=[np.load(folder / f"features-{k}.npy", mmap_mode="r") for k in numbers],
         zero=zero,
         step=step,
         captions=_targets(args.cache, "captions"),
@@ -186,7 +168,7 @@ def image(args: argparse.Namespace) -> None:
         labels=labels,
         rows=np.flatnonzero(~validates),
     )
-    training = Training(data, torch.load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"), options)
+    training = Training(data, load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"), options)
     if args.start:
         training.start(torch.load(args.cache / f"{args.start}.pt")["average"])
     train(training, args.cache / f"{args.name}.pt", np.flatnonzero(validates), held, args.every)
@@ -199,8 +181,7 @@ def export(args: argparse.Namespace) -> None:
     from train_mini.image import Student
 
     trained, text_tower = (torch.load(args.cache / f"{name}.pt")["average"] for name in (args.name, args.text))
-    start = Student(trained["project.weight"].shape[0])
-    start.start_from(torch.load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"))
+    start = Student(load(args.cache / "teacher.pt"), torch.load(args.cache / "projection.pt"))
     write(blend(trained, start.state_dict(), args.start_share), text_tower, args.out)
 
 
@@ -253,7 +234,6 @@ STEPS = {
     "baselines": baselines,
     "compose": compose,
     "linear": linear,
-    "pixels": pixels,
     "teacher": teacher,
     "texts": texts,
     "views": views,

@@ -4,31 +4,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
+from timm.models._efficientnet_builder import BN_EPS_TF_DEFAULT
 from torch import Tensor
 
-import c2srt_cli.backbone.mini  # noqa: F401  registers the architecture
+from train_mini.teacher import ARCHITECTURE, MEAN, SIDE, STD
 from train_mini.text import TEXT_CONFIG
-from train_mini.tower import STAGES
+from train_mini.tower import followed
 
 DIM = 224
 CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": DIM,
         "vision_cfg": {
-            "timm_model_name": "mobilenetv2_100_same",
+            "timm_model_name": ARCHITECTURE,
             "timm_model_pretrained": False,
             "timm_pool": "avg",
             "timm_proj": "linear",
-            "image_size": 224,
+            "image_size": SIDE,
         },
         "text_cfg": TEXT_CONFIG,
     },
     "preprocess_cfg": {
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.5, 0.5, 0.5],
+        "mean": [MEAN] * 3,
+        "std": [STD] * 3,
         "interpolation": "bicubic",
         "resize_mode": "squash",
     },
@@ -42,23 +44,14 @@ def build() -> CLIP:
 
 def timm_state(student: dict[str, Tensor]) -> dict[str, Tensor]:
     """A student's tower and projection under timm's names; biases become those of batch norms that do nothing else."""
-    pairs = [("stem", "conv_stem", "bn1"), ("last", "conv_head", "bn2")]
-    for stage, (expansion, _, blocks, _) in enumerate(STAGES):
-        for block in range(blocks):
-            own, its = f"stages.{stage}.{block}", f"blocks.{stage}.{block}"
-            if expansion == 1:
-                parts = [("depthwise", "conv_dw", "bn1"), ("project", "conv_pw", "bn2")]
-            else:
-                parts = [("expand", "conv_pw", "bn1"), ("depthwise", "conv_dw", "bn2"), ("project", "conv_pwl", "bn3")]
-            pairs += [(f"{own}.{a}", f"{its}.{b}", f"{its}.{c}") for a, b, c in parts]
     state = {}
-    for own, convolution, norm in pairs:
-        bias = student[f"tower.{own}.bias"]
-        state[f"visual.trunk.{convolution}.weight"] = student[f"tower.{own}.weight"]
+    for convolution, norm in followed(timm.create_model(ARCHITECTURE)):
+        bias = student[f"tower.model.{convolution}.bias"]
+        state[f"visual.trunk.{convolution}.weight"] = student[f"tower.model.{convolution}.weight"]
         state[f"visual.trunk.{norm}.weight"] = torch.ones_like(bias)
         state[f"visual.trunk.{norm}.bias"] = bias
         state[f"visual.trunk.{norm}.running_mean"] = torch.zeros_like(bias)
-        state[f"visual.trunk.{norm}.running_var"] = torch.ones_like(bias)
+        state[f"visual.trunk.{norm}.running_var"] = torch.full_like(bias, 1 - BN_EPS_TF_DEFAULT)
         state[f"visual.trunk.{norm}.num_batches_tracked"] = torch.tensor(0)
     state["visual.head.proj.weight"] = student["project.weight"]
     return state

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax, normalize
+from torch.nn.functional import cross_entropy, linear, log_softmax, normalize
 
-from train_mini.tower import FEATURES, Tower
+from train_mini.teacher import FEATURES
+from train_mini.tower import Tower
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Data:
 
     Attributes:
         maps: Views of the photographs at the cut, each ``(N, h, w, C)`` uint8.
-        logits: The teacher's for the same views, each ``(N, 1000)``.
+        features: The teacher's, pooled, of the same views, each ``(N, 1280)``.
         zero: ``(C,)``; a map's value is ``zero + step * uint8``.
         step: ``(C,)``.
         captions: ``(M, D)`` unit embeddings.
@@ -61,7 +63,7 @@ class Data:
     """
 
     maps: list[np.ndarray]
-    logits: list[np.ndarray]
+    features: list[np.ndarray]
     zero: Tensor
     step: Tensor
     captions: Tensor
@@ -75,23 +77,19 @@ class Data:
 class Student(nn.Module):
     """Tower and projection, as open_clip will run them, with the scales of the losses."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, teacher: EfficientNet, projection: Tensor) -> None:
         super().__init__()
-        self.tower = Tower()
-        self.project = nn.Linear(FEATURES, dim, bias=False)
+        self.tower = Tower(teacher)
+        self.project = nn.Linear(FEATURES, len(projection), bias=False)
+        self.project.weight.data.copy_(projection)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(20.0)))
         self.class_scale = nn.Parameter(torch.tensor(math.log(20.0)))
         self.class_bias = nn.Parameter(torch.zeros(1000))
 
-    def start_from(self, teacher: list[tuple[Tensor, Tensor]], projection: Tensor) -> None:
-        """The teacher's weights, and a projection ``(D, 1280)``."""
-        self.tower.load(teacher[:-1])
-        self.project.weight.data.copy_(projection)
-
     def forward(self, maps: Tensor, cut: int) -> tuple[Tensor, Tensor]:
         """Maps at the cut to the unit global ``(B, D)`` and unit patches ``(B, P, D)``."""
         x = self.tower.tail(maps, cut).flatten(2).transpose(1, 2)  # (B, P, 1280)
-        patches = self.project(x)
+        patches = linear(x, self.project.weight.bfloat16()).float()
         return normalize(patches.mean(1), dim=-1), normalize(patches, dim=-1)
 
 
@@ -122,15 +120,12 @@ def word_loss(logits: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
 class Training:
     """The state of a run: everything a checkpoint holds."""
 
-    def __init__(self, data: Data, teacher: list[tuple[Tensor, Tensor]], projection: Tensor, options: Options) -> None:
+    def __init__(self, data: Data, teacher: EfficientNet, projection: Tensor, options: Options) -> None:
         torch.manual_seed(options.seed)
         self.data, self.options, self.done = data, options, 0
-        self.student = Student(data.classes.shape[1])
-        self.student.start_from(teacher, projection)
-        self.student.to(memory_format=torch.channels_last)
-        frozen = [self.student.tower.stem, *self.student.tower.stages[: options.first]]
-        for part in frozen:
-            part.requires_grad_(False)
+        self.head = deepcopy(teacher.classifier)
+        self.student = Student(teacher, projection).to(memory_format=torch.channels_last)
+        self.student.tower.freeze(options.first)
         self.bridge = deepcopy(nn.Sequential(*self.student.tower.stages[options.cut : options.first])).bfloat16()
         tail = [p for p in self.student.tower.parameters() if p.requires_grad]
         scales = [self.student.logit_scale, self.student.class_scale, self.student.class_bias]
@@ -161,12 +156,11 @@ class Training:
         views = random.integers(len(data.maps), size=len(rows))
         stored = np.stack([data.maps[v][i] for v, i in zip(views, rows, strict=True)])
         maps = (torch.from_numpy(stored).float() * data.step + data.zero).permute(0, 3, 1, 2)  # (B, C, h, w)
-        teacher = torch.from_numpy(np.stack([data.logits[v][i] for v, i in zip(views, rows, strict=True)])).float()
+        known = np.stack([data.features[v][i] for v, i in zip(views, rows, strict=True)])
         with torch.no_grad():
-            maps = self.bridge(maps.to(torch.bfloat16)).float()
-        with torch.autocast("cpu", torch.bfloat16):  # half the time of float32
-            overall, patches = student(maps, options.first)
-        overall, patches = overall.float(), patches.float()
+            teacher = self.head(torch.from_numpy(known).float())  # (B, 1000)
+            maps = self.bridge(maps.bfloat16())
+        overall, patches = student(maps, options.first)
 
         own = np.array([random.integers(data.first[i], data.first[i + 1]) for i in rows])
         others = random.integers(len(data.captions), size=options.bank)
@@ -209,6 +203,12 @@ class Training:
                 self.average[name].lerp_(value, 1 - rate)
         return {"caption": caption.item(), "class": class_.item(), "word": word.item(), "scale": scale.item()}
 
+    def averaged(self) -> Student:
+        """The student with the averaged weights."""
+        student = deepcopy(self.student)
+        student.load_state_dict(self.average)
+        return student
+
     def save(self, path: Path) -> None:
         """Write everything needed to go on exactly."""
         state = {"student": self.student.state_dict(), "optimizer": self.optimizer.state_dict(), "done": self.done}
@@ -225,19 +225,16 @@ class Training:
 
 
 @torch.inference_mode()
-def validate(state: dict[str, Tensor], data: Data, rows: np.ndarray, cut: int, held: np.ndarray) -> dict[str, float]:
+def validate(student: Student, data: Data, rows: np.ndarray, cut: int, held: np.ndarray) -> dict[str, float]:
     """Mean AP over words of validation captions, with at least 8 photographs, from whole photographs.
 
     Args:
-        state: A student's.
+        student: In evaluation mode.
         data: As for training; ``maps[0]`` shows whole photographs.
         rows: Photographs to validate on.
         cut: As for training.
         held: Words that were left out of training, a mask ``(V,)``.
     """
-    student = Student(data.classes.shape[1])
-    student.load_state_dict(state)
-    student.to(memory_format=torch.channels_last).eval()
     overall, local = [], []
     for part in np.array_split(rows, len(rows) // 32):
         maps = (torch.from_numpy(data.maps[0][part]).float() * data.step + data.zero).permute(0, 3, 1, 2)
@@ -277,7 +274,7 @@ def train(training: Training, checkpoint: Path, validation: np.ndarray, held: np
             print(training.done, {k: round(v, 3) for k, v in sums.items()}, f"{rate:.2f} s/step", flush=True)
             sums = {}
         if training.done % every == 0 or training.done == options.steps:
-            scores = validate(training.average, training.data, validation, options.cut, held)
+            scores = validate(training.averaged(), training.data, validation, options.cut, held)
             print("validation", training.done, {k: round(v, 4) for k, v in scores.items()}, flush=True)
         if time.monotonic() - saved > 60 * options.minutes or training.done % every == 0:
             training.save(checkpoint)

