@@ -6,9 +6,11 @@ the modules compute what they always have, and parameters and their names stay a
 """
 
 from threading import Lock
+from typing import cast
 
 import torch
-from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
 from timm.layers.padding import get_same_padding
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
 from timm.models.efficientnet import EfficientNet
@@ -47,7 +49,7 @@ class FusedConvolution(nn.Conv2d):
         (norm,) = self.follower
         if not _fuses(input, norm):
             return super().forward(input)
-        padding = list(self.padding)
+        padding = list(cast(tuple[int, ...], self.padding))
         if self._same:
             (top, bottom), (left, right) = (
                 (total // 2, total - total // 2)
@@ -75,7 +77,7 @@ class FollowingNorm(BatchNormAct2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)``."""
-        return x if _fuses(x, self) else super().forward(x)
+        return x if _fuses(x, self) else cast(Tensor, super().forward(x))  # type: ignore[no-untyped-call]
 
 
 FUSED: dict[type[nn.Module], type[FusedConvolution]] = {
@@ -89,10 +91,10 @@ def use_fused_convolutions(model: nn.Module) -> None:
     for parent in model.modules():
         for first, second in FOLLOWED.get(type(parent), ()):
             convolution, norm = getattr(parent, first, None), getattr(parent, second, None)
-            kind = FUSED.get(type(convolution))
-            if kind and type(norm) is BatchNormAct2d and type(norm.act) in ACTIVATIONS:
-                assert isinstance(convolution, nn.Conv2d)
-                convolution.__class__, norm.__class__ = kind, FollowingNorm
+            if not isinstance(convolution, nn.Conv2d) or type(convolution) not in FUSED:
+                continue
+            if type(norm) is BatchNormAct2d and type(norm.act) in ACTIVATIONS:
+                convolution.__class__, norm.__class__ = FUSED[type(convolution)], FollowingNorm
                 convolution.follower = (norm,)  # type: ignore[assignment]
 
 
@@ -103,7 +105,7 @@ def _fuses(x: Tensor, norm: nn.BatchNorm2d) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not norm.training
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 
 

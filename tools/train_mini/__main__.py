@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -199,20 +200,20 @@ def baselines(args: argparse.Namespace) -> None:
     from train_mini import baselines as b
     from train_mini.minilm import MiniLM
 
-    photos = [photo for photo in _photos(args) if not photo.validates]
-    teacher, encoder = torch.load(args.cache / "teacher.pt"), MiniLM(args.minilm)
+    every = _photos(args)
+    photos = [photo for photo in every if not photo.validates]
+    teacher, encoder = load(args.cache / "teacher.pt"), MiniLM(args.minilm)
+    head = deepcopy(teacher.classifier)
 
     def embedded(texts: list[str]) -> torch.Tensor:
         return torch.from_numpy(encoder.embed(texts).astype(np.float32))
 
     classes = embedded(json.loads((args.cache / "classes.json").read_text(encoding="utf-8")))
-    stored = args.cache / "baseline.pt"
-    if not stored.exists():
-        torch.save(b.features_of([photo.path for photo in photos], teacher), stored)
-    features = torch.load(stored)
+    stored = np.load(args.cache / "cut4" / "features-0.npy")
+    features = torch.from_numpy(stored[[not photo.validates for photo in every]]).float()
     captions = embedded([caption for photo in photos for caption in photo.captions])
     first = np.cumsum([0, *(len(photo.captions) for photo in photos)])
-    project = b.linear_map(features, b.logits_of(features, teacher), captions, first, classes)
+    project = b.linear_map(features, head(features).detach(), captions, first, classes)
     corel, concepts = corel5k(args.shared / "corel5k"), args.shared / "nus-wide/Concepts81.txt"
     known = set(concepts.read_text(encoding="utf-8").split("\n"))
     for name, test, kept in (
@@ -224,7 +225,7 @@ def baselines(args: argparse.Namespace) -> None:
         truth, labels = test.truth[:, columns], embedded([test.labels[i] for i in columns])
         own = b.features_of(test.paths, teacher)
         with torch.inference_mode():
-            by_class = b.conse(b.logits_of(own, teacher), classes, labels)
+            by_class = b.conse(head(own), classes, labels)
             by_map = normalize(project(own), dim=-1) @ labels.T
         scores = {"chance": np.zeros(truth.shape), "ConSE": by_class.numpy(), "frozen + linear": by_map.numpy()}
         print(name, {kind: round(mean_ap(value, truth), 3) for kind, value in scores.items()}, flush=True)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
-from train_mini.features import SIDE
-from train_mini.tower import Tower
+from c2srt_cli.backbone.convolution import use_fused_convolutions
+from train_mini.features import batches, pooled, trunk
 
 EPOCHS, BATCH, RATE = 20, 1024, 1e-3
 #: Classes whose names a photograph's ConSE vector averages (Norouzi et al. 2014).
@@ -17,27 +17,11 @@ TOP = 10
 
 
 @torch.inference_mode()
-def features_of(paths: list[Path], teacher: list[tuple[Tensor, Tensor]]) -> Tensor:
+def features_of(paths: list[Path], teacher: EfficientNet) -> Tensor:
     """The teacher's pooled features ``(N, 1280)`` of squashed photographs."""
-    tower = Tower()
-    tower.load(teacher[:-1])
-    tower = tower.to(torch.bfloat16, memory_format=torch.channels_last)
-    parts = []
-    for start in range(0, len(paths), 16):
-        views = []
-        for path in paths[start : start + 16]:
-            with Image.open(path) as file:
-                views.append(np.asarray(file.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
-        x = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
-        x = x.bfloat16().contiguous(memory_format=torch.channels_last)
-        parts.append(tower.tail(tower.trunk(x, 0), 0).float().mean((2, 3)))
-    return torch.cat(parts)
-
-
-def logits_of(features: Tensor, teacher: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The teacher's ``(N, 1000)``."""
-    weight, bias = teacher[-1][0].flatten(1), teacher[-1][1]
-    return (features @ weight.T + bias)[:, 1:]
+    use_fused_convolutions(teacher)
+    teacher.to(torch.bfloat16)
+    return torch.cat([pooled(teacher, trunk(teacher, x, 0), 0) for _, x in batches(paths, 0, None)])
 
 
 def conse(logits: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
