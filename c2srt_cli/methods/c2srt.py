@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
@@ -45,7 +45,6 @@ class C2SRT(Method):
     """ISR, then IST."""
 
     name: ClassVar[str] = "c2srt"
-    seen_targets: ClassVar[bool] = True
 
     class Options(TailOptions, ScaledOptions, GraphOptions):
         """Of `C2SRT`."""
@@ -60,7 +59,7 @@ class C2SRT(Method):
         adapters: Adapters = Adapters()
         loss: LossOption = Ranking(rank="both")
         distillation: Distillation = Distillation()
-        training: Training = Training(lr_new=1e-2)
+        training: Training = Training()
 
         def problems(self) -> Iterator[str]:
             """Those of IST, too."""
@@ -100,6 +99,11 @@ class C2SRT(Method):
         return max(self.backbone.dim, int(own.hidden))
 
     @classmethod
+    def seen_targets(cls, options: Options) -> bool:  # noqa: ARG003
+        """Each label is a node as any other."""
+        return True
+
+    @classmethod
     def hops(cls, options: Options) -> int:
         """A layer each."""
         return int(options.ist.layers)
@@ -124,15 +128,30 @@ class C2SRT(Method):
         chosen: np.ndarray = labels[drawn[labels] < share]
         return chosen
 
+    def trained(self) -> list[tuple[list[nn.Parameter], int | float | None]]:
+        """IST apart, where it has a learning rate of its own."""
+        *stages, (new, behind) = super().trained()
+        if not isinstance(self.options.ist, EvidenceIST):
+            return [*stages, (new, behind)]
+        own = list(self.ist.parameters())
+        others = [parameter for parameter in new if all(parameter is not mine for mine in own)]
+        return [*stages, (others, behind), (own, self.options.ist.lr_ist)]
+
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:
         """``cos(h, t)``, of features or moved by evidence."""
-        features, share = self._features(image, labels, self.teacher_of(image, labels, truth))
+        teacher = self.teacher_of(image, labels, truth)
+        features, share = fused_features(image, labels.text, self.options.patches, self.weigh, teacher)
+        features = self._refined(features)
         share = None if share is None else share[:, : labels.asked]
-        playing = labels.unseen[: labels.asked] if self.training and self.options.episodes.share else None
+        own = playing = None
+        if self.training and self.options.episodes.share:
+            own = cosines(features[:, : labels.asked], labels.asked_text)
+            playing = labels.unseen[: labels.asked]
+        features = self._untaught(features, image, labels)
         if isinstance(self.ist, IST):
             features, attention = self.ist(features, labels.text, labels.layers)
             found = cosines(features, labels.asked_text)
-            return Scores(found, found, share, attention=attention[-1].mean(-1), playing=playing)  # (B, T, K)
+            return Scores(found, found, share, attention=attention[-1].mean(-1), playing=playing, own=own)  # (B, T, K)
         moved = self.ist(features, labels)
         return Scores(
             moved.scores,
@@ -142,33 +161,34 @@ class C2SRT(Method):
             attention=moved.attention,
             contribution=moved.contribution,
             playing=playing,
+            own=own,
         )
 
-    def _features(self, image: ImageEmbedding, labels: Labels, teacher: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _untaught(self, features: Tensor, image: ImageEmbedding, labels: Labels) -> Tensor:
         """Features ``(B, C, D)``; of unseen labels in part, and of those that play unseen wholly the frozen ones.
 
         Where evidence flows they are of norm 1, so that products with texts are cosines.
         """
-        features, share = fused_features(image, labels.text, self.options.patches, self.weigh, teacher)
-        features = self._refined(features)
         columns = labels.unseen.nonzero()[:, 0]
         weight = 1.0 if self.training else self.zero_shot_weight
         if image.frozen is None or not len(columns) or not weight:
-            return features, share
+            return features
         chosen = slice(None) if self.pooling.vocabulary_dependent else columns
         before, _ = fused_features(image.frozen, labels.text[chosen], self.options.patches, self.weigh)
         before = self._refined(before if chosen is columns else before[:, columns])
-        return features.index_copy(1, columns, torch.lerp(features[:, columns], before, weight)), share
+        return features.index_copy(1, columns, torch.lerp(features[:, columns], before, weight))
 
     def _refined(self, features: Tensor) -> Tensor:
         return features if isinstance(self.ist, IST) else normalize(features, dim=-1)
 
     def losses(self, scores: Scores, truth: Tensor, image: ImageEmbedding, target: Tensor) -> dict[str, Tensor]:
-        """Of all labels, and of those that play unseen once more."""
-        found = super().losses(scores, truth, image, target)
+        """Where some play unseen, of what each label says by itself, and of those that play after IST."""
+        if scores.own is None or scores.playing is None:
+            return super().losses(scores, truth, image, target)
+        found = super().losses(scores._replace(ranking=scores.own), truth, image, target)
         weight = self.options.episodes.weight
-        if scores.playing is None or not weight or not scores.playing.any():
+        if not weight or not scores.playing.any():
             return found
-        scaled = self.log_scale.exp() * scores.ranking[:, scores.playing]
+        scaled = self.log_scale.detach().exp() * scores.ranking[:, scores.playing]
         hidden = self.loss_terms(scaled, truth[:, scores.playing])
         return found | {f"{name}_playing": weight * value for name, value in hidden.items()}

@@ -53,9 +53,7 @@ class EvidenceTransfer(nn.Module):
         )
         self.edge = nn.ModuleList(nn.Linear(len(RELATIONS) + 1, width, bias=False) for _ in range(options.layers))
         self.att = nn.Parameter(torch.zeros(options.layers, options.heads, options.width))
-        #: Of labels that hear as seen ones, then of unseen ones.
-        gains = torch.tensor([options.seen_gain, options.gain])[:, None].repeat(1, len(RELATIONS))
-        self.gate = nn.Parameter(gains, requires_grad=options.gate)
+        self.gate = nn.Parameter(torch.ones(len(RELATIONS)), requires_grad=options.gate)
         self.center = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor, labels: Labels) -> Transferred:
@@ -75,8 +73,8 @@ class EvidenceTransfer(nn.Module):
             n, sources, mask = len(rows.index), rows.index[:, 1:], self._heard(rows.mask[:, 1:])
             attention = self._attention(layer, h, sources, mask, rows.attr[:, 1:])  # (B, n, K)
             relation, strength = rows.attr[:, 1:, :-1], rows.attr[:, 1:, -1]
-            gate = relation @ self.gate.T  # (n, K, 2)
-            gate = torch.where(labels.unseen[:n, None], gate[..., 1], gate[..., 0])
+            gain = torch.where(labels.unseen[:n, None], self.options.gain, self.options.seen_gain)  # (n, 1)
+            gate = gain * (relation @ self.gate)  # (n, K)
             if self.options.message == "scores":
                 evidence = _of(scores, sources)
             else:  # read by each target's own text

@@ -164,8 +164,8 @@ class ImageSide(nn.Module):
         # a prompt's buffers are token ids
         return own | {n: t for n, t in (*self.named_parameters(), *self.named_buffers()) if t.is_floating_point()}
 
-    def trained(self) -> list[tuple[list[nn.Parameter], int | None]]:
-        """Parameters that learn, and how many stages lie behind them; None for what is new."""
+    def trained(self) -> list[tuple[list[nn.Parameter], int | float | None]]:
+        """Parameters that learn, and how many stages lie behind them; None for what is new, or a rate of its own."""
         return [*self._trained, (list(self.parameters()), None)]
 
     def learns(self) -> bool:

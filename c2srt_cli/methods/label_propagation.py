@@ -1,4 +1,4 @@
-"""Label propagation over the category graph (ours): scores of seen labels flow to unseen ones whose sources they are.
+"""Label propagation over the category graph (ours): scores of seen labels flow to those whose sources they are.
 
 The image side is C2SRT's (`c2srt`): patches by ISR, distillation. But where the paper has features flow along the graph
 and compares the labels of an image, here scores flow, images are compared too, and the frozen backbone has its share in
@@ -19,9 +19,9 @@ from c2srt_cli.methods.options import (
     Adapters,
     Distillation,
     GraphOptions,
-    Propagation,
     ScaledOptions,
     TailOptions,
+    TrainedPropagation,
 )
 from c2srt_cli.methods.pooling import ISR, PoolingOption, cosines
 from c2srt_cli.methods.propagation import ScorePropagation, strengths
@@ -39,7 +39,7 @@ class LabelPropagation(Method):
 
         method: Literal["label-propagation"] = "label-propagation"
         patches: PoolingOption = ISR()
-        propagation: Propagation = Propagation()
+        propagation: TrainedPropagation = TrainedPropagation()
         zero_shot_weight: float = Field(
             0.75,
             ge=0,
@@ -63,12 +63,12 @@ class LabelPropagation(Method):
         return cosines(features, text), share
 
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:
-        """Base scores, and what flows from seen labels."""
+        """Base scores, and what flows from seen labels; to seen ones once training is over."""
         base, share = self.base_scores(image, labels.text, self.teacher_of(image, labels, truth))
         base = self.ensemble_zero_shot(base, image, labels)
         assert self.propagation is not None
         (rows,) = labels.layers
-        found, added = self.propagation(base, rows)
+        found, added = self.propagation(base, rows, unseen=labels.unseen)
         share = None if share is None else share[:, : labels.asked]
         attention = strengths(rows).expand(len(found), -1, -1)
         return Scores(found, found, share, base, attention, added)

@@ -62,8 +62,10 @@ class Method(ImageSide):
         """Edges of the category graph that knowledge crosses; 0 for a method without a graph."""
         return int(getattr(options, "propagation", None) is not None)
 
-    #: Whether seen labels aggregate from others too, in training as well.
-    seen_targets: ClassVar[bool] = False
+    @classmethod
+    def seen_targets(cls, options: Any) -> bool:
+        """Whether seen labels aggregate from others too."""
+        return bool(getattr(getattr(options, "propagation", None), "seen_gain", 0.0))
 
     @classmethod
     def adapted(cls, options: Any, backbone: Backbone) -> tuple[Any, list[str]]:
@@ -94,8 +96,8 @@ class Method(ImageSide):
         raise NotImplementedError
 
     def episode(self, labels: Labels, random: np.random.Generator) -> Labels:  # noqa: ARG002
-        """Labels of a step as training shows them; drawn alike in every process."""
-        return labels
+        """Labels of a step as training shows them; drawn alike in every process. By default none hears another."""
+        return labels.playing(torch.zeros_like(labels.unseen))
 
     def held_out(self, labels: np.ndarray) -> np.ndarray:
         """Which of the seen labels ``(C,)`` stopping early looks at, as if they were unseen; by default none."""

@@ -133,9 +133,10 @@ class EvidenceIST(IST):
     heads: int = Field(4, ge=1, description="Heads of the attention; inferred, the paper says several.")
     width: int = Field(16, ge=1, description="Width of a head.")
     hidden: int = Field(32, ge=0, description="Width of the FFN in the nodes that attention looks at; 0 for none.")
-    gain: float = Field(0.6, ge=0, description="Factor of what an unseen label hears, to start from.")
-    seen_gain: float = Field(0.05, ge=0, description="Factor of what a seen label hears, to start from.")
-    gate: bool = Field(True, description="These factors learn, for each relation.")
+    gain: float = Field(0.6, ge=0, description="Factor of what an unseen label hears.")
+    seen_gain: float = Field(0.2, ge=0, description="Factor of what a seen label hears; 0 for nothing.")
+    gate: bool = Field(True, description="A further factor learns for each relation, from 1.")
+    lr_ist: float = Field(1e-2, gt=0, description="Peak learning rate of the attention, its nodes and these factors.")
     edge_dropout: float = Field(0.3, ge=0, lt=1, description="Edges that drop out in a step.")
 
 
@@ -164,12 +165,15 @@ ISTOption = Annotated[SerializeAsAny[IST], one_of(ISTS)]
 
 
 class Episodes(Group):
-    """In each step some seen labels play unseen, as APNet, GPN and E-PGN have it."""
+    """In each step some seen labels play unseen, as APNet, GPN and E-PGN have it.
+
+    IST is for them alone there: all seen labels, they too, are taught by what they say themselves.
+    """
 
     share: float = Field(
         0.25, ge=0, lt=1, description="Seen labels that play unseen: frozen features, sources for nobody; 0 for none."
     )
-    weight: float = Field(1.0, ge=0, description="Weight of a further loss that looks at these alone.")
+    weight: float = Field(0.5, ge=0, description="Weight of the loss after IST, which looks at these alone.")
     held_out: float = Field(
         0.0, ge=0, lt=1, description="Seen labels that never play; stopping early looks at them, playing unseen."
     )
@@ -182,6 +186,14 @@ class Propagation(Group):
         "fit",
         description="Factor of what is added to an unseen label. fit takes, on the validation set, the smallest one "
         "within a standard error of the best, each seen label standing in as the frozen backbone scores it.",
+    )
+
+
+class TrainedPropagation(Propagation):
+    """The same after a training, where seen labels may listen too."""
+
+    seen_gain: float = Field(
+        0.0, ge=0, description="Factor of what is added to a seen label, once training is over; 0 for nothing."
     )
 
 

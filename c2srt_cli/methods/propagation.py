@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from c2srt_cli.methods.neighbours import Neighbours
-from c2srt_cli.methods.options import Propagation
+from c2srt_cli.methods.options import Propagation, TrainedPropagation
 
 #: The gain where there is too little to fit it on.
 UNFITTED = 0.4
@@ -57,20 +57,27 @@ class ScorePropagation(nn.Module):
 
     Args:
         gain: To start from.
+        seen_gain: Of what seen labels hear.
     """
 
-    def __init__(self, gain: float) -> None:
+    def __init__(self, gain: float, seen_gain: float = 0.0) -> None:
         super().__init__()
+        self.seen_gain = seen_gain
         self.gain = nn.Parameter(torch.tensor(gain), requires_grad=False)
         self.center = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     @classmethod
     def of(cls, options: Propagation) -> "ScorePropagation":
         """With the gain that is given, or one to start from."""
-        return cls(UNFITTED if options.gain == "fit" else options.gain)
+        gain = UNFITTED if options.gain == "fit" else options.gain
+        return cls(gain, options.seen_gain if isinstance(options, TrainedPropagation) else 0.0)
 
     def forward(
-        self, scores: Tensor, neighbours: Neighbours, center: Tensor | float | None = None
+        self,
+        scores: Tensor,
+        neighbours: Neighbours,
+        center: Tensor | float | None = None,
+        unseen: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Propagate scores.
 
@@ -78,11 +85,16 @@ class ScorePropagation(nn.Module):
             scores: Of all N labels that take part, ``(B, N)``.
             neighbours: Of the first ``C <= N`` of them.
             center: The mean of sources' scores; the fitted one where None.
+            unseen: Which of the N the gain is for, ``(N,)`` bool, others hearing by the seen labels' one; None for
+                all.
 
         Returns:
             Scores of the first C, ``(B, C)``, and what each source adds to them, ``(B, C, K)``.
         """
         center = self.center if center is None else center
         # (B, C, K); an empty place holds the label itself, with strength 0
-        added = (scores[:, neighbours.index] - center) * strengths(neighbours)
-        return scores[:, : len(neighbours.index)] + self.gain * added.sum(2), self.gain * added
+        added, count = (scores[:, neighbours.index] - center) * strengths(neighbours), len(neighbours.index)
+        gain: Tensor = self.gain
+        if unseen is not None:
+            gain = torch.where(unseen[:count], self.gain, self.seen_gain)
+        return scores[:, :count] + gain * added.sum(2), gain[..., None] * added

@@ -24,8 +24,8 @@ from c2srt_cli.methods.options import (
     Distillation,
     GraphOptions,
     PatchAttention,
-    Propagation,
     TailOptions,
+    TrainedPropagation,
     Training,
 )
 from c2srt_cli.methods.pooling import KCOT, Global, PoolingOption, share
@@ -57,7 +57,7 @@ class RAM(Method):
         )
         adapters: Adapters = Adapters(stages=3, vision_tokens=8)
         text_tokens: groups.TextTokens = groups.TextTokens()
-        propagation: Propagation | None = Field(
+        propagation: TrainedPropagation | None = Field(
             None, description="Label propagation of the softmaxes over a category graph (ours); none by default."
         )
         zero_shot_weight: float = Field(
@@ -121,9 +121,10 @@ class RAM(Method):
         if self.propagation is None:
             return Scores(ranking, logit, part, sides=logits)
         (rows,) = labels.layers
-        found, added = self.propagation(ranking, rows, 1 / len(labels.text))  # the mean of a softmax is known
-        attention = strengths(rows).expand(len(found), -1, -1)
-        return Scores(found, self.propagation(logit, rows)[0], part, ranking, attention, added, logits)
+        mean = 1 / len(labels.text)  # that of a softmax is known
+        found, added = self.propagation(ranking, rows, mean, labels.unseen)
+        logit, _ = self.propagation(logit, rows, unseen=labels.unseen)
+        return Scores(found, logit, part, ranking, strengths(rows).expand(len(found), -1, -1), added, logits)
 
     def losses(self, scores: Scores, truth: Tensor, image: ImageEmbedding, target: Tensor) -> dict[str, Tensor]:
         """MMC on either side; any other loss on the mean of both."""

@@ -35,6 +35,7 @@ class Scores(NamedTuple):
         sides: Logits of the global and the local side, ``(B, T, 2)``, that RAM's losses look at; None otherwise.
         relative: At which the relative rule looks, ``(B, T)``; None where that is `logit`.
         playing: Labels that play unseen in a step of training, ``(T,)`` bool; None where none do.
+        own: There what each label, in that step too, has to say by itself, ``(B, T)``.
     """
 
     ranking: Tensor
@@ -46,3 +47,4 @@ class Scores(NamedTuple):
     sides: Tensor | None = None
     relative: Tensor | None = None
     playing: Tensor | None = None
+    own: Tensor | None = None

@@ -45,12 +45,29 @@ class Labels(NamedTuple):
         return Labels(text, frozen, layers, nodes, unseen, self.asked, background)
 
     def playing(self, unseen: Tensor) -> "Labels":
-        """The same where further ones play unseen, ``(C,)`` bool: they are sources for nobody."""
-        layers = tuple(
-            replace(rows, mask=torch.cat([rows.mask[:, :1], rows.mask[:, 1:] & ~unseen[rows.index[:, 1:]]], 1))
-            for rows in self.layers
-        )
-        return self._replace(layers=layers, unseen=self.unseen | unseen)
+        """Some of them play unseen, ``(C,)`` bool: sources for nobody, and the only ones that aggregate.
+
+        What these do not need is left out.
+        """
+        layers, kept = list[Neighbours](), torch.arange(len(self.nodes), device=self.nodes.device) < self.asked
+        for layer, rows in reversed(list(enumerate(self.layers))):
+            heard = ~unseen[rows.index[:, 1:]] & kept[: len(rows.index), None]
+            if layer == len(self.layers) - 1:
+                heard &= unseen[: len(rows.index), None]
+            mask = rows.mask & torch.cat([torch.ones_like(rows.mask[:, :1]), heard], 1)
+            kept[rows.index[:, 1:][mask[:, 1:]]] = True
+            layers.insert(0, replace(rows, mask=mask))
+        return self._replace(layers=tuple(layers), unseen=self.unseen | unseen)._take(kept)
+
+    def _take(self, kept: Tensor) -> "Labels":
+        place = kept.cumsum(0) - 1
+        layers = []
+        for rows in self.layers:
+            mine = kept[: len(rows.index)]
+            index, mask, attr = rows.index[mine], rows.mask[mine], rows.attr[mine]
+            layers.append(Neighbours(place[index.where(mask, index[:, :1])], mask, attr * mask[..., None]))
+        text, frozen, nodes, unseen = (part[kept] for part in (self.text, self.frozen_text, self.nodes, self.unseen))
+        return Labels(text, frozen, tuple(layers), nodes, unseen, self.asked, self.background)
 
     @property
     def asked_text(self) -> Tensor:

@@ -28,9 +28,9 @@ from c2srt_cli.methods.vocabulary import Labels
 BLOCK = 1 << 20
 
 
-#: Factor of what a label's sources add to its score, chosen on training images of Corel5k and COCO: labels that
-#: the backbone knows well gain on the mean; from 0.3 on single ones lose much.
-GAIN = 0.2
+#: Factor of what a label's sources add to its score, chosen on training images of Corel5k and COCO: from 0.3 on
+#: single labels that the backbone knows well lose much.
+GAIN = 0.25
 
 
 class ZeroShot(Method):
@@ -45,6 +45,12 @@ class ZeroShot(Method):
         method: Literal["zero-shot"] = "zero-shot"
         patches: PoolingOption = ISR()
         propagation: Propagation = Propagation(gain=GAIN)
+        sure: float = Field(
+            6.0,
+            gt=0,
+            description="Standard deviations above the mean of background labels at which a label hears nobody; the "
+            "nearer to that, the less it hears.",
+        )
         standardise: bool = Field(
             False,
             description="Rank by standard deviations above the mean of background labels, as SPARC does over a row.",
@@ -60,9 +66,10 @@ class ZeroShot(Method):
         return TokenNeed(tower.depth, *(("value", "local") if tower.supports_local else (None, "global")))
 
     def scores(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None = None) -> Scores:  # noqa: ARG002
-        """See `score`; with a graph ``s_i' = s_i + gain * sum_j strength_ij max(s_j - mean, 0)``.
+        """See `score`; with a graph ``s_i' = s_i + gain * doubt_i * sum_j strength_ij max(s_j - mean, 0)``.
 
-        The mean is that of background labels on the image.
+        The mean is that of background labels on the image. A label that stands out from these by itself has less
+        doubt, ``1 - max(s_i - mean, 0) / (sure * sd)``, and none at last.
         """
         if labels.background is None:
             base, share = self.base_scores(image, labels.asked_text)
@@ -80,13 +87,15 @@ class ZeroShot(Method):
         """Scores ``(B, C)`` with what their sources say.
 
         Sums of evidence spread wider, while the calibration of a backbone is one of its own scores; so for
-        probabilities what is usual is taken off, and the rest is divided by ``sqrt(1 + gain * sum_j strength_ij)``,
-        which keeps the spread.
+        probabilities what is usual is taken off, and the rest is divided by ``sqrt(1 + gain * doubt_i * sum_j
+        strength_ij)``, which keeps the spread.
         """
         assert self.propagation is not None
         (rows,) = labels.layers
         _, added = self.propagation(evidence.found, rows, 0.0)
-        own, weight = base[:, : labels.asked], self.propagation.gain * strengths(rows).sum(1)  # (B, T), (T,)
+        own = base[:, : labels.asked]  # (B, T)
+        doubt = (1 - (own - evidence.mean).clamp_min(0) / (self.options.sure * evidence.sd)).clamp_min(0)
+        added, weight = added * doubt[..., None], self.propagation.gain * strengths(rows).sum(1) * doubt
         raised = own + added.sum(2)
         even = evidence.mean + (raised - weight * evidence.usual - evidence.mean) / (1 + weight).sqrt()
         logit = torch.where(weight > 0, even, own)  # to the bit as it was where there is no source

@@ -47,7 +47,8 @@ class BatchLoss(Weights):
             scores = method.scores(image, labels, truth)
         sides = None if scores.sides is None else gathered(scores.sides, counts)
         ranking = gathered(scores.ranking, counts)
-        everyone = Scores(ranking, ranking, sides=sides, playing=scores.playing)
+        own = None if scores.own is None else gathered(scores.own, counts)
+        everyone = Scores(ranking, ranking, sides=sides, playing=scores.playing, own=own)
         whole = ImageEmbedding(gathered(image.global_, counts), image.patches)
         targets = gathered(target.to(method.device), counts) if target.numel() else target
         return method.losses(everyone, gathered(truth, counts), whole, targets)

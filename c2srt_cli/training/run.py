@@ -153,7 +153,7 @@ class Run:
 def vocabulary_of(options: Options, text: Tensor, graph: CategoryGraph | None, seen: np.ndarray) -> Vocabulary:
     """Labels as a method reads them."""
     method = METHODS[options.method]
-    return Vocabulary(text, graph, seen, method.hops(options), method.seen_targets)
+    return Vocabulary(text, graph, seen, method.hops(options), method.seen_targets(options))
 
 
 def _is_finite(value: Tensor) -> bool:

@@ -54,16 +54,19 @@ class Facts(TensorRecord):
 
 def parameter_groups(method: Method, o: Training) -> list[dict[str, Any]]:
     """Groups of AdamW: the learning rate falls from stage to stage, vectors are not decayed."""
-    rated = [
-        (parameters, o.lr_new if behind is None else o.lr * o.layer_decay**behind)
-        for parameters, behind in method.trained()
-    ]
+    rated = [(parameters, _rate(behind, o)) for parameters, behind in method.trained()]
     return [
         {"params": chosen, "lr": rate, "weight_decay": o.weight_decay if matrices else 0.0}
         for parameters, rate in rated
         for matrices in (True, False)
         if (chosen := [p for p in parameters if p.requires_grad and (p.ndim > 1) == matrices])
     ]
+
+
+def _rate(behind: float | None, o: Training) -> float:
+    if behind is None:
+        return o.lr_new
+    return behind if isinstance(behind, float) else o.lr * o.layer_decay**behind
 
 
 def schedule(step: int, *, warmup: int, steps: int) -> float:

@@ -13,6 +13,7 @@ from torch.nn.functional import gelu, normalize
 from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph, Edge
 from c2srt_cli.labels import Label, LabelSet
+from c2srt_cli.methods.fusion import fused_features
 from c2srt_cli.methods.losses import ranking_loss, ranking_loss_over_images
 from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels, Vocabulary
@@ -59,6 +60,17 @@ def moved_off(model: Any) -> Any:
     return model
 
 
+def features_of(image: ImageEmbedding, text: Tensor) -> Tensor:
+    """Of norm 1; three quarters the frozen backbone's for unseen labels."""
+    model = method()
+    assert image.frozen is not None
+    own, before = (
+        normalize(fused_features(one, text, model.pooling, model.weigh)[0], dim=-1) for one in (image, image.frozen)
+    )
+    own[:, SEEN:] = 0.25 * own[:, SEEN:] + 0.75 * before[:, SEEN:]
+    return own
+
+
 def own_scores(image: ImageEmbedding, text: Tensor) -> Tensor:
     """What an image alone says, as label propagation has it."""
     found: Tensor = bare("label-propagation", DIM, 100.0).base_scores(image, text)[0]
@@ -81,14 +93,14 @@ def test_step_0_is_propagation_of_scores(every: bool) -> None:
 
 
 def test_attention_is_that_of_pytorch_geometric() -> None:
-    model, given, image = moved_off(method(heads=2, width=4)), vocabulary(), images(1)
+    model, given, image = moved_off(method(heads=2, width=4, gain=0.6, seen_gain=0.3)), vocabulary(), images(1)
     got = model.scores(image, given.of(np.arange(COUNT)))
     ist, text = model.ist, given.text
     peer = GATv2Conv(DIM, 4, heads=2, edge_dim=len(RELATIONS) + 1, add_self_loops=False)
     own = {"lin_l": ist.source[0], "lin_r": ist.target[0], "lin_edge": ist.edge[0]}
     state = {f"{name}.{part}": value for name, one in own.items() for part, value in one.state_dict().items()}
     peer.load_state_dict(state | {"att": ist.att[:1], "bias": torch.zeros(8)})
-    features, _ = model._features(image, given.of(np.arange(COUNT)), None)
+    features = features_of(image, text)
     assert given.graph is not None
     data, edges = given.graph.data(), {(edge.source, edge.target): edge for edge in EDGES}
     for b, h in enumerate(features):
@@ -98,7 +110,7 @@ def test_attention_is_that_of_pytorch_geometric() -> None:
         scores = wanted.clone()
         for ends, share in zip(index.T.tolist(), weights.mean(1), strict=True):
             edge = edges[tuple(ends)]
-            gate = ist.gate[int(edge.target >= SEEN), RELATIONS.index(edge.relation)]
+            gate = (0.6 if edge.target >= SEEN else 0.3) * ist.gate[RELATIONS.index(edge.relation)]
             degree = sum(other.target == edge.target for other in EDGES)
             wanted[edge.target] += gate * edge.strength * degree * share * (scores[edge.source] - ist.center)
         torch.testing.assert_close(got.ranking[b], wanted, atol=1e-5, rtol=1e-5)
@@ -107,7 +119,7 @@ def test_attention_is_that_of_pytorch_geometric() -> None:
 def test_a_feature_as_evidence_is_read_by_the_targets_text() -> None:
     model, given, image = method(message="features", gain=0.5, seen_gain=0.0), vocabulary(), images(2)
     labels = given.of(np.arange(COUNT))
-    features, _ = model._features(image, labels, None)
+    features = features_of(image, given.text)
     got = model.scores(image, labels).ranking
     wanted = (features * given.text).sum(-1)
     for edge in EDGES:
@@ -134,7 +146,7 @@ def playing(model: Any, labels: Labels, seed: int = 0) -> Labels:
 def test_who_plays_unseen_is_scored_as_if_it_were() -> None:
     """Its own trained feature counts for nothing, neither for itself nor for whom it is a source of."""
     model, given = moved_off(method(share=0.5, edge_dropout=0.0)).train(), vocabulary()
-    labels = playing(model, given.of(np.arange(SEEN)))
+    labels = playing(model, given.of(np.arange(SEEN)), 1)
     drawn = labels.unseen.nonzero()[:, 0].tolist()
     assert 0 < len(drawn) < SEEN
     got = model.scores(images(4), labels, torch.ones(3, SEEN))
@@ -142,7 +154,25 @@ def test_who_plays_unseen_is_scored_as_if_it_were() -> None:
     truly = given.without(np.array(drawn)).of(np.arange(SEEN))
     whole = method(share=0.5, edge_dropout=0.0, zero_shot_weight=1.0)
     whole.load_state_dict(model.state_dict())
-    torch.testing.assert_close(got.ranking, whole.eval().scores(images(4), truly).ranking)
+    wanted = whole.eval().scores(images(4), truly)
+    torch.testing.assert_close(got.ranking[:, drawn], wanted.ranking[:, drawn])
+    assert (wanted.contribution[:, drawn].abs().sum((0, 2)) > 0).any()
+    torch.testing.assert_close(got.own, own_scores(images(4), given.text[:SEEN]))
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_only_who_plays_hears_and_what_nobody_needs_is_left_out(hops: int) -> None:
+    given, plays = vocabulary(hops), torch.tensor([True, False, False, True, False])
+    labels = given.of(np.arange(2)).playing(plays[given.of(np.arange(2)).nodes])
+    # 0 plays and hears 4, which is heard by nobody else; 3 plays, and is no source of 1
+    assert labels.nodes.tolist() == [0, 1, 4]
+    assert labels.layers[-1].edge_index.T.tolist() == [[0, 0], [2, 0], [1, 1]]
+    model = moved_off(method(layers=hops)).eval()
+    image = images(9)
+    got = model.scores(image, labels).ranking[:, 0]
+    whole = given.of(np.arange(COUNT))
+    wanted = model.scores(image, whole.playing(plays.new_tensor([1, 0, 0, 1, 0, 0, 0]).bool())).ranking[:, 0]
+    torch.testing.assert_close(got, wanted)
 
 
 def test_a_share_of_the_labels_plays_and_held_out_ones_never_do() -> None:
@@ -162,18 +192,22 @@ def test_a_share_of_the_labels_plays_and_held_out_ones_never_do() -> None:
     assert not off.reads_frozen(labels)
 
 
-def test_the_loss_looks_at_who_plays_once_more() -> None:
-    model, image = method(**{"episodes.weight": 0.5}, learn_logit_scale=False).train(), images(5)
+def test_the_loss_is_of_what_labels_say_themselves_and_of_who_plays() -> None:
+    model, image = method(**{"episodes.weight": 0.5}).train(), images(5)
     torch.manual_seed(6)
-    ranking, truth = torch.randn(3, SEEN), torch.randn(3, SEEN).sign()
+    own, ranking, truth = torch.randn(3, SEEN, requires_grad=True), torch.randn(3, SEEN), torch.randn(3, SEEN).sign()
     chosen = torch.tensor([True, False, True, True, False])
     target = torch.randn(3, DIM)
-    found = model.losses(Scores(ranking, ranking, playing=chosen), truth, image, target)
-    plain = model.losses(Scores(ranking, ranking), truth, image, target)
+    found = model.losses(Scores(ranking, ranking, playing=chosen, own=own), truth, image, target)
+    plain = model.losses(Scores(own, own), truth, image, target)
     assert plain.items() <= found.items()
-    own, known = 10 * ranking[:, chosen], truth[:, chosen]
-    wanted = 0.5 * (ranking_loss(own, known) + ranking_loss_over_images(own, known))
-    torch.testing.assert_close(torch.stack([found[n] for n in found.keys() - plain.keys()]).sum(), wanted)
+    hidden, known = 10 * ranking[:, chosen], truth[:, chosen]
+    wanted = 0.5 * (ranking_loss(hidden, known) + ranking_loss_over_images(hidden, known))
+    rest = torch.stack([found[name] for name in found.keys() - plain.keys()]).sum()
+    torch.testing.assert_close(rest, wanted)
+    assert not rest.requires_grad  # the factor of scores learns from what labels say themselves
+    none = model.losses(Scores(ranking, ranking, playing=chosen & False, own=own), truth, image, target)
+    assert none.keys() == plain.keys()
 
 
 @pytest.mark.parametrize("gate", [True, False])

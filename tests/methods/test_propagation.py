@@ -42,6 +42,15 @@ def test_a_center_shifts_a_label_alike_everywhere() -> None:
     torch.testing.assert_close(shift, (0.5 * 0.2 * torch.tensor([0.8, 0.9, 0.0, 0.0])).expand(3, 4))
 
 
+def test_seen_labels_hear_by_a_gain_of_their_own() -> None:
+    scores = torch.tensor([[0.1, 0.4, 0.8, -0.3]])
+    unseen = torch.tensor([True, False, False, True])
+    found, added = ScorePropagation(0.5, 0.2)(scores, graph(), 0.1, unseen)
+    wanted = [0.1 + 0.5 * (0.6 * 0.3 + 0.2 * 0.7), 0.4 + 0.2 * 0.9 * 0.7, 0.8, -0.3]
+    torch.testing.assert_close(found, torch.tensor([wanted]))
+    torch.testing.assert_close(added.sum(2), found - scores)
+
+
 @pytest.mark.parametrize("targets", [[0], [1, 3], [3, 0]])
 def test_a_closure_equals_the_whole_graph(targets: list[int]) -> None:
     torch.manual_seed(0)

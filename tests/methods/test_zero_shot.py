@@ -14,14 +14,14 @@ from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Vocabulary
 
-DIM, SCALE, GAIN = 16, 20.0, 0.3
+DIM, SCALE, GAIN, SURE = 16, 20.0, 0.3, 1.2
 EDGES = ((1, 0, 0.8), (2, 0, 0.5), (0, 1, 0.3), (4, 2, 0.9))
 NAMES = ("a", "b", "c", "alone", "evidence")
 
 
 def scene(count: int = 3, **given: Any) -> tuple[Any, ImageEmbedding, Vocabulary]:
     torch.manual_seed(0)
-    model = bare("zero-shot", DIM, SCALE, **{"propagation.gain": GAIN, **given})
+    model = bare("zero-shot", DIM, SCALE, **{"propagation.gain": GAIN, "sure": SURE, **given})
     image = ImageEmbedding(torch.randn(count, DIM), torch.randn(count, 9, DIM))
     edges = tuple(Edge(s, t, "co_occurrence", strength, "llm") for s, t, strength in EDGES)
     graph = CategoryGraph(LabelSet(tuple(Label(name) for name in NAMES)), edges)
@@ -37,8 +37,9 @@ def by_hand(own: np.ndarray, background: np.ndarray, asked: list[int]) -> dict[s
         usual = np.mean([max(value - mean, 0.0) for value in background[image]])
         for place, label in enumerate(asked):
             heard = [(strength, max(row[s] - mean, 0.0)) for s, t, strength in EDGES if t == label]
-            raised = row[label] + GAIN * sum(strength * said for strength, said in heard)
-            weight = GAIN * sum(strength for strength, _ in heard)
+            doubt = max(1 - max(row[label] - mean, 0.0) / (SURE * sd), 0.0)
+            raised = row[label] + GAIN * doubt * sum(strength * said for strength, said in heard)
+            weight = GAIN * doubt * sum(strength for strength, _ in heard)
             out["raised"][image, place] = raised
             out["ranked"][image, place] = (raised - mean) / sd
             out["base"][image, place] = (row[label] - mean) / sd
@@ -57,6 +58,9 @@ def test_a_graph_raises_scores_by_evidence_above_the_background() -> None:
     np.testing.assert_allclose(found.ranking, wanted["raised"], atol=1e-6)
     np.testing.assert_allclose(found.relative, wanted["raised"], atol=1e-6)
     np.testing.assert_allclose(found.logit, wanted["even"], atol=1e-6)
+    above = (own[:, :3] - background.mean(1, keepdims=True)) / background.std(1, ddof=1, keepdims=True)
+    assert (above > SURE).any()
+    assert ((above > 0) & (above < SURE)).any()
     assert (own[:, [1, 2]] < background.mean(1, keepdims=True)).any()  # a source that is not seen says nothing
     assert torch.equal(found.ranking[:, 0], found.base[:, 0])  # nobody speaks: to the bit
     assert torch.equal(found.logit[:, 0], found.base[:, 0])

@@ -112,16 +112,27 @@ def test_it_stays_where_no_seen_label_has_a_source(inputs: Path, tmp_path: Path)
     assert not any(note.startswith("gain") for note in notes)
 
 
-def test_only_unseen_labels_hear_others(inputs: Path, tmp_path: Path) -> None:
-    """A seen label's scores are those of a run with no gain, an unseen label's are not."""
-    scores = {}
-    for gain in (0.0, 0.5):
-        run(inputs, tmp_path / str(gain), gain=gain)
-        opened = Run.open(tmp_path / str(gain))
+def test_seen_labels_hear_others_after_training_alone_and_where_they_shall(inputs: Path, tmp_path: Path) -> None:
+    """A seen label's scores are those of a run with no gain, unless it has one of its own; what learns is the same."""
+    scores, weights = [], []
+    rows: tuple[dict[str, Any], ...] = ({"gain": 0.0}, {"gain": 0.5}, {"gain": 0.5, "propagation.seen_gain": 0.3})
+    for i, given in enumerate(rows):
+        run(inputs, tmp_path / str(i), **given)
+        opened = Run.open(tmp_path / str(i))
         model, labels = opened.method(), opened.vocabulary().of(np.arange(LABELS))
         torch.manual_seed(0)
         image = ImageEmbedding(torch.randn(4, model.backbone.dim), torch.randn(4, 16, model.backbone.dim))
         with torch.inference_mode():
-            scores[gain] = model.scores(image, labels).ranking
-    assert torch.equal(scores[0.0][:, :SEEN], scores[0.5][:, :SEEN])
-    assert (scores[0.0][:, SEEN:] != scores[0.5][:, SEEN:]).all()
+            scores.append(model.scores(image, labels).ranking)
+        weights.append(load_file(tmp_path / str(i) / runs.WEIGHTS))
+    none, unseen, every = scores
+    assert torch.equal(none[:, :SEEN], unseen[:, :SEEN])
+    assert (none[:, SEEN:] != unseen[:, SEEN:]).all()
+    assert torch.equal(unseen[:, SEEN:], every[:, SEEN:])
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[2].items())
+    wanted = none[:, :SEEN].clone()
+    for edge in read_graph(tmp_path / "2" / runs.GRAPH).edges:
+        if edge.source < SEEN and edge.target < SEEN:
+            wanted[:, edge.target] += 0.3 * edge.strength * (none[:, edge.source] - weights[2]["propagation.center"])
+    torch.testing.assert_close(every[:, :SEEN], wanted)
+    assert (every[:, :SEEN] != none[:, :SEEN]).any()
