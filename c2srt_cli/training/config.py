@@ -131,9 +131,9 @@ def _places(name: str, values: Mapping[str, Any], default: Options) -> list[tupl
     """Where an option stands: as it is named, or in the groups that have it."""
     path = tuple(name.split("."))
     if path[0] in values and path[0] != "method":
-        group = values[path[0]]
-        known = len(path) == 1 or (len(path) == 2 and (group is None or path[1] in group))
-        return [path] if known or isinstance(getattr(default, path[0]), BaseModel) else []
+        own = getattr(default, path[0])
+        known = len(path) == 1 or (len(path) == 2 and (own is None or path[1] in values[path[0]]))
+        return [path] if known or isinstance(own, BaseModel) else []
     if len(path) > 1:
         return []
     return [(group, name) for group, own in values.items() if isinstance(own, Mapping) and name in own]

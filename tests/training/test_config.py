@@ -103,6 +103,8 @@ def test_choices_take_their_own_options_and_forget_those_of_another() -> None:
     over = resolve("label-propagation", {"patches.alpha": 0.3}, over={"patches": "kcot"})
     assert over.patches == resolve("ram", {}).patches
     assert resolve("ram", {"propagation": {}}).propagation == resolve("label-propagation", {}).propagation
+    both = {"propagation": {"gain": 0.3, "seen_gain": 0.1}}
+    assert resolve("ram", both).propagation == resolve("label-propagation", both).propagation
 
 
 def test_what_is_set_goes_before_the_file() -> None:
