@@ -99,6 +99,36 @@ class Server:
         return text[: len(text) // 2] if fault == "cut" else text
 
 
+#: Where `echoed` has the key.
+PLACES = (
+    "text", "escaped", "relation", "names", "error", "outage", "error with 200", "redirect", "page", "models", "wait",
+)  # fmt: skip
+
+
+def echoed(key: str, where: str) -> Raw:
+    """A reply that sends the key back."""
+    escaped = "".join(f"\\u{ord(character):04x}" for character in key)
+    answer = {"targets": [{"target": 0, "sources": [{"source": 1, "relation": key, "strength": 0.5}]}]}
+    contents = {
+        "text": f"Your key is {key}.",
+        "escaped": f'{{"target":0,"sources":[{{"source":"{escaped}"}}]}}',
+    }
+    content = contents.get(where, json.dumps(answer))
+    name = {"names": key}.get(where, "stop")
+    choice = {"message": {"content": content}, "finish_reason": name}
+    completion = json.dumps({"choices": [choice], "model": name}).encode()
+    error = json.dumps({"error": {"message": f"bad {key}", "code": key, "type": escaped}}).encode()
+    return {
+        "error": Raw(401, error),
+        "outage": Raw(503, error),
+        "error with 200": Raw(200, error),
+        "redirect": Raw(302, b"", {"Location": f"https://{key}:x@{key}.org/{key}?{key}"}),
+        "page": Raw(200, f"<html>{key}</html>".encode()),
+        "models": Raw(404, b'{"error":"model not found"}'),
+        "wait": Raw(429, error, {"Retry-After": "1000000000"}),
+    }.get(where, Raw(200, completion, {"X-Key": key, "Set-Cookie": f"key={key}"}))
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Http"

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from command_line import Run
-from llm_server import KEY, Server, serving
+from llm_server import KEY, PLACES, Server, echoed, serving
 
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, read_graph, write_graph
 from c2srt_cli.labels import Label, LabelSet
+
+#: What may pass, and is asked for again after a while.
+WAITED_FOR = ("outage", "wait", "error with 200", "page")
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +46,23 @@ def test_ask_then_replay(c2srt: Run, line: tuple[object, ...], server: Server, t
     assert len(replies.read_text().splitlines()) == 3
     assert c2srt(*line[:3], "-o", tmp_path / "h.json", "--replay", replies)[0] == 0
     assert (tmp_path / "h.json").read_bytes() == (tmp_path / "g.json").read_bytes()
+
+
+@pytest.mark.parametrize("where", [place for place in PLACES if place not in WAITED_FOR])
+def test_a_key_that_the_server_sends_back_is_on_no_screen_and_in_no_file(  # noqa: PLR0917
+    c2srt: Run, line: tuple[object, ...], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server.raw = lambda _number, _body: echoed(KEY, where)
+    server.models = [f"{KEY}-model", "x"]
+    done = c2srt("--debug", *line, "--concurrency", 1)
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert done.code in (4, 5), done
+    texts = [done.out, done.err, *(path.read_bytes().decode() for path in tmp_path.rglob("*") if path.is_file())]
+    for text in texts:
+        assert KEY not in text
+        assert KEY not in text.encode().decode("unicode_escape", errors="replace")
+    assert any("…" in text or r"\u2026" in text for text in texts)
 
 
 def test_replay_needs_neither_openai_nor_torch_nor_key(line: tuple[object, ...], c2srt: Run, tmp_path: Path) -> None:

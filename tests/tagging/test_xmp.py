@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from exiftool import needs_exiftool, read_tags, write_tags
 from packets import DARKTABLE, DIGIKAM, FOREIGN, HIERARCHY, LABELS, LIGHTROOM, SUBJECT, bag, packet, words
 from PIL import Image
 
-from c2srt_cli.artifacts import Stamp, file_sha256, file_stamp
+from c2srt_cli.artifacts import Stamp, atomic_write, file_sha256, file_stamp
 from c2srt_cli.errors import UsageError
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
-from c2srt_cli.tagging.writers import WRITERS, WriteContext
+from c2srt_cli.tagging.writers import WRITERS, WriteContext, shared_file
 
 FLAT = ("XMP-dc:Subject",)
 PATHS = {
@@ -65,6 +66,33 @@ def photograph(path: Path, *arguments: str) -> Path:
     if arguments:
         write_tags(path, *arguments)
     return path
+
+
+@needs_exiftool
+def test_what_exiftool_saves_while_a_sidecar_is_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other program replaces the file between our reading and our renaming, as photo managers do."""
+    photograph(tmp_path / "a.jpg")
+    sidecar = tmp_path / "a.jpg.xmp"
+    write_tags(sidecar, "-XMP-dc:Subject=Ann", "-XMP-xmp:Rating=2")
+    saved: list[list[str]] = [["-XMP-dc:Subject+=Rome", "-XMP-xmp:Rating=5"], ["-XMP-dc:Title=Holidays"]]
+
+    @contextmanager
+    def interrupted(path: Path, *, guard: Callable[[], None]) -> Iterator[Path]:
+        def saves_and_guards() -> None:
+            if saved:
+                write_tags(sidecar, *saved.pop(0))
+            guard()
+
+        with atomic_write(path, guard=saves_and_guards) as temporary:
+            yield temporary
+
+    monkeypatch.setattr(shared_file, "atomic_write", interrupted)
+    assert write(tmp_path, image(["cat"])) == []
+    assert saved == []
+    found = read_tags(sidecar)
+    assert set(found["XMP-dc:Subject"]) == {"Ann", "Rome", "cat"}
+    assert (found["XMP-xmp:Rating"], found["XMP-dc:Title"]) == (5, "Holidays")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.jpg.xmp"]
 
 
 def keywords(tags: dict[str, Any]) -> dict[str, set[str]]:

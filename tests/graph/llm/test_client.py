@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from llm_build import build, no_embeddings, replay, service, truth, write_labels
-from llm_server import KEY, PASSING, REPAIRABLE, Raw, Server, serving, tokens, true_sources
+from llm_server import KEY, PASSING, PLACES, REPAIRABLE, Raw, Server, echoed, serving, tokens, true_sources
 
 from c2srt_cli.errors import C2srtError, InputError, Interrupted, ServiceError, UsageError
 from c2srt_cli.graph.build import Builder, BuildResult, build_graph
@@ -205,35 +205,6 @@ def test_the_key_is_nowhere(server: Server, labels: Path, tmp_path: Path, capfd:
     files = [path.read_text() for path in tmp_path.iterdir()]
     captured = capfd.readouterr()
     assert not any(KEY in text for text in (*files, *notes, captured.out, captured.err, repr(service(server))))
-
-
-def echoed(key: str, where: str) -> Raw:
-    """A reply that sends the key back."""
-    escaped = "".join(f"\\u{ord(character):04x}" for character in key)
-    answer = {"targets": [{"target": 0, "sources": [{"source": 1, "relation": key, "strength": 0.5}]}]}
-    contents = {
-        "text": f"Your key is {key}.",
-        "escaped": f'{{"target":0,"sources":[{{"source":"{escaped}"}}]}}',
-    }
-    content = contents.get(where, json.dumps(answer))
-    name = {"names": key}.get(where, "stop")
-    choice = {"message": {"content": content}, "finish_reason": name}
-    completion = json.dumps({"choices": [choice], "model": name}).encode()
-    error = json.dumps({"error": {"message": f"bad {key}", "code": key, "type": escaped}}).encode()
-    return {
-        "error": Raw(401, error),
-        "outage": Raw(503, error),
-        "error with 200": Raw(200, error),
-        "redirect": Raw(302, b"", {"Location": f"https://{key}:x@{key}.org/{key}?{key}"}),
-        "page": Raw(200, f"<html>{key}</html>".encode()),
-        "models": Raw(404, b'{"error":"model not found"}'),
-        "wait": Raw(429, error, {"Retry-After": "1000000000"}),
-    }.get(where, Raw(200, completion, {"X-Key": key, "Set-Cookie": f"key={key}"}))
-
-
-PLACES = (
-    "text", "escaped", "relation", "names", "error", "outage", "error with 200", "redirect", "page", "models", "wait",
-)  # fmt: skip
 
 
 @pytest.mark.parametrize("where", PLACES)
