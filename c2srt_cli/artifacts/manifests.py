@@ -7,6 +7,7 @@ compares with its own.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ def previous_manifest(out: Path, kind: str, *, overwrite: bool = False) -> dict[
     if there not in (None, kind):
         raise InputError(f"holds {there}, no {kind}", where=str(out), hint="name another --out")
     if there is not None:
+        _check_files(out)
         if previous is None and not overwrite:
             raise InputError("its manifest is damaged", where=str(out), hint="give --overwrite to start again")
         return previous
@@ -162,7 +164,20 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
         )
     if faults := _faults(value):
         raise InputError("cannot be used", where=str(path), problems=faults, hint="make it again")
+    _check_files(folder)
     return value
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse an artifact in which something is no file: a pipe would be waited for, and a device has no end.
+
+    Raises:
+        InputError: naming it.
+    """
+    for parent, _, names in os.walk(folder):
+        odd = [path for name in names if (path := Path(parent, name)).exists() and not path.is_file()]
+        if odd:
+            raise InputError("is no file, and has no place in an artifact", where=str(odd[0]), hint="take it away")
 
 
 def check_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

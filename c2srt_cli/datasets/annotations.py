@@ -25,6 +25,7 @@ from c2srt_cli.artifacts import (
     remove_leftovers,
     write_json,
 )
+from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.artifacts.records import Record, Sha256, Text, checked, relative_path
 from c2srt_cli.datasets.incidence import Incidence
 from c2srt_cli.datasets.label_table import read_label_table, write_label_table
@@ -234,6 +235,8 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], list[str], dict[str, Incid
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
+        if (fault := unpacks_to_too_much(file.metadata, path.stat().st_size)) is not None:
+            raise ValueError(fault)
         table = file.read(columns=["path", "split", "positive", "negative"])
     lists = {}
     for name in ("positive", "negative"):

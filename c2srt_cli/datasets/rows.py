@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.datasets.source import Source, reading
 from c2srt_cli.errors import InputError, counted
 from c2srt_cli.labels import normalise
@@ -156,7 +157,10 @@ def _parquet(source: Source, path: Path, problems: list[str]) -> Iterator[_Recor
     import pyarrow.parquet as pq
 
     with reading(path):
-        header = tuple(pq.read_schema(path).names)
+        metadata = pq.read_metadata(path)
+        if (fault := unpacks_to_too_much(metadata, path.stat().st_size)) is not None:
+            raise ValueError(fault)
+        header = tuple(metadata.schema.to_arrow_schema().names)
         _check_columns(source, path, header)
         table = pq.read_table(path, columns=[name for name in COLUMNS if name in header], partitioning=None)
         columns = {name: table[name].to_pylist() for name in table.column_names}

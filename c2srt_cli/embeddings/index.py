@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict
 
 from c2srt_cli.artifacts import atomic_write
+from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.artifacts.records import Text, relative_path
 from c2srt_cli.errors import InputError
 
 INDEX = "index.parquet"
 AGAIN = "run the same c2srt embed again: it makes what is missing or cannot be read"
-#: Most rows that are read: a file of a few bytes may say that it has billions.
+#: Most rows that are read.
 MAX_ROWS = 50_000_000
 #: The last fields, which an index of an earlier version has not.
 LATER = ("ctime_ns",)
@@ -105,8 +106,11 @@ def read_index(folder: Path) -> list[Row]:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             names = [field.name for field in fields(Row) if field.name in file.schema_arrow.names]
             problems = _columns(file.schema_arrow)
-            if file.metadata.num_rows > MAX_ROWS:
-                problems.append(f"{file.metadata.num_rows:,} rows, at most {MAX_ROWS:,} are read")
+            size = path.stat().st_size
+            if file.metadata.num_rows > min(MAX_ROWS, size):  # no two rows are alike: each takes a byte at the least
+                problems.append(f"{file.metadata.num_rows:,} rows in {size:,} bytes")
+            elif (fault := unpacks_to_too_much(file.metadata, size)) is not None:
+                problems.append(fault)
             table = None if problems else file.read(columns=names)
         if table is not None:
             problems = [f"column {name!r} has empty cells" for name in names if table[name].null_count]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
+from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.evaluation import protocol as protocols
 from c2srt_cli.evaluation.comparison import Comparison, compare
@@ -117,6 +118,8 @@ def measure(
                 one = predictor(
                     method, test_set.store, annotations, templates, shown, device, backbone, graph=edges, options=own
                 )
+                if method in METHODS and method not in given[:number]:
+                    note_hardly_known(one.model.backbone, annotations.labels, shown)
                 folder = (scores or Path(temporary)) / f"{number}-{one.method}"
                 files.append(score_split(one, test_set.store, annotations, chosen, folder=folder, progress=shown))
             own_name = one.method if one.profile is None else f"{one.method}, profile"

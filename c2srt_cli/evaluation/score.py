@@ -10,7 +10,6 @@ from torch import Tensor
 from c2srt_cli.artifacts import artifact_kind, fingerprint
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, Interrupted
@@ -65,7 +64,6 @@ def predictor(  # noqa: PLR0917
     if method in METHODS and not METHODS[method].trainable:
         backbone = store.options.load_backbone(store.folder, called)
         prompts = _templates(store, templates)
-        note_hardly_known(backbone, annotations.labels, progress)
         backbone.to(where, torch.float32)
         options = options or METHODS[method].defaults()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.artifacts.records import Count, Record, RelativePath, Text, checked, parse
 from c2srt_cli.errors import C2srtError, InputError
 from c2srt_cli.tagging.record import Tag, TaggedImage
@@ -165,6 +166,8 @@ def _parquet(path: Path) -> _Rows:
     import pyarrow.parquet as pq
 
     with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+        if (fault := unpacks_to_too_much(file.metadata, path.stat().st_size)) is not None:
+            raise InputError(f"cannot be read ({fault})", where=str(path), hint=_AGAIN)
         columns, number = _score_columns(path, file.schema_arrow.names), 0
         for batch in file.iter_batches(_ROWS):
             for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):

@@ -12,7 +12,6 @@ from c2srt_cli.artifacts import file_sha256, fingerprint
 from c2srt_cli.backbone.precision import MAX_ROWS, find_device
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
 from c2srt_cli.embeddings import store as stores
-from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
@@ -125,7 +124,6 @@ def prepare_training(asked: TrainOptions, progress: Progress) -> TrainJob:
             hint="run c2srt prepare with other seen labels, or another split",
         )
     templates = (options.prompt,) if kind.needs_init else _templates(asked, made)
-    note_hardly_known(backbone, annotations.labels, progress)
     text = None
     if asked.embeddings is not None:
         text = read_text(asked.embeddings / stores.TEXT, annotations.labels, templates, backbone.dim)

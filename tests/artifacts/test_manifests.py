@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from c2srt_cli.artifacts import (
     fingerprint,
     manifest,
     peek_manifest,
+    previous_manifest,
     read_json,
     read_manifest,
     write_json,
@@ -86,3 +88,20 @@ def test_every_field_that_differs_is_named(tmp_path: Path) -> None:
         "old: 0 there, None now",
     )
     assert refused.value.exit_code == 3
+
+
+@pytest.mark.parametrize("odd", ["pipe", "device", "pipe below"])
+def test_what_is_no_file_has_no_place_in_an_artifact(odd: str, tmp_path: Path) -> None:
+    """Whoever opened the pipe would wait for ever, and the device has no end."""
+    write_json(tmp_path / "manifest.json", manifest("run", 2, {}, {}))
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "gone").symlink_to("nowhere")
+    assert read_manifest(tmp_path, "run", 2)
+    if odd == "device":
+        (tmp_path / "index.parquet").symlink_to("/dev/zero")
+    else:
+        os.mkfifo(tmp_path / ("index.parquet" if odd == "pipe" else "checkpoint/state.safetensors"))
+    with pytest.raises(InputError, match="is no file, and has no place in an artifact"):
+        read_manifest(tmp_path, "run", 2)
+    with pytest.raises(InputError, match="is no file, and has no place in an artifact"):
+        previous_manifest(tmp_path, "run")
