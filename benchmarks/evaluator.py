@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 from c2srt_cli.datasets.annotations import Annotations, Incidence
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.report import evaluate
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.scoring.bootstrap import draw_weights, resampled_average_precision
 

@@ -22,8 +22,8 @@ from sklearn.metrics import average_precision_score
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.graph.category_graph import CategoryGraph, read_graph
-from c2srt_cli.graph.chance import random_graph
 from c2srt_cli.graph.embedding import embedding_graph
+from c2srt_cli.graph.random_graph import random_graph
 from c2srt_cli.graph.summary import summarise
 from c2srt_cli.labels import DEFAULT_TEMPLATE, LabelSet
 from c2srt_cli.progress import Progress

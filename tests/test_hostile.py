@@ -29,7 +29,7 @@ from c2srt_cli.cli import main
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import C2srtError
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.graph.build import build_graph
 from c2srt_cli.graph.options import BuildOptions
 from c2srt_cli.methods.registry import METHODS

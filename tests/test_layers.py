@@ -71,6 +71,11 @@ def test_every_module_has_its_place() -> None:
     assert {layer(name) for name in modules()} <= HEIGHT.keys()
 
 
+def test_no_module_is_long() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    assert not {name: length for name, length in lengths.items() if length > 300}
+
+
 def test_imports_go_down() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)}:{line} imports {target}"

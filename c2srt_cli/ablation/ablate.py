@@ -1,22 +1,20 @@
 """The stage behind ``c2srt ablate``: a grid of runs on one cache of embeddings → a table and a figure."""
 
-import io
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from c2srt_cli.ablation.figure import write_figure
-from c2srt_cli.ablation.grid import BASE, ZERO_SHOT, GridRow, slug
+from c2srt_cli.ablation.grid import ZERO_SHOT, GridRow, slug
 from c2srt_cli.ablation.prepare import KIND, RUNS, AblationJob, run_name, train_options
-from c2srt_cli.ablation.rows import Outcome, Row, figures_table, row_tables
+from c2srt_cli.ablation.report import write_report
+from c2srt_cli.ablation.rows import Outcome, Row
 from c2srt_cli.ablation.times import TIMES, add_time, times
 from c2srt_cli.artifacts import (
     LOCK,
     MANIFEST,
     UNFINISHED,
-    atomic_write,
     check_same,
     disk_errors,
     file_sha256,
@@ -31,16 +29,13 @@ from c2srt_cli.artifacts import (
 )
 from c2srt_cli.artifacts.records import Record, RelativePath, Text, read_record
 from c2srt_cli.errors import InputError, Interrupted, UsageError
-from c2srt_cli.evaluation.comparison import Comparison, compare
 from c2srt_cli.evaluation.protocol import settings
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
-from c2srt_cli.evaluation.scores import ScoreFile
-from c2srt_cli.evaluation.table import Table, write_csv, write_markdown
+from c2srt_cli.evaluation.score_file import ScoreFile
+from c2srt_cli.evaluation.table import Table
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
-from c2srt_cli.tagging.writers.escape import terminal_text
-from c2srt_cli.text import spreadsheet_cell
 from c2srt_cli.training import run as runs
 from c2srt_cli.training.config import as_toml
 from c2srt_cli.training.fit import Diverged
@@ -52,8 +47,6 @@ from c2srt_cli.training.train import train
 SCORES = "scores"
 #: In a run's folder: why it has no state to keep.
 DIVERGED = "diverged.json"
-CSV, MARKDOWN, FIGURE = "ablation.csv", "ablation.md", "ablation"
-FORMATS = ("svg", "png")
 
 
 class _Scored(Record):
@@ -109,7 +102,7 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
                 progress.note(f"{row.name}, seed {seed} ({done + 1} of {len(runs_in_all)}{', kept' if there else ''})")
                 outcome = _run(job, row, seed, progress) if row.trainable else _untrained(job, row, progress)
             except Interrupted as stop:
-                _write(job, rows)
+                write_report(job, rows)
                 raise Interrupted(
                     f"{done:,} of {len(runs_in_all):,} runs are done; of the next one all training so far is saved",
                     where=str(out),
@@ -118,8 +111,8 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
                 rows.append(Row(row.name, row.changes, ()))
             rows[-1] = replace(rows[-1], outcomes=(*rows[-1].outcomes, outcome))
             if not there and done + 1 < len(runs_in_all):
-                _write(job, rows)
-        tables = _write(job, rows)
+                write_report(job, rows)
+        tables = write_report(job, rows)
         write_json(out / MANIFEST, job.manifest)
         (out / UNFINISHED).unlink()
     return AblationResult(tables, sum(bool(outcome.note) for row in rows for outcome in row.outcomes))
@@ -240,48 +233,3 @@ def _scores(
     files = score_split(one, job.store, job.annotations, job.protocol, folder=folder, progress=progress)
     write_json(folder / MANIFEST, {**wanted, "files": {setting: file.path.name for setting, file in files.items()}})
     return files
-
-
-def _compare(job: AblationJob, rows: list[Row]) -> None:
-    """Compare with the base every row that has not been yet and whose seeds are all done, as the base's."""
-    base = rows[1] if len(rows) > 1 else rows[0]
-    if len(base.outcomes) < len(job.grid.seeds) or not base.files or base.name != BASE:
-        return
-    for place, row in enumerate(rows):
-        done = len(row.outcomes) == len(job.grid.seeds) or row.outcomes[0].seed is None
-        if row is not base and done and row.files and not row.comparisons:
-            rows[place] = replace(row, comparisons=_comparisons(job, row, base))
-
-
-def _comparisons(job: AblationJob, row: Row, base: Row) -> dict[str, Comparison]:
-    return {
-        setting: compare(
-            job.annotations,
-            job.protocol,
-            setting,
-            [files[setting] for files in row.files],
-            [files[setting] for files in base.files],
-        )
-        for setting in base.files[0]
-    }
-
-
-def _write(job: AblationJob, rows: list[Row]) -> tuple[Table, ...]:
-    """Write the table in both forms, and the figure."""
-    _compare(job, rows)
-    out, ks = job.options.out, job.protocol.ks
-    tables = row_tables(rows, ks, f"{job.annotations.dataset}, protocol {job.protocol.name}")
-    text = io.StringIO(newline="")
-    write_csv(figures_table(rows, ks), text, spreadsheet_cell)
-    with atomic_write(out / CSV) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-    text = io.StringIO()
-    for place, table in enumerate(tables):
-        text.write("\n" if place else "")
-        write_markdown(table, text, terminal_text)
-    with atomic_write(out / MARKDOWN) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-    for form in FORMATS:
-        with atomic_write(out / f"{FIGURE}.{form}") as temporary:
-            write_figure(rows, temporary, form, f"{job.annotations.dataset}, protocol {job.protocol.name}")
-    return tables

@@ -9,7 +9,7 @@ from c2srt_cli.ablation.grid import BASE
 from c2srt_cli.evaluation.comparison import Comparison
 from c2srt_cli.evaluation.protocol import SETTINGS
 from c2srt_cli.evaluation.report import Report, SettingReport
-from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.evaluation.score_file import ScoreFile
 from c2srt_cli.evaluation.table import Cell, Column, Table
 
 

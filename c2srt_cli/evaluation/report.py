@@ -8,7 +8,7 @@ import numpy as np
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.evaluation.comparison import resampled_maps
 from c2srt_cli.evaluation.protocol import SETTINGS, Protocol, label_counts
-from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.evaluation.score_file import ScoreFile
 from c2srt_cli.evaluation.selection import Selection, select
 from c2srt_cli.scoring.average_precision import MeanAP, average_precision
 from c2srt_cli.scoring.bootstrap import Interval

@@ -15,7 +15,7 @@ from c2srt_cli.embeddings.text import embed_labels, read_text
 from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.evaluation.gain import fit_gain
 from c2srt_cli.evaluation.protocol import Protocol, counted_images, ranked_labels, settings
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.evaluation.selection import check_images
 from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.labels import LabelSet, read_templates

@@ -9,7 +9,7 @@ import numpy as np
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.errors import InputError
 from c2srt_cli.evaluation.protocol import Protocol, counted_images, ranked_labels
-from c2srt_cli.evaluation.scores import ScoreFile
+from c2srt_cli.evaluation.score_file import ScoreFile
 from c2srt_cli.threads import WORKERS, pool
 
 #: Bytes of scores in one piece; a worker holds about four times as much.

@@ -218,7 +218,7 @@ class Builder:
 
             assert self.images is not None
             return cooccurrence_graph(self.labels, self.images)
-        from c2srt_cli.graph.chance import random_graph
+        from c2srt_cli.graph.random_graph import random_graph
 
         assert self.like is not None
         return random_graph(self.like, options.seed)

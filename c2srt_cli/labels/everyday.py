@@ -6,4 +6,4 @@ from pathlib import Path
 
 def everyday_labels() -> Path:
     """Their file."""
-    return Path(str(files("c2srt_cli") / "everyday.txt"))
+    return Path(str(files("c2srt_cli.labels") / "everyday.txt"))

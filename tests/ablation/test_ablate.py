@@ -23,7 +23,7 @@ from c2srt_cli.evaluation.comparison import compare
 from c2srt_cli.evaluation.protocol import SETTINGS, protocol
 from c2srt_cli.evaluation.report import evaluate
 from c2srt_cli.evaluation.score import predictor, score_split
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve

@@ -12,7 +12,7 @@ from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.evaluation.comparison import compare
 from c2srt_cli.evaluation.protocol import DEFAULT, Protocol, protocol
 from c2srt_cli.evaluation.report import SettingReport, evaluate
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.scoring.average_precision import MeanAP
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge
-from c2srt_cli.graph.chance import random_graph
 from c2srt_cli.graph.cooccurrence import cooccurrence_graph
+from c2srt_cli.graph.random_graph import random_graph
 from c2srt_cli.labels import Label, LabelSet
 
 LABELS = LabelSet(tuple(Label(f"label {i}") for i in range(12)))

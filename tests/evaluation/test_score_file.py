@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from c2srt_cli.errors import InputError
-from c2srt_cli.evaluation.scores import ScoreFile, write_scores
+from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 
 ROWS, COLUMNS = np.array([4, 2, 9, 7, 1, 3, 0]), np.array([5, 0, 3])
 
@@ -20,7 +20,7 @@ def scores_of(count: int = 7) -> np.ndarray:
 def test_what_is_written_by_images_is_read_by_labels(
     tmp_path: Path, buffer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("c2srt_cli.evaluation.scores.BUFFER", buffer)
+    monkeypatch.setattr("c2srt_cli.evaluation.score_file.BUFFER", buffer)
     scores = scores_of()
     with write_scores(tmp_path / "s.safetensors", ROWS, COLUMNS, {"method": "zero-shot"}) as writer:
         for block in np.split(scores, [2, 3, 3, 6]):
