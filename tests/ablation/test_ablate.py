@@ -70,6 +70,12 @@ def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture
+def nothing_drawn(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - of which the figure is drawn
+    """Of ablations whose figure nobody looks at, as drawing takes longer than training here."""
+    monkeypatch.setattr("c2srt_cli.ablation.report.write_figure", lambda _, path, *__: path.touch())
+
+
 def lines(out: Path) -> list[dict[str, str]]:
     """The lines of the table, without the times."""
     with (out / "ablation.csv").open(encoding="utf-8", newline="") as file:
@@ -150,6 +156,7 @@ def test_the_table_for_people_has_means_over_seeds_and_the_difference_from_the_b
         assert of["zero-shot"]["difference"] is not None
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_stopped_again_and_again_it_ends_with_the_same_table(inputs: Path, whole: Path, tmp_path: Path) -> None:
     out, stops = tmp_path / "parts", 0
     for _ in range(20):
@@ -168,6 +175,7 @@ def test_stopped_again_and_again_it_ends_with_the_same_table(inputs: Path, whole
         ).read_bytes()
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_what_is_done_is_shown_and_kept(inputs: Path, whole: Path, tmp_path: Path) -> None:
     out, done = tmp_path / "parts", 0
 
@@ -189,6 +197,7 @@ def test_what_is_done_is_shown_and_kept(inputs: Path, whole: Path, tmp_path: Pat
     assert not (out / "unfinished.json").exists()
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_scores_that_are_of_something_else_or_damaged_are_made_anew(inputs: Path, whole: Path, tmp_path: Path) -> None:
     """A fault in each folder of scores; were one believed, its line of the table would be another."""
     out = tmp_path / "copy"
@@ -252,6 +261,7 @@ def test_what_says_what_is_done_is_checked(  # noqa: PLR0917
     assert fingerprints(out / "runs") == before
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(whole, out)
@@ -271,6 +281,7 @@ def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: 
     assert {path.name for path in (out / "runs").iterdir()} == {"base-3", "without-isr-3", "mkt-3"}
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_rows_with_options_that_the_backbone_has_no_place_for_are_resumed(inputs: Path, tmp_path: Path) -> None:
     grid = """
 [base]
@@ -329,6 +340,7 @@ def test_a_row_whose_parts_do_not_fit_is_told_before_anything_is_trained(inputs:
     )
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_a_row_that_cannot_be_trained_is_not_called_diverged(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +401,7 @@ def test_the_command_prints_the_table(
     assert "[base]: label-propagation has no option 'epoch'; did you mean 'epochs'?" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("nothing_drawn")
 def test_a_row_without_training_is_scored_once_over_its_graph(inputs: Path, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "out")
     more = f'{GRID}[rows."zero-shot, graph"]\nmethod = "zero-shot"\n"propagation.gain" = 0.5\n'

@@ -47,10 +47,17 @@ def prompted(backbone: Backbone, template: str = MKT) -> PromptLearner:
     return learner
 
 
+@pytest.fixture(scope="module", params=[*TOWERS, "mini"])
+def tower(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    if request.param == "mini":
+        return load_backbone("mini")
+    return load_backbone(write_tiny_model(tmp_path_factory.mktemp("tower"), **TOWERS[request.param]))
+
+
 @pytest.mark.parametrize("template", [MKT, "a photo of a {}.", "{} there", "many {}s", "(({}))"])
-@pytest.mark.parametrize("name", [*TOWERS, "mini"])
-def test_an_unlearned_prompt_changes_nothing(name: str, template: str, tmp_path: Path) -> None:
-    backbone = load_backbone("mini" if name == "mini" else write_tiny_model(tmp_path, **TOWERS[name]))
+def test_an_unlearned_prompt_changes_nothing(tower: Backbone, template: str) -> None:
+    backbone = tower
+    backbone.text.prompt = None
     plain = embed_labels(backbone, LABELS, (template,), Progress())
     prompted(backbone, template)
     torch.testing.assert_close(embed_labels(backbone, LABELS, (template,), Progress()), plain, rtol=0, atol=1e-6)
