@@ -21,9 +21,10 @@ from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.labels import LabelSet, read_templates
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
-from c2srt_cli.predict.predictor import Predictor, split_in
+from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.predict.profile import KIND, Profile, basis_of
 from c2srt_cli.predict.runs import open_run
+from c2srt_cli.predict.split import split_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.data import BATCH, images_at_once
 from c2srt_cli.training.tokens import TokenSet

@@ -14,18 +14,17 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.backbone.tower import Tokens, run_late_stages
 from c2srt_cli.embeddings.split import Split
-from c2srt_cli.embeddings.store import Store
 from c2srt_cli.graph.category_graph import RELATIONS, CategoryGraph
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.scores import Scores
-from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.methods.vocabulary import Labels, Vocabulary
 from c2srt_cli.predict.attach import Attached, attach
 from c2srt_cli.predict.background import Background
 from c2srt_cli.predict.cache_model import CacheModel
+from c2srt_cli.predict.calibration import calibration_of, calibration_of_backbone
 from c2srt_cli.predict.profile import Profile
 from c2srt_cli.predict.sources import sources_of
 from c2srt_cli.progress import Progress
@@ -112,7 +111,7 @@ class Predictor:
             UsageError: the graph has none of the labels.
         """
         model = METHODS[options.method](options, backbone)
-        calibration = _calibration_of_backbone(backbone, options)
+        calibration = calibration_of_backbone(backbone, options)
         whole, text, hops = labels, embed(labels), 0
         if graph is not None:
             sources = sources_of(labels, graph)
@@ -292,31 +291,3 @@ class Predictor:
                 entry["contribution"] = round(float(found.contribution[image, label, place]), 6)
             spoken.append(entry)
         return sorted(spoken, key=lambda entry: -entry["attention"])
-
-
-def split_in(store: Store, model: Method, run: Run | None = None) -> Split:
-    """Where the tokens of a store enter a method's tower.
-
-    Raises:
-        InputError: the method cannot go on from them.
-    """
-    made, pixels = store.options, None if run is None else run.made.pixels
-    weights = model.backbone.weights_sha256
-    check_tokens(model.need, store, type(model), model.backbone.tower, pixels=pixels, weights=weights)
-    attention = model.need.patch_attention if model.trainable else made.patch_attention
-    return Split(made.split_stage, attention, made.streams)
-
-
-def calibration_of(run: Run) -> RunCalibration | None:
-    """A run's calibration; none for a method whose scores mean something else with every vocabulary."""
-    return run.calibration if METHODS[run.options.method].can_calibrate else None
-
-
-def _calibration_of_backbone(backbone: Backbone, options: Any) -> Calibration | None:
-    """The backbone's calibration, if it holds for this scoring; of a model trained with a sigmoid, that itself."""
-    if backbone.calibration_path is None:
-        bias = backbone.logit_bias
-        return None if bias is None else Calibration(backbone.logit_scale, bias, {})
-    calibration, patches = Calibration.read(backbone.calibration_path), options.patches.model_dump()
-    scoring = {"pool": patches["kind"], "alpha": patches.get("alpha"), "cap": patches.get("max_patches")}
-    return calibration if all(scoring.get(key) == value for key, value in calibration.scoring.items()) else None

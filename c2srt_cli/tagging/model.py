@@ -17,8 +17,8 @@ from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict import runs
-from c2srt_cli.predict.predictor import split_in
 from c2srt_cli.predict.profile import Profile
+from c2srt_cli.predict.split import split_in
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.options import TagOptions
