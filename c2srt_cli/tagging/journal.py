@@ -176,6 +176,8 @@ class Journal:
             ValueError: it is none of a run with these labels and options.
         """
         if line.tags is None:
+            if not line.reason:
+                raise ValueError("neither tags nor a reason why there are none")
             return FailedImage(line.path, line.reason, line.detail)
         count, every = len(self._labels), line.scores is not None
         numbers = np.frombuffer(base64.b64decode(line.scores or ""), "<f4")

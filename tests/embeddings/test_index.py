@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from stored import row
 
+from c2srt_cli.embeddings import index
 from c2srt_cli.embeddings.index import Row, read_index, write_index
 from c2srt_cli.errors import InputError
 
@@ -82,6 +83,15 @@ WRONG: dict[str, tuple[Callable[[Columns], object], str]] = {
     "status": (lambda columns: columns.update(status=pa.array(["fine"] * 6)), "column 'status' holds 'fine'"),
     "no hash": (lambda columns: columns.update(sha256=pa.array(["x"] * 6)), "its sha256 is 'x'"),
 }
+
+
+def test_more_rows_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_index(tmp_path, ROWS)
+    monkeypatch.setattr(index, "MAX_ROWS", len(ROWS))
+    assert read_index(tmp_path) == ROWS
+    monkeypatch.setattr(index, "MAX_ROWS", len(ROWS) - 1)
+    with pytest.raises(InputError, match="6 rows in "):
+        read_index(tmp_path)
 
 
 @pytest.mark.parametrize(("change", "match"), WRONG.values(), ids=WRONG)

@@ -159,6 +159,21 @@ def test_an_index_that_the_shards_contradict_is_refused(
     assert match in str(error.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_global_embeddings_are_numbers(value: float, folder: Path) -> None:
+    """They are read without their checksum: a hundred thousand of them are to take seconds."""
+    rows = [row("a", 0, 0), row("c", 0, 2)]
+    found = finish(folder, rows)
+    ((places, one),) = found.global_embeddings(rows)
+    assert places == [0, 1]
+    assert one[:, 0].tolist() == [0.0, 2.0]
+    made = tensors(3, 0)
+    made["global"][1, 3] = value  # in a row that is not asked for
+    write_shard(folder, 0, list(found.shards[0].rows), made, OPTIONS.origin(), complete=True)
+    with pytest.raises(InputError, match="not all of its numbers are finite"):
+        list(Store.open(folder).global_embeddings(rows))
+
+
 WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "split_stage": ({"split_stage": 2}, "split_stage: 3 in the shard, 2 in the manifest"),
     "behind the tower": ({"split_stage": 999}, "options: split stage 999 lies behind the last of 3 stages"),

@@ -1,3 +1,6 @@
+import base64
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,41 @@ def test_lines_that_nobody_wrote_end_it(tmp_path: Path, line: bytes) -> None:
     whole = (tmp_path / "j").read_bytes()
     (tmp_path / "j").write_bytes(whole[: sizes[1]] + line + b"\n" + whole[sizes[1] :])
     assert recovered(tmp_path / "j") == committed(1)
+
+
+def packed(*scores: float) -> str:
+    return base64.b64encode(np.array(scores, "<f4").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tags": [[3, 0.5, None, None]]},
+        {"tags": [[-1, 0.5, None, None]]},
+        {"tags": [[0, 0.5, None, None], [0, 0.25, None, None]]},
+        {"tags": [["cat", 0.5, None, None]]},
+        {"tags": None},
+        {"scores": packed(0.5, 1.0)},
+        {"scores": packed(0.5, 1.0, float("nan"))},
+        {"scores": packed(0.5, 1.0, float("-inf"))},
+        {"scores": None},
+        {"scores": "?"},
+        {"explanation": {"labels": []}},
+        {"stamp": [1, 2]},
+    ],
+)
+def test_a_result_that_this_run_cannot_have_had_ends_it(tmp_path: Path, change: dict[str, Any]) -> None:
+    options = {**OPTIONS, "all_scores": True, "explain": False}
+    good = TaggedImage("a.jpg", (Tag("cat", 0.5, None, None),), (0.5, 0.25, -1.0))
+    with Journal(tmp_path / "j", options, LABELS) as journal:
+        for name in ("a.jpg", "b.jpg"):
+            journal.append([(Item(name, Stamp(1, 2, 3, "5a" * 32)), replace(good, path=name))])
+    lines = (tmp_path / "j").read_bytes().splitlines()
+    lines[3] = json.dumps(json.loads(lines[3]) | change).encode()
+    (tmp_path / "j").write_bytes(b"\n".join(lines) + b"\n")
+    with Journal(tmp_path / "j", options, LABELS) as journal:
+        assert list(journal.entries) == ["a.jpg"]
+        assert journal["a.jpg"] == good
 
 
 def test_other_options_are_named(tmp_path: Path) -> None:
