@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import Run
 from packets import bag, packet
 from photos import content, write_photos
@@ -18,10 +22,16 @@ from c2srt_cli import Tagger, embed
 from c2srt_cli import learn as learn_from
 from c2srt_cli.artifacts import read_json
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
-from c2srt_cli.labels import LabelSet
+from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.learning import keyword_run, learn
+from c2srt_cli.learning.cache_fit import Examples, Start, fit
+from c2srt_cli.learning.fit_labels import starts_of
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.predict.cache_model import CacheModel
 from c2srt_cli.predict.profile import Profile
+from c2srt_cli.scoring.calibration import Calibration, RunCalibration
+from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.training.config import resolve
 
 LABELS = ("cat", "dog", "house", "tree")
@@ -103,9 +113,17 @@ def test_scores_are_what_the_profile_says(c2srt: Run, tiny: str, photos: Path, p
         own = expected[:, column]
         gain = count / (count + 10) * own.std() / said.std()
         added = scores(raised.out)[:, column] - own
-        # the shift is whatever is left, the same on all photographs
-        np.testing.assert_allclose(added - added[0], gain * (said - said[0]), atol=2e-5)
-        assert np.isfinite(stored["thresholds"]).all()
+        rows = np.array([number for side in JUDGED[label] for number in side])
+        likeness = np.exp(-5.5 * (1 - embeddings[rows] @ embeddings.T))
+        # nothing is calibrated: the bar lies where as many are given as before, at least one
+        given = max(1, sum(label in (one.lower() for one in own_tags) for own_tags in tags(plain.out).values()))
+        bar = float(np.quantile(own, 1 - given / PHOTOS))
+        slope = 0.6 * 100.0  # of the tiny model's logit scale
+        start = Start(slope, math.log(0.4 / 0.6) - slope * bar, 0.4)
+        examples = Examples(np.isin(rows, JUDGED[label][0]), rows, own, likeness)
+        expected_shift = fit(examples, start).shift
+        np.testing.assert_allclose(added, gain * (said - said.mean()) + expected_shift, atol=2e-5)
+        np.testing.assert_allclose(stored["thresholds"][["cat", "dog"].index(label)], bar, atol=1e-5)
     np.testing.assert_allclose(scores(raised.out)[:, 0], expected[:, 0], atol=1e-6)
 
 
@@ -226,11 +244,33 @@ def test_what_cannot_be_learned_is_said(c2srt: Run, tiny: str, photos: Path, cor
 
 @pytest.mark.parametrize("name", ["profile.json", "examples.safetensors"])
 def test_a_damaged_profile_is_refused(name: str, c2srt: Run, tiny: str, photos: Path, profile: Path) -> None:
-    data = bytearray((profile / name).read_bytes())
-    data[-20] ^= 1
-    (profile / name).write_bytes(data)
+    data = (profile / name).read_bytes()
+    changed = data.replace(b'"verdict": "no"', b'"verdict": "yes"', 1)
+    (profile / name).write_bytes(changed if changed != data else data[:-1] + bytes([data[-1] ^ 1]))
     said = refused(c2srt, *command("tag", photos, "-l", "cat", "--profile", profile, "-f", "jsonl", backbone=tiny))
     assert name in said and "learn it again: c2srt learn" in said
+
+
+def test_thresholds_that_were_learned_go_before_those_of_a_run() -> None:
+    empty = torch.empty(0)
+    cache = CacheModel(empty, empty, empty, torch.tensor([0.2, math.nan, 0.3]))
+    predictor = SimpleNamespace(thresholds=np.array([0.5, 0.6, 0.7]), cache=cache)
+    labels = LabelSet((Label("a"), Label("b"), Label("c", threshold=0.9)))
+    job: Any = SimpleNamespace(labels=labels, predictor=predictor, rule=Rule())
+    np.testing.assert_array_equal(TagJob.thresholds.func(job), [math.nan, 0.6, 0.9])
+    np.testing.assert_array_equal(
+        TagJob.learned(job, np.array([[0.25, 9, 0.25], [0.1, 9, 0.3]])), [[1, 0, -1], [-1, 0, 1]]
+    )
+
+
+def test_labels_start_from_the_calibration_of_a_run() -> None:
+    maps = Calibration(8.0, -2.0, {}), Calibration(5.0, -1.0, {})
+    calibration = RunCalibration(*maps, 0.5, 0.3, {})
+    predictor = SimpleNamespace(calibration=calibration, thresholds=np.array([0.5, 0.3]), seen=np.array([True, False]))
+    found: Any = None
+    starts = starts_of(SimpleNamespace(predictor=predictor), found)  # type: ignore[arg-type]
+    assert [(one.slope, one.intercept, one.given) for one in starts] == [(8.0, -2.0, 0.5), (5.0, -1.0, 0.3)]
+    np.testing.assert_allclose(maps[1].probability(np.array(starts[1].threshold)), 0.3)
 
 
 def sidecars(photos: Path, words: Sequence[Sequence[str]]) -> None:
