@@ -1,5 +1,6 @@
 """``c2srt tag``: photographs and labels in, tags out."""
 
+import dataclasses
 import io
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import typer
 from c2srt_cli.artifacts import check_writable, disk_errors, is_stream, open_stream, output_file
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, note_failures, running
+from c2srt_cli.cli.console import finish, note, note_failures, running, stderr
+from c2srt_cli.cli.summary import pass_over, show_summary, where_next
 from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.tagging.writers import WRITERS, Writer
 
@@ -177,9 +179,12 @@ def tag(
         check_writable(out, folder=writer.kind == "sidecar")
     if explain is not None:
         check_writable(explain, "--explain")
+    from rich.console import Console
+
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.tagging.decision import Rule
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
+    from c2srt_cli.tagging.summary import FEW
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.training.config import parse_set, resolve
 
@@ -210,17 +215,23 @@ def tag(
         out=out,
     )
     streams = writer.kind != "sidecar" and (out is None or is_stream(out))
-    with (
-        _stream(writer, out) if streams else nullcontext() as stream,
-        running("tagging", bar_wanted=not (streams and sys.stdout.isatty())) as progress,
-    ):
-        job = prepare_tagging(options, progress)
-        if stream is not None:
-            result = tag_to_stream(job, writer, stream, progress)
-        else:
-            target = out if out is not None else job.source.root
-            result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name)
+    with _stream(writer, out) if streams else nullcontext() as stream:
+        with running("preparing") as progress:
+            job = prepare_tagging(options, progress)
+        briefly = format is None and writer.name == "table" and len(job.source.items) > FEW
+        bar = briefly or not (streams and sys.stdout.isatty())
+        with running("tagging", bar_wanted=bar) as progress:
+            if stream is not None:
+                shown = dataclasses.replace(writer, write=pass_over) if briefly else writer
+                result = tag_to_stream(job, shown, stream, progress)
+            else:
+                target = out if out is not None else job.source.root
+                result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name)
+    if result.summary.photographs > FEW:
+        show_summary(result.summary, Console(highlight=False) if briefly else stderr())
     _report(result, out)
+    if result.summary.photographs > FEW:
+        note(where_next(photos, labels, out, embeddings=bool(job.source.inputs), reviewable=bool(writer.rows)))
     finish(len(result.failures), allowed=allow_failures)
 
 

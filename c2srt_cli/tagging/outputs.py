@@ -13,6 +13,7 @@ from c2srt_cli.tagging import targets
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import Journal, read_header
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
+from c2srt_cli.tagging.summary import Summary
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.update import TagResult, Update, check_explain, explaining
 from c2srt_cli.tagging.writers import WriteContext, Writer
@@ -33,6 +34,7 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: 
     check_explain(job, fresh=False)
     failures = list(job.source.problems)
     stamps: dict[str, Stamp] = {}
+    summary = Summary(job.labels.names)
 
     def rows() -> Generator[TaggedImage, None, None]:
         with closing(tag_images(job, job.source.items, progress)) as batches:
@@ -41,6 +43,7 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: 
                     failures.append(result)
                 else:
                     stamps[item.name] = item.stamp
+                    summary.add(result)
                     yield result
 
     try:
@@ -48,7 +51,7 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: 
             failures += writer.write(passed, stream, _context(job, None, progress))
     except Interrupted as stop:
         raise Interrupted(stop.what, hint="only with --out does a rerun go on where this one stopped") from None
-    return TagResult(len(stamps), tuple(failures))
+    return TagResult(len(stamps), tuple(failures), summary)
 
 
 def tag_to_files(

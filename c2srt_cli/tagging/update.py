@@ -15,6 +15,7 @@ from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.journal import Journal
 from c2srt_cli.tagging.previous import Previous, check_root, previous
 from c2srt_cli.tagging.record import FailedImage, KeptImage, TaggedImage
+from c2srt_cli.tagging.summary import Summary
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.writers import KeptRows, WriteContext, Writer
 from c2srt_cli.tagging.writers.jsonl import jsonl_rows
@@ -27,6 +28,7 @@ class TagResult:
     Attributes:
         tagged: Images that have a result.
         failures: Images that could not be tagged or whose result could not be stored.
+        summary: Of those that were tagged now, or in the interrupted run that this one went on with.
         unchanged: How many of the tagged ones had their result from an earlier, finished run.
         gone: Rows that have left, because their images have, or are left out now.
         resumed: How many images an earlier, interrupted run had done.
@@ -35,6 +37,7 @@ class TagResult:
 
     tagged: int
     failures: tuple[FailedImage, ...]
+    summary: Summary
     unchanged: int = 0
     gone: int = 0
     resumed: int = 0
@@ -133,12 +136,15 @@ class Update:
                 done.update((item.name, item.stamp) for item, _ in batch)
                 new += sum(isinstance(result, TaggedImage) for _, result in batch)
         failures = list(job.source.problems)
-        self._write(self._results(journal, kept, failures), kept | done, failures, unchanged=not new and self._is(kept))
+        summary = Summary(job.labels.names)
+        results = summary.watch(self._results(journal, kept, failures))
+        self._write(results, kept | done, failures, unchanged=not new and self._is(kept))
         failures_path = targets.failures_of(self.writer, self.out)
         targets.write_failures(failures_path, failures)
         return TagResult(
             len(job.source.items) + len(job.source.problems) - len(failures),
             tuple(failures),
+            summary,
             unchanged=len(kept),
             gone=max((found.gone for found in self.before.values()), default=0),
             resumed=resumed,

@@ -257,9 +257,9 @@ def test_thresholds_that_were_learned_go_before_those_of_a_run() -> None:
     predictor = SimpleNamespace(thresholds=np.array([0.5, 0.6, 0.7]), cache=cache)
     labels = LabelSet((Label("a"), Label("b"), Label("c", threshold=0.9)))
     job: Any = SimpleNamespace(labels=labels, predictor=predictor, rule=Rule())
-    np.testing.assert_array_equal(TagJob.thresholds.func(job), [math.nan, 0.6, 0.9])
+    np.testing.assert_array_equal(vars(TagJob)["thresholds"].func(job), [math.nan, 0.6, 0.9])
     np.testing.assert_array_equal(
-        TagJob.learned(job, np.array([[0.25, 9, 0.25], [0.1, 9, 0.3]])), [[1, 0, -1], [-1, 0, 1]]
+        TagJob.learned(job, np.array([[0.25, 9, 0.25], [0.1, 9, 0.31]])), [[1, 0, -1], [-1, 0, 1]]
     )
 
 

@@ -1,0 +1,90 @@
+"""What a run of ``c2srt tag`` has given, by label, for people who do not read a line a photograph."""
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from c2srt_cli.errors import counted
+from c2srt_cli.tagging.writers.escape import terminal_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from c2srt_cli.tagging.record import FailedImage, TaggedImage
+    from c2srt_cli.tagging.summary import Given, Summary
+
+#: Labels that have a line; the others are counted.
+SHOWN = 12
+#: Columns of a label and of a photograph, at a width of 80.
+LABEL, PATH, WIDTH = 20, 22, 80
+
+
+def show_summary(summary: "Summary", console: "Console") -> None:
+    """A line for each of the most frequent labels, and what is to be said of all."""
+    from rich.table import Table
+    from rich.text import Text
+
+    given, more = summary.given, max(0, console.width - WIDTH) // 2
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("label", no_wrap=True)
+    for name in ("given", "sure" if summary.calibrated else "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fits best", no_wrap=True)
+    table.add_column("most doubtful", no_wrap=True)
+    for one in given[:SHOWN]:
+        sure = f"{one.sure:.0%}".replace("%", " %") if summary.calibrated else f"{one.sure:.3f}"
+        paths = (Text(_end(terminal_text(path), PATH + more)) for path in (one.best, one.doubtful))
+        table.add_row(Text(_start(terminal_text(one.label), LABEL)), f"{one.count:,}", sure, *paths)
+    if given:
+        console.print(table)
+    none = len(summary.labels) - len(given)
+    rest = [counted(len(given) - SHOWN, "more label")] if len(given) > SHOWN else []
+    rest += [f"{counted(none, 'label')} given to none"] if none else []
+    rest += [f"{counted(summary.untagged, 'photograph')} without a label"] if summary.untagged else []
+    if rest:
+        console.print(Text(", ".join(rest), "dim"))
+    if often := summary.suspicious:
+        console.print(
+            Text(f"given suspiciously often: {', '.join(_often(one, summary) for one in often[:5])}", "yellow")
+        )
+
+
+def pass_over(rows: "Iterable[TaggedImage]", *_: object) -> "list[FailedImage]":
+    """What is written where the summary is enough: nothing."""
+    for _row in rows:
+        pass
+    return []
+
+
+def where_next(photos: list[str], labels: str, out: Path | None, *, embeddings: bool, reviewable: bool) -> str:
+    """Where to look at the tags."""
+    if out is not None and reviewable:
+        return f"next: c2srt review {shlex.quote(str(out))} --out review"
+    named = shlex.join([*photos, "--labels", labels])
+    if embeddings:
+        return f"next: c2srt review {named} --out review"
+    return f"next: c2srt tag {named} --out tags.csv, then c2srt review tags.csv --out review"
+
+
+def _often(one: "Given", summary: "Summary") -> str:
+    share = f"{one.count / summary.photographs:.0%}".replace("%", " %")
+    return f"{terminal_text(one.label)} ({share} of all)"
+
+
+def _start(text: str, width: int) -> str:
+    """The first columns of a text."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1).rstrip()}…"
+
+
+def _end(path: str, width: int) -> str:
+    """The last columns of a path: its file's name."""
+    from rich.cells import cell_len
+
+    if cell_len(path) <= width:
+        return path
+    while cell_len(path) > width - 1:
+        path = path[1:]
+    return f"…{path}"
