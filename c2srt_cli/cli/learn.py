@@ -94,7 +94,7 @@ def learn(
     from c2srt_cli.learning.learn import learn as run_learn
     from c2srt_cli.learning.options import LearnOptions
 
-    corrections = [text for text in sources if text.lower().endswith(".jsonl")]
+    corrections = [text for text in sources if text.lower().endswith(".jsonl") and not Path(text).is_dir()]
     options = LearnOptions(
         corrections=tuple(map(Path, corrections)),
         photos=tuple(text for text in sources if text not in corrections),

@@ -55,10 +55,11 @@ def check_labels(verdicts: Sequence[Verdict], labels: LabelSet, where: str) -> N
     counts: dict[str, int] = {}
     for one in verdicts:
         counts[one.label] = counts.get(one.label, 0) + 1
-    named = LabelSet.of(counts)
-    known = {place for place in named.match(labels) if place >= 0}
+    places = labels.match(LabelSet.of(counts))
     problems = [
-        f"{name!r}: {counted(counts[name], 'verdict')}" for place, name in enumerate(named.names) if place not in known
+        f"{name!r}: {counted(count, 'verdict')}"
+        for (name, count), place in zip(counts.items(), places, strict=True)
+        if place < 0
     ]
     if problems:
         raise InputError(

@@ -51,10 +51,17 @@ def learn(options: LearnOptions, progress: Progress) -> LearnResult:
             hint=f"c2srt learn {' '.join(map(str, options.corrections))} PHOTOS --out {out}",
         )
     verdicts = read_corrections(options.corrections)
+    if options.corrections and not verdicts and not options.keywords:
+        raise InputError(
+            "there is not one verdict in it",
+            where=str(options.corrections[0]),
+            hint="say yes or no on the page of c2srt review, and save; or leave it out, to learn from keywords",
+        )
     with disk_errors(out):
         previous_manifest(out, KIND, overwrite=options.overwrite)
         with lock(out / LOCK):
             remove_leftovers(out)
+            write_json(out / UNFINISHED, manifest(KIND, SCHEMA, {}, {}))
             return _learn(options, verdicts, progress)
 
 
@@ -124,8 +131,8 @@ def _known(
     rows = {name: row for row, name in enumerate(names)}
     truth = np.zeros((len(names), len(labels)), np.int8)
     truth[: len(keyworded)] = np.where(shown, 1, -1)
-    judged = LabelSet.of(dict.fromkeys(one.label for one in verdicts))
-    columns = dict(zip(judged.names, labels.match(judged), strict=True))
+    judged = list(dict.fromkeys(one.label for one in verdicts))
+    columns = dict(zip(judged, labels.match(LabelSet.of(judged)), strict=True))
     for one in verdicts:
         if one.sha256 in places:
             truth[rows[places[one.sha256]], columns[one.label]] = 1 if one.verdict == "yes" else -1
@@ -164,7 +171,6 @@ def _write(  # noqa: PLR0917
         **({} if trained is None else {RUN: trained.fingerprint}),
     }
     made = manifest(KIND, SCHEMA, job.basis, inputs)
-    write_json(options.out / UNFINISHED, made)
     write_profile(options.out, made, root=job.source.root, learned=learned, verdicts=verdicts, model=model)
     if trained is not None:
         trained.tidy()

@@ -25,11 +25,8 @@ class Verdicts:
     def __init__(self, labels: LabelSet, verdicts: Iterable[Verdict], judged: Path, root: Path) -> None:
         self._root, self._count = root.absolute(), len(labels)
         verdicts = tuple(verdicts)
-        named = LabelSet.of(dict.fromkeys(one.label for one in verdicts))
-        place = dict.fromkeys(named.names, -1)
-        for column, found in enumerate(named.match(labels)):
-            if found >= 0:
-                place[named.names[found]] = column
+        names = list(dict.fromkeys(one.label for one in verdicts))
+        place = dict(zip(names, labels.match(LabelSet.of(names)), strict=True))
         self._by_sha256: dict[str, dict[int, int]] = {}
         self._by_place: dict[Path, dict[int, int]] = {}
         for one in verdicts:

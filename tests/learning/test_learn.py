@@ -21,6 +21,7 @@ from tiny_runs import write_embedded
 from c2srt_cli import Tagger, embed
 from c2srt_cli import learn as learn_from
 from c2srt_cli.artifacts import read_json
+from c2srt_cli.errors import Interrupted
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.learning import keyword_run, learn
@@ -33,6 +34,7 @@ from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.training.config import resolve
+from c2srt_cli.training.train import train
 
 LABELS = ("cat", "dog", "house", "tree")
 #: By label, the photographs that show it, and those that do not.
@@ -239,7 +241,26 @@ def test_what_cannot_be_learned_is_said(c2srt: Run, tiny: str, photos: Path, cor
     assert "'dog': 3 verdicts" in said
     assert "there is nothing to learn from" in refused(c2srt, *command("learn", photos, "-o", out, backbone=tiny))
     assert "no such file" in refused(c2srt, "learn", "none.jsonl", photos, "-o", out)
+    (photos.parent / "empty.jsonl").write_text("\n")
+    assert "there is not one verdict" in refused(c2srt, "learn", photos.parent / "empty.jsonl", photos, "-o", out)
+    said = refused(c2srt, *command("tag", photos, "-l", "cat", "--profile", photos, backbone=tiny))
+    assert "holds no profile" in said and "c2srt learn makes them" in said
     assert not (out / "manifest.json").exists()
+
+
+def test_a_label_in_two_spellings_is_one(c2srt: Run, tiny: str, photos: Path, corrections: Path) -> None:
+    lines = corrections.read_text().splitlines(keepends=True)
+    corrections.write_text(
+        "".join([lines[0].replace('"cat"', '"CAT"'), *lines[1:7], lines[7].replace('"cat"', '"CAT"')])
+    )
+    out = photos.parent / "profile"
+    for labels in ([], ["-l", "Cat, tree"]):
+        done = c2srt(*command("learn", corrections, photos, *labels, "-o", out, backbone=tiny))
+        assert done.code == 0, done.err
+        assert [(one.yes, one.no) for one in Profile.open(out).learned] == [(5, 3)]
+    asked = command("tag", photos, "-l", "cat, dog", "--profile", out, "-f", "jsonl", "--top-k", "2", backbone=tiny)
+    found = tags(c2srt(*asked).out)
+    assert all("cat" not in found[f"p{number:04}.png"] for number in JUDGED["cat"][1])
 
 
 @pytest.mark.parametrize("name", ["profile.json", "examples.safetensors"])
@@ -303,9 +324,20 @@ def test_many_keywords_are_a_run(
     monkeypatch.setattr(keyword_run, "LEAST", 12)
     monkeypatch.setattr(learn, "LEAST", 12)
     monkeypatch.setattr(METHODS["label-propagation"], "defaults", lambda: quick)
+    trained: list[object] = []
+
+    def stopped(*given: object) -> object:
+        trained.append(given)
+        if len(trained) == 1:
+            raise Interrupted("stopped")
+        return train(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(keyword_run, "train", stopped)
     words = [[("cat", "dog")[n % 2], "tree", *(["house"] if n % 3 else [])] for n in range(PHOTOS)]
     sidecars(photos, words)
     out = photos.parent / "profile"
+    assert c2srt(*command("learn", photos, "-o", out, backbone=tiny)).code == 130
+    assert "unfinished" in refused(c2srt, *command("tag", photos, "-l", "cat", "--profile", out, backbone=tiny))
     done = c2srt(*command("learn", photos, "-o", out, backbone=tiny))
     assert done.code == 0, done.err
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
