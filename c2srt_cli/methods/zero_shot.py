@@ -31,6 +31,8 @@ BLOCK = 1 << 20
 #: Factor of what a label's sources add to its score, chosen on training images of Corel5k and COCO: from 0.3 on
 #: single labels that the backbone knows well lose much.
 GAIN = 0.25
+#: Standard deviations above the background at which a label hears nobody, chosen there too.
+SURE = 6.0
 
 
 class ZeroShot(Method):
@@ -46,7 +48,7 @@ class ZeroShot(Method):
         patches: PoolingOption = ISR()
         propagation: Propagation = Propagation(gain=GAIN)
         sure: float = Field(
-            6.0,
+            SURE,
             gt=0,
             description="Standard deviations above the mean of background labels at which a label hears nobody; the "
             "nearer to that, the less it hears.",

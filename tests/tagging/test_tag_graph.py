@@ -14,7 +14,7 @@ from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet, read_labels
 from c2srt_cli.labels.everyday import everyday_labels
-from c2srt_cli.methods.zero_shot import GAIN
+from c2srt_cli.methods.zero_shot import GAIN, SURE
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.record import TaggedImage
@@ -56,7 +56,8 @@ def scores(job: TagJob) -> np.ndarray:
 def test_scores_are_raised_and_explained(inputs: Path, tiny: str, tmp_path: Path) -> None:
     everything = ", ".join((*ASKED, "reeds", "duck"))
     own = scores(prepare(inputs, everything, tiny))
-    mean = scores(prepare(inputs, everyday_labels(), tiny)).mean(1)
+    background = scores(prepare(inputs, everyday_labels(), tiny))
+    mean, sd = background.mean(1), background.std(1, ddof=1)
     notes: list[str] = []
     graph = str(inputs / "graph.json")
     job = prepare(inputs, inputs / "labels.txt", tiny, notes, graph=graph, explain=tmp_path / "why.jsonl")
@@ -71,7 +72,9 @@ def test_scores_are_raised_and_explained(inputs: Path, tiny: str, tmp_path: Path
         assert row.explanation is not None
         said: dict[str, dict[str, float]] = {name: {} for name in ASKED}
         for (target, source), strength in strengths.items():
-            said[target][source] = GAIN * strength * max(own[image, places[source]] - mean[image], 0)
+            above = max(own[image, places[target]] - mean[image], 0) / sd[image]
+            doubt = max(1 - above / SURE, 0)
+            said[target][source] = GAIN * doubt * strength * max(own[image, places[source]] - mean[image], 0)
         for place, name in enumerate(ASKED):
             assert row.scores[place] == pytest.approx(own[image, place] + sum(said[name].values()), abs=1e-5)
         for tag, why in zip(row.tags, row.explanation, strict=True):
