@@ -20,6 +20,7 @@ from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import predictor, score_split
+from c2srt_cli.methods.method import Method
 from c2srt_cli.progress import Progress
 from c2srt_cli.training import calibrate
 from c2srt_cli.training import run as runs
@@ -172,6 +173,41 @@ def test_stopping_early_keeps_the_best_weights(inputs: Path, tmp_path: Path) -> 
     learned = kept.keys() - {"propagation.gain", "propagation.center"}  # fitted afterwards
     assert all(torch.equal(kept[name], best[name]) for name in learned)
     assert not all(torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
+
+
+def test_of_equal_epochs_the_first_is_the_best(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([0.25, 0.5, 0.5, 0.375])
+    monkeypatch.setattr("c2srt_cli.training.fit.val_map", lambda *_: next(found))
+    assert run(inputs, tmp_path / "run", "clip-ft", patience=2, epochs=9).epochs == 4
+    assert read_json(tmp_path / "run" / runs.METRICS)["best"] == {"epoch": 2, "map": 0.5}
+
+
+def test_an_average_of_weights_is_what_is_measured_and_kept(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, before = list[torch.Tensor](), list[torch.Tensor]()
+
+    def looked(method: Method, data: TrainingData) -> float | None:
+        measured.append(method.learned()["visual.proj"].detach().clone())
+        return val_map(method, data)
+
+    update = TrainState.update
+
+    def stepped(self: TrainState, loss: torch.Tensor) -> float:
+        before.append(self.method.learned()["visual.proj"].detach().clone())
+        return update(self, loss)
+
+    monkeypatch.setattr("c2srt_cli.training.fit.val_map", looked)
+    monkeypatch.setattr(TrainState, "update", stepped)
+    run(inputs, tmp_path / "run", "clip-ft", ema=0.9)
+    last = load_file(tmp_path / "run/checkpoint/state.safetensors")["model.visual.proj"]
+    kept = load_file(tmp_path / "run" / runs.WEIGHTS)["visual.proj"]
+    assert torch.equal(kept, measured[-1])
+    average = before[0]
+    for count, value in enumerate([*before[1:], last], 1):
+        average = torch.lerp(average, value, 1 - min(0.9, count / (count + 10)))
+    torch.testing.assert_close(kept, average)
+    assert not torch.allclose(kept, last)
 
 
 def test_the_unseen_annotations_of_training_images_change_nothing(inputs: Path, tmp_path: Path) -> None:
