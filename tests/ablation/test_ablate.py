@@ -284,6 +284,7 @@ def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: 
 @pytest.mark.usefixtures("nothing_drawn")
 def test_rows_with_options_that_the_backbone_has_no_place_for_are_resumed(inputs: Path, tmp_path: Path) -> None:
     grid = """
+seeds = [0]
 [base]
 method = "ram"
 adapters.stages = 0
@@ -312,6 +313,7 @@ def test_a_run_that_diverges_is_a_row_with_a_note_and_is_not_trained_again(
         '[rows.MKT]\nmethod = "mkt"', "[rows.fast]\nlr = 1e30\nlr_new = 1e30\nclip = 1e30\nwarmup = 0.0"
     )
     (inputs / "fast.toml").write_text(grid, encoding="utf-8")
+    shutil.copytree(whole, tmp_path / "out")  # of which this row alone is new
     result = run(inputs, tmp_path / "out", "fast.toml")
     assert result.failed == 2
     assert lines(tmp_path / "out")[:5] == lines(whole)[:5]
