@@ -255,6 +255,26 @@ class TestEmbed:
         assert c2srt(*line, "--fit", "squash", "--overwrite").code == 0
 
 
+def test_words_that_the_text_tower_hardly_knows_are_named_by_every_command_that_takes_them(
+    c2srt: Run, tiny: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    table = "path,labels,split\n" + "".join(f"photos/p000{i}.png,{'xqzzv;'[: 6 * (i % 2)]}cat,test\n" for i in range(5))
+    Path("t.csv").write_text(table)
+    own, shared = ("--backbone", tiny), ("-e", "e", "-a", "a")
+    assert c2srt("prepare", "table", "t.csv", "--out", "a").code == 0
+    for line in (
+        ("tag", photos, "-l", "xqzzv, cat", *own),
+        ("embed", "-a", "a", "-o", "e", *own, *FAST),
+        ("evaluate", "zero-shot", *shared, "--against", "zero-shot", "--replicates", 2),
+        ("search", "e", "xqzzv"),
+        ("build-graph", "-l", "xqzzv, cat", "--source", "embedding", "-o", "g.json", *own),
+    ):
+        done = c2srt(*line)
+        assert done.code == 0, done.err
+        assert done.err.count("hardly knows (invented, rare or of another language?): xqzzv\n") == 1, done.err
+
+
 @pytest.mark.usefixtures("tiny")
 class TestErrors:
     @pytest.mark.parametrize(
