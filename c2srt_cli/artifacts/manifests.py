@@ -39,8 +39,12 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, hint: str | None = None) -> Any:
     """Read a JSON file: no NaN, no infinity, nothing nested 200 levels deep, no text that UTF-8 cannot hold.
+
+    Args:
+        path: The file.
+        hint: What to do if it cannot be read.
 
     Raises:
         InputError: it is missing, no file, larger than `records.MAX_BYTES`, or not such JSON.
@@ -49,12 +53,12 @@ def read_json(path: Path) -> Any:
 
     from c2srt_cli.artifacts.records import read_bytes
 
-    data = read_bytes(path)
+    data = read_bytes(path, hint)
     try:
         value = from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
         json.dumps(value, allow_nan=False)  # 1e999 becomes infinite without being written so
     except ValueError as error:
-        raise InputError(f"cannot be read as JSON ({error})", where=str(path)) from None
+        raise InputError(f"cannot be read as JSON ({error})", where=str(path), hint=hint) from None
     return value
 
 
@@ -152,7 +156,7 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
         if not folder.exists() and (guess := nearby(folder)):
             hint = f"did you mean {guess}?"
         raise InputError(what, where=str(folder), hint=hint)
-    value = read_json(path)
+    value = read_json(path, "make it again")
     if not isinstance(value, dict) or value.get("kind") != kind:
         other = artifact_kind(folder)
         raise InputError(f"holds {other or 'something else'}, no {kind}", where=str(folder), hint=hint)

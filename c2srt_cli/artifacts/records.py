@@ -178,7 +178,7 @@ def _said(fault: Any, prefix: str) -> str:
         return f"{name}: is missing"
     if fault["type"] == "value_error":
         return f"{name}: {fault['msg'].removeprefix('Value error, ')} ({_short(fault['input'])})"
-    said = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
+    said = re.sub("^(Input|String|Tuple|List) should", "must", fault["msg"])
     return f"{name}: {WORDS.get(fault['type'], said)}, is {_short(fault['input'])}"
 
 

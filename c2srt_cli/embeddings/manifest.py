@@ -12,7 +12,7 @@ from c2srt_cli.backbone.precision import Runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.errors import C2srtError, InputError, UsageError
 from c2srt_cli.images import PixelSpec
-from c2srt_cli.labels import is_template
+from c2srt_cli.labels import MOST_TEMPLATES, is_template
 
 
 def _template(text: str) -> str:
@@ -22,6 +22,7 @@ def _template(text: str) -> str:
 
 
 Template = Annotated[Text, AfterValidator(_template)]
+Templates = Annotated[tuple[Template, ...], Field(max_length=MOST_TEMPLATES)]
 Finite3 = tuple[float, float, float]
 #: Stages of a tower, sides of a grid, tokens and widths: no tower has more.
 Small = Annotated[int, Field(ge=1, le=1 << 16)]
@@ -191,7 +192,7 @@ class EmbeddingOptions(TowerOptions):
     runtime: Annotated[Runtime, all_of(Runtime)]
     stored_dtype: Literal["bfloat16"]
     torch: Text
-    templates: tuple[Template, ...] = ()
+    templates: Templates = ()
 
     def _facts(self, backbone: Backbone) -> dict[str, Any]:
         own = {"num_prefix": backbone.tower.num_prefix, "mean": backbone.mean, "std": backbone.std}

@@ -7,6 +7,8 @@ from c2srt_cli.text import normalise, read_text
 
 DEFAULT_TEMPLATE = "a photo of a {}."
 
+#: CLIP was published with 80. Every label is encoded in each.
+MOST_TEMPLATES = 1000
 _HINT = "write one template a line: a photo of a {}."
 
 
@@ -38,6 +40,8 @@ def read_templates(spec: str) -> tuple[str, ...]:
     for number, line in kept:
         if not is_template(line):
             problems.append(f"line {number}: a template holds {{}} once, for the label: {line!r}")
+    if len(kept) > MOST_TEMPLATES:
+        problems.append(f"{len(kept):,} templates, at most {MOST_TEMPLATES:,} are read")
     if not kept and not problems:
         problems.append("there is no template in the file")
     if problems:

@@ -14,7 +14,7 @@ from torch import Tensor
 from c2srt_cli.artifacts import MANIFEST, peek_manifest, read_manifest
 from c2srt_cli.backbone.registry import Backbone
 from c2srt_cli.datasets.annotations import read_label_table
-from c2srt_cli.embeddings.manifest import Template, TowerOptions, renamed_attention
+from c2srt_cli.embeddings.manifest import Templates, TowerOptions, renamed_attention
 from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.embeddings.text import read_text
 from c2srt_cli.errors import InputError, UsageError
@@ -51,7 +51,7 @@ class RunOptions(TowerOptions):
         method: The method's options, its name among them.
     """
 
-    templates: Annotated[tuple[Template, ...], Field(min_length=1)]
+    templates: Annotated[Templates, Field(min_length=1)]
     method: dict[str, JsonValue]
 
 

@@ -195,6 +195,7 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "infinite": ({"mean": [1, 2, 1e300]}, ""),
     "many": ({"depth": 10**30}, "options.depth: must be"),
     "root": ({"root": 5}, "options.root: must be text, is 5"),
+    "many prompts": ({"templates": ["a {}"] * 1001}, "options.templates: must have at most 1000 items"),
     "zero byte": ({"backbone": "local-dir:/a\0b"}, "options.backbone: holds a zero byte"),
 }
 

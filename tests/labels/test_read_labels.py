@@ -130,5 +130,8 @@ def test_templates(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_templates(str(write(tmp_path, "a {}\nno hole\n{} and {}\n{name}\n")))
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["line 2", "line 3", "line 4"]
+    assert len(read_templates(str(write(tmp_path, "a {}\n" * 1000)))) == 1000
+    with pytest.raises(InputError, match="1,001 templates, at most 1,000 are read"):
+        read_templates(str(write(tmp_path, "a {}\n" * 1001)))
     with pytest.raises(UsageError, match="neither"):
         read_templates("nowhere.txt")
