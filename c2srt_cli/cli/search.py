@@ -108,6 +108,7 @@ def search(
         raise UsageError("nobody can be asked here", where="--tag", hint="give --yes to write without asking")
     keyword = None if tag is None else _keyword(tag)
     from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.search.search import prepare_search
     from c2srt_cli.search.search import search as run_search
     from c2srt_cli.tagging.options import TagOptions
 
@@ -123,7 +124,7 @@ def search(
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
     )
     with running("searching") as progress:
-        result = run_search(query, options, progress, exact=exact)
+        result = run_search(prepare_search(query, options, progress), progress, exact=exact)
     hits = _chosen(result, top, threshold)
     if as_json:
         for hit in hits:

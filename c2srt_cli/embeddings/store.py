@@ -7,7 +7,7 @@ row. What a folder says in two places must agree before anything of it is used.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,16 @@ class Store:
             shard_tensors(self.folder, number, shard.sha256)
         return len(self.rows)
 
-    def batches(self, rows: Sequence[Row], size: int) -> Iterator[tuple[list[Row], Tokens, Tensor]]:
+    def batches(
+        self, rows: Sequence[Row], size: int, *, checked: bool = True
+    ) -> Iterator[tuple[list[Row], Tokens, Tensor]]:
         """Read rows in their order, ``size`` at a time, from whatever shards they lie in.
+
+        Args:
+            rows: Some of the store's.
+            size: Of a batch.
+            checked: Compare the checksum of each shard, for which all of it is read; else only the rows are, and
+                must be finite.
 
         Yields:
             The rows, their tokens ``(n, T, W)`` and global embeddings ``(n, D)``.
@@ -108,11 +116,14 @@ class Store:
         Raises:
             InputError: a shard is damaged.
         """
-        shard = lru_cache(maxsize=8)(self._tensors)  # mapped, not read: cheap to hold
+        shard = lru_cache(maxsize=8)(partial(self._tensors, checked=checked))  # mapped, not read: cheap to hold
         for start in range(0, len(rows), size):
             batch = list(rows[start : start + size])
             runs = [list(run) for _, run in groupby(batch, lambda row: row.shard)]
             parts = [_rows_of(shard(run[0].shard), [row.row for row in run]) for run in runs]
+            if not checked:
+                for run, part in zip(runs, parts, strict=True):
+                    _check_finite(shard_path(self.folder, run[0].shard), *part.values())
             joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
             yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
 
@@ -131,15 +142,15 @@ class Store:
         for number, some in places.items():
             path = shard_path(self.folder, number)
             found = read_tensors(path, None, DELETE, names=("global",))["global"]
-            if not found.isfinite().all():
-                raise InputError("is damaged: not all of its numbers are finite", where=str(path), hint=DELETE)
+            _check_finite(path, found)
             yield some, found[[rows[place].row for place in some]]
 
-    def _tensors(self, number: int) -> dict[str, Tensor]:
-        """Tensors of a shard, whose checksum is compared the first time."""
-        known = number in self._intact
+    def _tensors(self, number: int, *, checked: bool) -> dict[str, Tensor]:
+        """Tensors of a shard, whose checksum is compared the first time, if at all."""
+        known = number in self._intact or not checked
         tensors = shard_tensors(self.folder, number, None if known else self.shards[number].sha256)
-        self._intact.add(number)
+        if checked:
+            self._intact.add(number)
         return tensors
 
 
@@ -147,6 +158,11 @@ def store_fingerprint(store: Store) -> str:
     """sha256 over what was embedded, how, and the checksums of the shards."""
     shards = [[number, shard.sha256] for number, shard in store.shards.items()]
     return fingerprint([store.options.deciding(), shards])
+
+
+def _check_finite(path: Path, *tensors: Tensor) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise InputError("is damaged: not all of its numbers are finite", where=str(path), hint=DELETE)
 
 
 def _rows_of(tensors: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:

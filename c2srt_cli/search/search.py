@@ -58,35 +58,66 @@ class SearchResult:
     failures: tuple[FailedImage, ...]
 
 
-@torch.inference_mode()
-def search(query: Query, options: TagOptions, progress: Progress, *, exact: bool = False) -> SearchResult:
-    """Search photographs, or embeddings of them.
+@dataclass(frozen=True)
+class SearchJob:
+    """A search, ready to run.
+
+    Attributes:
+        query: What is searched for.
+        job: Tags photographs with its words.
+        pictures: Global embeddings of its pictures, of norm 1, ``(P, D)``.
+    """
+
+    query: Query
+    job: TagJob
+    pictures: Tensor
+
+
+def prepare_search(query: Query, options: TagOptions, progress: Progress) -> SearchJob:
+    """Check a query, and load what it needs.
 
     Args:
         query: What is searched for.
         options: Where, and by which backbone; its labels are the query's.
         progress: Callbacks.
-        exact: Look at the patches of all photographs of embeddings, as is done where there are none.
 
     Raises:
         InputError: photographs, embeddings or weights are missing or unusable.
-        Interrupted: the user stopped it.
         UsageError: the options contradict each other.
     """
     query.check()
     job = prepare_tagging(replace(options, labels=query.labels if len(query.labels) else _NO_WORDS), progress)
-    pictures = _pictures(job, query.pictures, options.machine.decode_threads)
+    return SearchJob(query, job, _pictures(job, query.pictures, options.machine.decode_threads))
+
+
+@torch.inference_mode()
+def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> SearchResult:
+    """Search photographs, or embeddings of them.
+
+    Args:
+        prepared: What is searched for, and where.
+        progress: Callbacks.
+        exact: Look at the patches of all photographs of embeddings, as is done where there are none.
+
+    Raises:
+        InputError: embeddings are damaged.
+        Interrupted: the user stopped it.
+    """
+    query, job, pictures = prepared.query, prepared.job, prepared.pictures
     failures = list(job.source.problems)
     items: Sequence[Item] = job.source.items
+    rows = None
     if isinstance(job.source, EmbeddingSource) and not exact and len(items) > CANDIDATES:
         terms = torch.cat([job.predictor.text.float()[: len(query.labels)], pictures])
         order = np.argsort(-query.combine(_global_scores(job.source, terms)), kind="stable")
         items = [items[i] for i in np.sort(order[:CANDIDATES])]
+        # a few rows of many shards: to compare the checksum of each would be to read them all
+        rows = job.source.batches(items, checked=False)
     names: list[str] = []
     scores: list[np.ndarray] = []
     logits: list[np.ndarray] = []
     done = 0
-    with closing(job.source.batches(items)) as batches:
+    with closing(rows or job.source.batches(items)) as batches:
         for batch in batches:
             failures += batch.failures.values()
             good = [item.name for item in batch.items if item.name not in batch.failures]

@@ -181,13 +181,13 @@ class EmbeddingSource:
         """Places among the items, and their frozen global embeddings ``(n, D)``: see `Store.global_embeddings`."""
         return self._store.global_embeddings(list(self._rows.values()))
 
-    def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
-        """Read tokens from the shards and run the late stages."""
+    def batches(self, items: Sequence[Item], *, checked: bool = True) -> Generator[SourceBatch, None, None]:
+        """Read tokens from the shards, whose checksums are compared if ``checked``, and run the late stages."""
         encoder = self._encoder
         size = encoder.runtime.batch if encoder.split.stage < encoder.backbone.tower.depth else READ
         rows = [self._rows[item.name] for item in items]
         start = 0
-        for batch, stored, global_embedding in self._store.batches(rows, size):
+        for batch, stored, global_embedding in self._store.batches(rows, size, checked=checked):
             tokens = Tokens(self._filled(stored.x, size), self._filled(stored.local, size))
             embedding = encoder.embed(tokens, self._filled(global_embedding, size))
             yield SourceBatch(list(items[start : start + len(batch)]), {}, embedding)

@@ -16,7 +16,7 @@ from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.progress import Progress
 from c2srt_cli.search import search as module
 from c2srt_cli.search.query import Query, words_of
-from c2srt_cli.search.search import SearchResult, search
+from c2srt_cli.search.search import SearchResult, prepare_search, search
 from c2srt_cli.tagging.options import TagOptions
 
 MACHINE = Machine(precision="float32", batch=4)
@@ -29,7 +29,7 @@ def photos(tmp_path: Path) -> Path:
 
 def run(tiny: str, folder: Path, query: Query, *, exact: bool = False) -> SearchResult:
     options = TagOptions((str(folder),), query.labels, backbone=tiny, machine=MACHINE)
-    return search(query, options, Progress(), exact=exact)
+    return search(prepare_search(query, options, Progress()), Progress(), exact=exact)
 
 
 def expected(tiny: str, photos: Path, words: list[str]) -> np.ndarray:
