@@ -32,6 +32,7 @@ from c2srt_cli.training.prepare import TrainOptions, prepare_training
 from c2srt_cli.training.run import Run
 from c2srt_cli.training.rundir import check_out
 from c2srt_cli.training.state import TrainState
+from c2srt_cli.training.tokens import TokenSet
 from c2srt_cli.training.train import TrainResult, train
 from c2srt_cli.training.validation import val_map
 
@@ -173,6 +174,23 @@ def test_stopping_early_keeps_the_best_weights(inputs: Path, tmp_path: Path) -> 
     learned = kept.keys() - {"propagation.gain", "propagation.center"}  # fitted afterwards
     assert all(torch.equal(kept[name], best[name]) for name in learned)
     assert not all(torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders, batches = list[list[int]](), TokenSet.batches
+
+    def noted(self: TokenSet, places: np.ndarray, size: int) -> Any:
+        orders.append(places.tolist())
+        return batches(self, places, size)
+
+    monkeypatch.setattr(TokenSet, "batches", noted)
+    for seed in (0, 1):
+        run(inputs, tmp_path / f"{seed}", "clip-ft", validation=0.0, seed=seed)
+    assert len(orders) == 4
+    assert all(sorted(order) == list(range(22)) for order in orders)
+    assert len(set(map(tuple, orders))) == 4
 
 
 def test_of_equal_epochs_the_first_is_the_best(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
