@@ -21,7 +21,7 @@ from mutations import mutated
 from photos import content
 from tiny_runs import train_run, write_inputs
 
-from c2srt_cli.artifacts import Stamp, write_json
+from c2srt_cli.artifacts import Stamp, manifest, write_json
 from c2srt_cli.backbone import precision
 from c2srt_cli.backbone.precision import probe
 from c2srt_cli.backbone.registry import Backbone, load_backbone
@@ -33,6 +33,8 @@ from c2srt_cli.evaluation.score_file import ScoreFile, write_scores
 from c2srt_cli.graph.build import build_graph
 from c2srt_cli.graph.options import BuildOptions
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.predict.cache_model import CacheModel
+from c2srt_cli.predict.profile import Learned, Profile, Verdict, basis_of, write_profile
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
 from c2srt_cli.tagging.journal import Journal
@@ -44,6 +46,7 @@ from c2srt_cli.training.state import TrainState
 #: Of each artifact; without the variable few, and always the same.
 EXAMPLES = int(os.environ.get("C2SRT_FUZZ", "0"))
 LABELS = ("cat", "dog", "写真")
+BASIS = basis_of("mini", "ab" * 32, None, {"size": 64}, ("a {}",), {"kind": "isr"}, None, None)
 ASKED = {"root": "/photos", "all_scores": True, "explain": False}
 
 
@@ -63,12 +66,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     run = train_run(base, base / "run", epochs=1, ema=0.5)
     line = Calibration(2.0, -0.5, {})
     write_json(base / "run/calibration.json", RunCalibration(line, line, 0.5, 0.3, {"thing 0": 0.25}).record())
-    for name in ("checkpoint", "scores", "journal", "graph", "calibration", "replies", "probe"):
+    for name in ("checkpoint", "scores", "journal", "graph", "calibration", "replies", "probe", "profile"):
         (base / name).mkdir()
     shutil.move(base / "run/checkpoint/state.safetensors", base / "checkpoint")
     shutil.copy(base / "graph.json", base / "graph")
     one = {"method": "logistic", "slope": 2.0, "intercept": 1.0, "scoring": {"patches": "isr"}}
     write_json(base / "calibration/calibration.json", one)
+    learned = [Learned(name=name, yes=number, no=1, recall=0.5) for number, name in enumerate(LABELS)]
+    verdicts = [Verdict(path="a/b.jpg", sha256="ab" * 32, label="cat", verdict="yes")]
+    model = CacheModel(torch.rand(4, 32), torch.rand(4, 3), torch.rand(3), torch.tensor([0.5, float("nan"), 0.0]))
+    of = manifest("profile", 1, BASIS, {})
+    write_profile(base / "profile", of, root=base / "photos", learned=learned, verdicts=verdicts, model=model)
     facts = {"method": "run", "annotations": read_annotations(base / "a").fingerprint}
     with write_scores(base / "scores/gzsl.safetensors", np.arange(4), np.arange(8), facts) as writer:
         writer.add(np.arange(32, dtype=np.float32).reshape(4, 8))
@@ -173,6 +181,14 @@ def of_replies(folder: Path, made: Made) -> dict[str, Any]:
     return {}
 
 
+def of_profile(folder: Path, _: Made) -> dict[str, Any]:
+    profile = Profile.open(folder)
+    assert profile.model is not None
+    profile.check(BASIS)
+    found = zip(profile.learned, profile.model.weights.T.tolist(), profile.model.offsets.tolist(), strict=True)
+    return {one.name: (one, weights, offset, profile.verdicts) for one, weights, offset in found}
+
+
 def of_probe(folder: Path, made: Made) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("C2SRT_HOME", str(folder))
@@ -192,6 +208,7 @@ DOORS: dict[str, tuple[Callable[[Path, Made], dict[str, Any]], int]] = {
     "journal": (of_journal, 20),
     "replies": (of_replies, 8),
     "probe": (of_probe, 5),
+    "profile": (of_profile, 15),
 }
 
 

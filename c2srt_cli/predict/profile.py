@@ -118,6 +118,8 @@ class Profile:
         if len({label.key for label in labels}) < len(labels):
             raise InputError("a label stands twice", where=str(folder / RECORD), hint=AGAIN)
         model = None
+        if (EXAMPLES in manifest["inputs"]) != (folder / EXAMPLES).exists():
+            raise InputError("its manifest speaks of other files", where=str(folder / EXAMPLES), hint=AGAIN)
         if EXAMPLES in manifest["inputs"]:
             model = _read_examples(folder / EXAMPLES, manifest["inputs"][EXAMPLES], len(labels))
         return cls(folder, manifest, Path(contents.root), contents.labels, contents.verdicts, model)
