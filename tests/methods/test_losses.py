@@ -17,6 +17,7 @@ from c2srt_cli.methods.losses import (
     mmc_loss,
     ranking_loss,
     ranking_loss_over_images,
+    siglip_loss,
     sigmoid_loss,
 )
 
@@ -41,6 +42,14 @@ def rows(seed: int, images: int, classes: int, scale: float) -> tuple[Tensor, Te
     truth = torch.randint(-1, 2, (images, classes), generator=generator)
     truth[0], truth[1], truth[2] = 1, -1, 0
     return torch.randn(images, classes, generator=generator) * scale, truth.to(torch.int8)
+
+
+def test_siglip_loss_by_hand() -> None:
+    """Summed over the labels of an image that are known, mean over images, those of which nothing is known too."""
+    scores = torch.tensor([[0.5, -1.0, 2.0], [3.0, -2.0, 0.25], [9.0, 9.0, 9.0]])
+    truth = torch.tensor([[1, -1, 0], [0, 1, -1], [0, 0, 0]], dtype=torch.int8)
+    wanted = sum(math.log1p(math.exp(x)) for x in (-0.5, -1.0, 2.0, 0.25)) / 3
+    assert float(siglip_loss(scores, truth)) == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("scale", [0.03, 1.0, 10.0], ids=["all pairs violated", "some", "few"])
