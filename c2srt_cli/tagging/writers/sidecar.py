@@ -7,7 +7,6 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 
 from c2srt_cli.artifacts import TEMPORARY
-from c2srt_cli.images import is_raw
 from c2srt_cli.tagging.writers.context import WriteContext
 
 
@@ -95,6 +94,8 @@ def _choose(
     files: list[str], suffix: str, listing: set[str], context: WriteContext, photographs: Path
 ) -> tuple[dict[str, str], list[str]]:
     """Name of each file's sidecar in one folder, and the files that get a second one."""
+    from c2srt_cli.images import is_raw  # not where help is printed: it reads numpy
+
     by_key: dict[str, list[str]] = {}
     for name in listing:
         by_key.setdefault(_key(name), []).append(name)
