@@ -1,5 +1,6 @@
 """``c2srt learn``: corrections and keywords → a profile."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,7 +115,8 @@ def learn(
         result = run_learn(options, progress)
     _show(result)
     note_failures([f"not learned from: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
-    note(f"next: c2srt tag PHOTOS --labels {labels or 'labels.txt'} --profile {out}")
+    words = shlex.quote(labels or "labels.txt")
+    note(f"next: c2srt tag PHOTOS --labels {words} --profile {shlex.quote(str(out))}")
     finish(len(result.failures), allowed=allow_failures)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,8 @@ def profile(c2srt: Run, tiny: str, photos: Path, corrections: Path) -> Path:
     out = photos.parent / "profile"
     done = c2srt(*command("learn", corrections, photos, "-l", ", ".join(LABELS), "-o", out, backbone=tiny))
     assert done.code == 0, done.err
+    again = shlex.join(["c2srt", "tag", "PHOTOS", "--labels", ", ".join(LABELS), "--profile", str(out)])
+    assert again in " ".join(done.err.split())  # as a shell takes it
     return out
 
 
