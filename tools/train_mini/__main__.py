@@ -33,7 +33,7 @@ def main() -> None:
             sub.add_argument("--lite", type=Path, required=True, help="weights of EfficientNet-Lite2")
         if name in ("texts", "baselines"):
             sub.add_argument("--shared", type=Path, required=True, help="the folder data of the shared data")
-        if name == "texts":
+        if name in ("texts", "compose"):
             sub.add_argument("--wordnet", type=Path, required=True, help="words.txt of tiny-imagenet-200")
         if name in ("texts", "baselines"):
             sub.add_argument("--minilm", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
@@ -109,12 +109,20 @@ def compose(args: argparse.Namespace) -> None:
     """Fit the vectors of the tokens and set the text tower from them."""
     from train_mini import bag
     from train_mini.export import build
+    from train_mini.meaning import mend, read_senses
     from train_mini.text import TEXT_CONFIG
     from train_mini.text import compose as set_tower
 
     kept = TEXT_CONFIG["width"] - 3
-    texts = {kind: json.loads((args.cache / f"{kind}.json").read_text(encoding="utf-8")) for kind in bag.BATCH}
-    targets = {kind: normalize(_targets(args.cache, kind)[:, :kept], dim=-1) for kind in (*texts, "tokens")}
+    kinds = (*bag.BATCH, "tokens")
+    texts = {kind: json.loads((args.cache / f"{kind}.json").read_text(encoding="utf-8")) for kind in kinds}
+    targets = {kind: _targets(args.cache, kind) for kind in kinds}
+    known = dict(zip(texts["names"], targets["names"], strict=True))
+    taught, senses = torch.cat([targets["vocab"], targets["classes"]]), read_senses(args.wordnet)
+    for kind in kinds:
+        if kind != "captions":
+            targets[kind] = mend(texts[kind], targets[kind], senses, known, taught)
+        targets[kind] = normalize(targets[kind][:, :kept], dim=-1)
     torch.manual_seed(0)
     model = build()
     set_tower(model, bag.fit(texts, targets, targets.pop("tokens"), bag.Options()))
