@@ -97,6 +97,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share in [0, 1] for people: ``37 %``."""
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
 def meant(word: str, words: Iterable[str]) -> str:
     """A guess at what was meant, to end a message with; empty where nothing is near."""
     close = difflib.get_close_matches(word, list(words), n=1)

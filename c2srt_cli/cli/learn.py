@@ -9,9 +9,12 @@ import typer
 from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
-from c2srt_cli.errors import counted
+from c2srt_cli.errors import counted, percent
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from c2srt_cli.learning.options import LearnResult
     from c2srt_cli.predict.profile import Learned
 
@@ -149,7 +152,7 @@ def _show(result: "LearnResult") -> None:
     note(f"precision and recall are of {of}, by cross-validation")
 
 
-def _add(table: "Table", name: "Text", one: "Learned", needs: str) -> None:  # type: ignore[name-defined] # noqa: F821
+def _add(table: "Table", name: "Text", one: "Learned", needs: str) -> None:
     precision, recall = (
         _change(getattr(one, f"{what}_before"), getattr(one, what)) for what in ("precision", "recall")
     )
@@ -157,8 +160,8 @@ def _add(table: "Table", name: "Text", one: "Learned", needs: str) -> None:  # t
 
 
 def _change(before: float | None, after: float | None) -> str:
-    now = "-" if after is None else f"{after:.0%}".replace("%", " %")
-    return now if before is None or after is None else f"{before:.0%}".replace("%", " %") + f" → {now}"
+    now = "-" if after is None else percent(after)
+    return now if before is None or after is None else f"{percent(before)} → {now}"
 
 
 def _needs(one: "Learned") -> str:

@@ -11,7 +11,7 @@ import typer
 from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
-from c2srt_cli.errors import UsageError, counted
+from c2srt_cli.errors import UsageError, counted, percent
 
 if TYPE_CHECKING:
     from c2srt_cli.search.search import Hit, SearchResult
@@ -175,7 +175,7 @@ def _show(hits: "list[Hit]") -> None:
     table.add_column("sure" if hits and hits[0].probability is not None else "score", justify="right")
     table.add_column("photograph", overflow="fold")
     for number, hit in enumerate(hits, 1):
-        sure = f"{hit.score:.3f}" if hit.probability is None else f"{hit.probability:.0%}".replace("%", " %")
+        sure = f"{hit.score:.3f}" if hit.probability is None else percent(hit.probability)
         table.add_row(str(number), sure, Text(terminal_text(hit.path)))
     Console(markup=False, emoji=False, highlight=False).print(table)
 

@@ -11,6 +11,7 @@ from c2srt_cli.artifacts import check_writable
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note
+from c2srt_cli.errors import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -168,8 +169,8 @@ def _figures(summary: "Summary") -> "Table":
         ("sources a label", degrees(summary.sources)),
         ("targets a label", degrees(summary.targets)),
         *([("evidence", f"{summary.evidence:,} labels are sources only")] if summary.evidence else []),
-        ("coverage", f"{summary.coverage:.1%} of the labels have a source".replace("%", " %")),
-        ("reciprocity", f"{summary.reciprocity:.1%} of the edges go both ways".replace("%", " %")),
+        ("coverage", f"{percent(summary.coverage, 1)} of the labels have a source"),
+        ("reciprocity", f"{percent(summary.reciprocity, 1)} of the edges go both ways"),
         ("components", f"{summary.components:,}, the largest of {summary.largest:,} labels"),
         ("isolated labels", f"{len(summary.isolated):,}" + (f": {some(summary.isolated)}" if summary.isolated else "")),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from c2srt_cli.errors import counted
+from c2srt_cli.errors import counted, percent
 from c2srt_cli.tagging.writers.escape import terminal_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def show_summary(summary: "Summary", console: "Console") -> None:
     table.add_column("fits best", no_wrap=True)
     table.add_column("most doubtful", no_wrap=True)
     for one in given[:SHOWN]:
-        sure = f"{one.sure:.0%}".replace("%", " %") if summary.calibrated else f"{one.sure:.3f}"
+        sure = percent(one.sure) if summary.calibrated else f"{one.sure:.3f}"
         paths = (Text(_end(terminal_text(path), PATH + more)) for path in (one.best, one.doubtful))
         table.add_row(Text(_start(terminal_text(one.label), LABEL)), f"{one.count:,}", sure, *paths)
     if given:
@@ -68,8 +68,7 @@ def where_next(photos: list[str], labels: str, out: Path | None, *, embeddings: 
 
 
 def _often(one: "Given", summary: "Summary") -> str:
-    share = f"{one.count / summary.photographs:.0%}".replace("%", " %")
-    return f"{terminal_text(one.label)} ({share} of all)"
+    return f"{terminal_text(one.label)} ({percent(one.count / summary.photographs)} of all)"
 
 
 def _start(text: str, width: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from c2srt_cli.errors import percent
 from c2srt_cli.evaluation.comparison import Comparison
 from c2srt_cli.evaluation.published import Published, published
 from c2srt_cli.evaluation.report import Report, SettingReport
@@ -115,7 +116,7 @@ def comparison_table(first: str, second: str, comparisons: Sequence[Comparison])
         tuple(rows),
         (
             f"Paired bootstrap over test images, pooled over seeds: a difference counts where its interval of "
-            f"{confidence:.0%} excludes zero. ± is the standard deviation over seeds.".replace("%", " %"),
+            f"{percent(confidence)} excludes zero. ± is the standard deviation over seeds.",
         ),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
+from c2srt_cli.errors import percent
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.writers.context import WriteContext
 from c2srt_cli.tagging.writers.escape import terminal_text
@@ -70,4 +71,4 @@ def _fold(path: str, width: int) -> str:
 def _percent(share: float | None) -> str:
     if share is None:
         return "whole"
-    return "< 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+    return "< 1 %" if share < 0.01 else percent(share)
