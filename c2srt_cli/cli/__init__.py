@@ -102,18 +102,34 @@ def main() -> None:
     keep_freed()
     # Pillow's error records are of pictures that are reported by their row; without a handler Python prints them
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    code = _run()
+    processes = sys.modules.get("c2srt_cli.training.processes")
+    if processes is not None and processes.world() > 1:
+        # a thread of torch's collectives gives tensors back after the last of them, and is aborted, and all of
+        # `torchrun` with it, where the interpreter is already ending
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Its exit code."""
     try:
         with standard_output():
             app()
+    except SystemExit as ended:  # typer's way
+        return int(ended.code or 0)
     except C2srtError as error:
         if os.environ.get("C2SRT_DEBUG"):
             traceback.print_exc()
         show_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:  # of a pipe that was named
-        sys.exit(141)
+        return 141
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     finally:
         if said := lacking():
             note(said, "yellow")
+    return 0
