@@ -129,9 +129,9 @@ def command(arguments: Sequence[str], log: str) -> None:
         os.dup2(file.fileno(), 2)
     flush = os.fsync
 
-    def slow(descriptor: int) -> None:
+    def slow(fd: Any) -> None:
         time.sleep(FLUSH)
-        flush(descriptor)
+        flush(fd)
 
     os.fsync = slow
     sys.argv = ["c2srt", *arguments]

@@ -63,8 +63,8 @@ def fit(texts: Mapping[str, Sequence[str]], targets: Mapping[str, Tensor], token
             target.append(targets[kind][chosen])
         cosine = (embed(rows) * torch.cat(target)).sum(1).mean()
         optimizer.zero_grad()
-        (1 - cosine).backward()
-        optimizer.step()
+        torch.autograd.backward(1 - cosine)
+        optimizer.step()  # type: ignore[no-untyped-call]
         if (step + 1) % 500 == 0:
             with torch.no_grad():
                 found = {}

@@ -56,6 +56,6 @@ def linear_map(features: Tensor, logits: Tensor, captions: Tensor, first: np.nda
             by_class = log_softmax(scale.exp() * image @ classes.T, 1)
             loss = loss - (logits[rows].softmax(1) * by_class).sum(1).mean()
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
     return project

@@ -46,8 +46,8 @@ def calibrate(backbone_spec: str, coco: Path, out: Path) -> None:
     spec, depth, parts = pixel_spec(backbone, fit=None, draft=True), backbone.tower.depth, []
     for start in range(0, len(names), 32):
         arrays = [load_pixels(coco / "data" / name, spec).array for name in names[start : start + 32]]
-        tokens = backbone.trunk(torch.from_numpy(np.stack(arrays)), depth)
-        one, many = backbone.tail(tokens, depth)
+        tokens = backbone.early_stages(torch.from_numpy(np.stack(arrays)), depth)
+        one, many = backbone.late_stages(tokens, depth)
         assert one is not None
         parts.append(score(one, many, text, logit_scale=backbone.logit_scale, pooling=pooling)[0])
     scores = torch.cat(parts).numpy()

@@ -48,7 +48,8 @@ def jitter(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     x = (pixels * gain).clip(0, 255)
     x = x.mean() + (x - x.mean()) * contrast
     grey = x.mean(2, keepdims=True)
-    return (grey + (x - grey) * saturation).clip(0, 255).round().astype(np.uint8)
+    changed: np.ndarray = (grey + (x - grey) * saturation).clip(0, 255).round().astype(np.uint8)
+    return changed
 
 
 def trunk(teacher: EfficientNet, x: Tensor, cut: int) -> Tensor:
@@ -63,7 +64,8 @@ def pooled(teacher: EfficientNet, x: Tensor, cut: int) -> Tensor:
     """The map before stage ``cut`` to the mean feature ``(B, 1280)``."""
     for stage in teacher.blocks[cut:]:
         x = stage(x)
-    return teacher.bn2(teacher.conv_head(x)).float().mean((2, 3))
+    feature: Tensor = teacher.bn2(teacher.conv_head(x)).float().mean((2, 3))
+    return feature
 
 
 def batches(paths: Sequence[Path], start: int, seed: tuple[int, int] | None) -> Iterator[tuple[slice, Tensor]]:

@@ -136,7 +136,7 @@ class Training:
             {"params": scales, "lr": options.lr_head, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
-        self.peaks = [group["lr"] for group in groups]
+        self.peaks: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self.average = {name: value.clone() for name, value in self.student.state_dict().items()}
         counts = np.bincount([w for i in data.rows for w in data.labels[i]], minlength=len(data.vocabulary))
         self.weight = torch.from_numpy((counts.clip(1) ** -0.5).astype(np.float32))

@@ -41,6 +41,7 @@ def fit(
     carried = classes.T @ head
 
     def scaled(projection: Tensor) -> Tensor:
-        return projection / (features @ projection.T).norm(dim=1).mean()
+        length: Tensor = (features @ projection.T).norm(dim=1).mean()
+        return projection / length
 
     return scaled(ridge) + CLASSES * scaled(carried)

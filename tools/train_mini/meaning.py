@@ -68,7 +68,7 @@ def add_senses(
 def lean(own: Tensor, taught: Tensor) -> Tensor:
     """Move texts towards the words nearest to them among those that photographs taught."""
     parts = []
-    for block in own.split(BLOCK):
+    for block in torch.split(own, BLOCK):
         near = (SHARPNESS_OF_TAUGHT * block @ taught.T).softmax(1) @ taught
         parts.append(normalize(block + TAUGHT * normalize(near, dim=-1), dim=-1))
     return torch.cat(parts)

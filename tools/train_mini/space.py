@@ -16,6 +16,8 @@ def principal(targets: Mapping[str, Tensor], dim: int) -> Tensor:
         targets: Teacher embeddings by kind, each ``(N, 384)``, centred, of unit norm.
         dim: Of the joint space. 221 directions keep a cosine of 0.96 with the words of captions, 0.96 with names.
     """
-    covariance = sum(share * (targets[kind].T @ targets[kind]) / len(targets[kind]) for kind, share in SHARES.items())
+    moments = [share * (targets[kind].T @ targets[kind]) / len(targets[kind]) for kind, share in SHARES.items()]
+    covariance = torch.stack(moments).sum(0)
     _, vectors = torch.linalg.eigh(covariance)  # ascending
-    return vectors[:, -dim:].flip(1)
+    chosen: Tensor = vectors[:, -dim:]
+    return chosen.flip(1)

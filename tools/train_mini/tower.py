@@ -40,7 +40,7 @@ class Tower(nn.Module):
     @property
     def stages(self) -> nn.Sequential:
         """Numbered as in timm."""
-        return cast(nn.Sequential, self.model.blocks)
+        return self.model.blocks
 
     def freeze(self, first: int) -> None:
         """Let only the stages from ``first`` on learn, and of these not the depthwise kernels."""
@@ -81,7 +81,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)`` to ``(B, C', h', w')``."""
         assert self.stride == 1 or x.shape[2] % 2, "an even side is padded at one end only"
-        out: Tensor = _Function.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
+        out: Tensor = _Function.apply(x, self.weight, self.bias, self)
         return out
 
 
