@@ -108,7 +108,7 @@ def ablate(job: AblationJob, progress: Progress) -> AblationResult:
                     where=str(out),
                 ) from stop
             if seed == seeds[0]:
-                rows.append(Row(row.name, row.changes, ()))
+                rows.append(Row(row.name, row.changes, (), is_base=row is job.grid.base))
             rows[-1] = replace(rows[-1], outcomes=(*rows[-1].outcomes, outcome))
             if not there and done + 1 < len(runs_in_all):
                 write_report(job, rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from c2srt_cli.ablation.grid import BASE, ZERO_SHOT
+from c2srt_cli.ablation.grid import ZERO_SHOT
 from c2srt_cli.ablation.rows import Row, ranked, spread
 from c2srt_cli.tagging.writers.escape import terminal_text
 
@@ -30,6 +30,7 @@ def write_figure(rows: Sequence[Row], path: Path, form: str, title: str) -> None
     from matplotlib.lines import Line2D
 
     names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in (terminal_text(r.name) for r in rows)]
+    base = next((name for name, row in zip(names, rows, strict=True) if row.is_base), "the first row")
     # the same rows give the same bytes: no date, no random ids
     with rc_context({"svg.hashsalt": "c2srt", "font.size": 9, "font.family": "DejaVu Sans"}):
         figure = Figure(figsize=(10, 1.75 + 0.32 * len(rows)), dpi=160, layout="constrained")
@@ -42,9 +43,9 @@ def write_figure(rows: Sequence[Row], path: Path, form: str, title: str) -> None
                     ax.annotate("no figures", (0.02, place), xycoords=ax.get_yaxis_transform(), va="center", color=GREY)
                     continue
                 against = row.comparisons.get(setting)
-                colour = {BASE: BLUE, ZERO_SHOT: ORANGE}.get(row.name, DARK)
-                if row.name in (BASE, ZERO_SHOT):
-                    ax.axvline(values.mean(), color=colour, lw=1, ls="--" if row.name == BASE else ":", zorder=0)
+                colour = BLUE if row.is_base else ORANGE if row.name == ZERO_SHOT else DARK
+                if row.is_base or row.name == ZERO_SHOT:
+                    ax.axvline(values.mean(), color=colour, lw=1, ls="--" if row.is_base else ":", zorder=0)
                 ax.plot(values, np.full(len(values), place), "|", color=colour, ms=7, mew=1, alpha=0.6)
                 ax.errorbar(
                     values.mean(),
@@ -52,7 +53,7 @@ def write_figure(rows: Sequence[Row], path: Path, form: str, title: str) -> None
                     xerr=100 * (spread((values / 100).tolist()) or 0.0),
                     fmt="o" if row.name != ZERO_SHOT else "D",
                     color=colour,
-                    mfc=colour if row.name == BASE or (against and against.difference.excludes_zero) else "white",
+                    mfc=colour if row.is_base or (against and against.difference.excludes_zero) else "white",
                     ms=6,
                     lw=1.5,
                 )
@@ -73,12 +74,12 @@ def write_figure(rows: Sequence[Row], path: Path, form: str, title: str) -> None
         axes[0].set_yticks(range(len(rows)), names)
         for label, row in zip(axes[0].get_yticklabels(), rows, strict=True):
             label.set_parse_math(False)  # a $ in a name is a dollar
-            label.set_fontweight("bold" if row.name in (BASE, ZERO_SHOT) else "normal")
+            label.set_fontweight("bold" if row.is_base or row.name == ZERO_SHOT else "normal")
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
         handles = [
-            Line2D([], [], color=BLUE, ls="--", marker="o", label=BASE),
+            Line2D([], [], color=BLUE, ls="--", marker="o", label=base),
             Line2D([], [], color=ORANGE, ls=":", marker="D", label=ZERO_SHOT),
-            Line2D([], [], color=DARK, ls="", marker="o", label=f"differs from {BASE} (95 %)"),
+            Line2D([], [], color=DARK, ls="", marker="o", label=f"differs from {base} (95 %)"),
             Line2D([], [], color=DARK, ls="", marker="o", mfc="white", label="not shown to differ"),
             Line2D([], [], marker="|", ls="", color=DARK, alpha=0.6, ms=7, label="a seed; the bar: ± 1 sd over seeds"),
         ]

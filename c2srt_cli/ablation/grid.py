@@ -8,10 +8,9 @@
     [grid]                       # the product of these lists gives rows too
     "patches.alpha" = [0.25, 0.5, 0.75]
 
-Options are named as by `config.resolve`. A row with another method starts from that method's own choices, and takes
-over nothing of the base but its graph and how it is trained; one that needs no training (`zero-shot`) is scored once.
-A product that equals the base is the base, and no further
-row.
+Options are named as by `config.resolve`. The base bears the name of its method. A row with another method starts from
+that method's own choices, and takes over nothing of the base but its graph and how it is trained; one that needs no
+training (`zero-shot`) is scored once. A product that equals the base is the base, and no further row.
 """
 
 import itertools
@@ -30,7 +29,7 @@ from c2srt_cli.methods.registry import DEFAULT, METHODS
 from c2srt_cli.text import read_toml
 from c2srt_cli.training.config import as_toml, resolve
 
-ZERO_SHOT, BASE = "zero-shot", "base"
+ZERO_SHOT = "zero-shot"
 SEEDS = (0, 1, 2)
 #: Letters of a row's name that its folder takes over.
 SLUG = 80
@@ -77,6 +76,11 @@ class Grid:
     seeds: tuple[int, ...]
     rows: tuple[GridRow, ...]
 
+    @property
+    def base(self) -> GridRow:
+        """What the others are compared with."""
+        return self.rows[0]
+
 
 def read_grid(path: Path) -> Grid:
     """Read a grid file, resolve the options of every row and read every graph.
@@ -118,10 +122,11 @@ def slug(name: str) -> str:
 def _rows(tables: Mapping[str, Mapping[str, Any]], folder: Path, problems: list[str]) -> list[GridRow]:
     """All rows without a fault; the faults of the others go to ``problems``."""
     base = _known("[base]", tables["base"], problems)
+    name_of_base = _base_name(base)
     said = set[str]()  # what is wrong with the base is wrong with every row, and said once
     found: list[GridRow] = []
     slugs, same = {slug(ZERO_SHOT): ZERO_SHOT}, dict[tuple[str, str | None], str]()
-    for where, name, changes in itertools.chain([("[base]", BASE, base)], _changes(tables, problems)):
+    for where, name, changes in itertools.chain([("[base]", name_of_base, base)], _changes(tables, problems)):
         own = slug(name)
         if not own:
             problems.append(f"{where}: the name needs a letter or a digit")
@@ -138,12 +143,18 @@ def _rows(tables: Mapping[str, Mapping[str, Any]], folder: Path, problems: list[
             said |= set(faults) if where == "[base]" else set()
             continue
         twin = same.setdefault((as_toml(row.options), row.graph), name)
-        if twin == BASE and where == "[grid]":
+        if twin == name_of_base and where == "[grid]":
             continue
         if twin != name:
             problems.append(f"{where}: {name!r} has the same options as {twin!r}")
         found.append(row)
     return found
+
+
+def _base_name(base: Mapping[str, Any]) -> str:
+    """That of its method; of zero-shot's, which has a row anyway, another."""
+    method = str(base.get("method", DEFAULT))
+    return f"{method}, base" if slug(method) in ("", slug(ZERO_SHOT)) else method
 
 
 def _changes(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2srt_cli.ablation.grid import BASE, Grid, GridRow, read_grid, slug
+from c2srt_cli.ablation.grid import Grid, GridRow, read_grid, slug
 from c2srt_cli.artifacts import manifest
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
 from c2srt_cli.embeddings.store import Store
@@ -75,11 +75,11 @@ class AblationJob:
             SCHEMA,
             {
                 "protocol": self.protocol.name,
-                "templates": self.made_from[BASE]["templates"],
+                "templates": self.made_from[self.grid.base.name]["templates"],
                 "seeds": list(self.grid.seeds),
                 "rows": rows,
             },
-            {name: self.made_from[BASE][name] for name in ("annotations", "embeddings")},
+            {name: self.made_from[self.grid.base.name][name] for name in ("annotations", "embeddings")},
         )
 
 
@@ -95,7 +95,7 @@ def prepare_ablation(options: AblationOptions, progress: Progress) -> AblationJo
     chosen = protocol(annotations.dataset, options.protocol)
     made_from, problems = dict[str, Mapping[str, Any]](), dict[str, str]()
     for row in grid.rows:
-        if not row.trainable and row.name != BASE:
+        if not row.trainable and row is not grid.base:
             continue
         try:
             job = prepare_training(train_options(options, row, grid.seeds[0]), Progress())

@@ -4,7 +4,6 @@ import io
 from dataclasses import replace
 
 from c2srt_cli.ablation.figure import write_figure
-from c2srt_cli.ablation.grid import BASE
 from c2srt_cli.ablation.prepare import AblationJob
 from c2srt_cli.ablation.rows import Row, figures_table, row_tables
 from c2srt_cli.artifacts import atomic_write
@@ -41,7 +40,7 @@ def write_report(job: AblationJob, rows: list[Row]) -> tuple[Table, ...]:
 def _compare(job: AblationJob, rows: list[Row]) -> None:
     """Compare with the base every row that has not been yet and whose seeds are all done, as the base's."""
     base = rows[1] if len(rows) > 1 else rows[0]
-    if len(base.outcomes) < len(job.grid.seeds) or not base.files or base.name != BASE:
+    if len(base.outcomes) < len(job.grid.seeds) or not base.files or not base.is_base:
         return
     for place, row in enumerate(rows):
         done = len(row.outcomes) == len(job.grid.seeds) or row.outcomes[0].seed is None

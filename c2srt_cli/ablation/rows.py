@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from c2srt_cli.ablation.grid import BASE
 from c2srt_cli.evaluation.comparison import Comparison
 from c2srt_cli.evaluation.protocol import SETTINGS
 from c2srt_cli.evaluation.report import Report, SettingReport
@@ -46,12 +45,14 @@ class Row:
         name: For people.
         changes: What is different from the base.
         outcomes: A seed each.
+        is_base: Whether the others are compared with it.
         comparisons: With the base by setting, once all seeds of both are done.
     """
 
     name: str
     changes: str
     outcomes: tuple[Outcome, ...]
+    is_base: bool = False
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
@@ -89,12 +90,14 @@ def figures_table(rows: Sequence[Row], ks: Sequence[int]) -> Table:
 
 def row_tables(rows: Sequence[Row], ks: Sequence[int], title: str) -> tuple[Table, ...]:
     """For each setting a line for each row: means over seeds, and the difference from the base; notes end the last."""
+    base = next((row for row in rows if row.is_base), None)
+    name = base.name if base else "the first row"
     notes = (
         "Figures in percent, means over seeds; ± is the standard deviation over seeds of mAP.",
         "mAP leaves labels without positives out; with zeros counts them as 0, as published code does.",
-        f"Difference from {BASE}: paired bootstrap over test images, pooled over seeds; it counts where its interval "
+        f"Difference from {name}: paired bootstrap over test images, pooled over seeds; it counts where its interval "
         "of 95 % excludes zero.",
-        *(f"{BASE}: {row.changes}." for row in rows if row.name == BASE and row.changes),
+        *([f"{name}: {base.changes}."] if base and base.changes else []),
     )
     return tuple(
         Table(
@@ -104,7 +107,7 @@ def row_tables(rows: Sequence[Row], ks: Sequence[int], title: str) -> tuple[Tabl
                 Column("seeds", "seeds"),
                 Column("map", "mAP"),
                 Column("map_spread", "±"),
-                Column("difference", f"against {BASE}"),
+                Column("difference", f"against {name}"),
                 Column("difference_low", "from"),
                 Column("difference_high", "to"),
                 Column("verdict", "verdict"),

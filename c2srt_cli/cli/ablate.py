@@ -45,7 +45,7 @@ def ablate(
 
     The file's \[base] holds options of train by name (c2srt train --print-options), method and graph; \[rows."NAME"]
     what differs in a row; the product of the lists in \[grid] gives rows too; seeds is a list. Zero-shot is the first
-    row, base the second.
+    row, the base, under the name of its method, the second.
 
     ablation.csv, .md, .svg and .png are written after every run. Finished runs are kept, a stopped one goes on.
     """

@@ -43,7 +43,7 @@ patches = "none"
 [rows.MKT]
 method = "mkt"
 """
-RUNS = ["base-0", "base-3", "without-isr-0", "without-isr-3", "mkt-0", "mkt-3"]
+RUNS = ["label-propagation-0", "label-propagation-3", "without-isr-0", "without-isr-3", "mkt-0", "mkt-3"]
 PHOTOS, LABELS, SEEN = 30, 10, 6
 
 
@@ -85,7 +85,7 @@ def lines(out: Path) -> list[dict[str, str]]:
 def test_a_line_for_zero_shot_and_each_run(whole: Path) -> None:
     assert [(line["row"], line["seed"]) for line in lines(whole)] == [
         ("zero-shot", ""),
-        *((row, seed) for row in ("base", "without ISR", "MKT") for seed in ("0", "3")),
+        *((row, seed) for row in ("label-propagation", "without ISR", "MKT") for seed in ("0", "3")),
     ]
     assert [line["changes"] for line in lines(whole)[3:6:2]] == ["patches = none", "method = mkt"]
     with (whole / "times.csv").open(encoding="utf-8", newline="") as file:
@@ -101,7 +101,7 @@ def test_a_row_with_another_method_takes_nothing_but_optimisation_from_the_base(
     assert Run.open(whole / "runs/without-isr-0").options.method == "label-propagation"
 
 
-@pytest.mark.parametrize(("line", "method"), [(0, "zero-shot"), (2, "base-3"), (5, "mkt-0")])
+@pytest.mark.parametrize(("line", "method"), [(0, "zero-shot"), (2, "label-propagation-3"), (5, "mkt-0")])
 def test_figures_are_those_of_evaluate(line: int, method: str, inputs: Path, whole: Path, tmp_path: Path) -> None:
     known, store = read_annotations(inputs / "a"), Store.open(inputs / "e")
     name = method if method == "zero-shot" else str(whole / "runs" / method)
@@ -129,30 +129,32 @@ def test_the_table_for_people_has_means_over_seeds_and_the_difference_from_the_b
     known = read_annotations(inputs / "a")
     maps = {
         (row, setting): [float(line[f"{setting.lower()}_map"]) for line in lines(whole) if line["row"] == row]
-        for row in ("base", "MKT")
+        for row in ("label-propagation", "MKT")
         for setting in SETTINGS
     }
     for table, setting in zip(result.tables, SETTINGS, strict=True):
         of = {row[0]: dict(zip((column.key for column in table.columns), row, strict=True)) for row in table.rows}
-        assert list(of) == ["zero-shot", "base", "without ISR", "MKT"]
+        assert list(of) == ["zero-shot", "label-propagation", "without ISR", "MKT"]
         assert of["MKT"]["map"] == pytest.approx(np.mean(maps["MKT", setting]))
         a, b = maps["MKT", setting]
         assert of["MKT"]["map_spread"] == pytest.approx(abs(a - b) / 2**0.5)
         assert (of["MKT"]["seeds"], of["zero-shot"]["seeds"]) == (2, None)
         files = {
             row: [ScoreFile.open(whole / f"scores/{row}-{seed}" / file) for seed in (0, 3)]
-            for row, file in (("mkt", f"{setting.lower()}.safetensors"), ("base", "gzsl.safetensors"))
+            for row, file in (("mkt", f"{setting.lower()}.safetensors"), ("label-propagation", "gzsl.safetensors"))
         }
-        difference = compare(known, protocol("table"), setting, files["mkt"], files["base"]).difference
+        difference = compare(known, protocol("table"), setting, files["mkt"], files["label-propagation"]).difference
         got = of["MKT"]
         assert (got["difference"], got["difference_low"], got["difference_high"]) == (
             difference.estimate,
             difference.low,
             difference.high,
         )
-        assert got["difference"] == pytest.approx(np.mean(maps["MKT", setting]) - np.mean(maps["base", setting]))
+        assert got["difference"] == pytest.approx(
+            np.mean(maps["MKT", setting]) - np.mean(maps["label-propagation", setting])
+        )
         assert got["verdict"] == ("counts" if difference.low > 0 or difference.high < 0 else "does not count")
-        assert of["base"]["difference"] is None
+        assert of["label-propagation"]["difference"] is None
         assert of["zero-shot"]["difference"] is not None
 
 
@@ -187,13 +189,13 @@ def test_what_is_done_is_shown_and_kept(inputs: Path, whole: Path, tmp_path: Pat
         run(inputs, out, progress=Progress(note=note, stopped=lambda: done > 0))
     assert lines(out) == lines(whole)[:3]
     assert "without ISR" not in (out / "ablation.md").read_text(encoding="utf-8")
-    assert "| base | 2 |" in (out / "ablation.md").read_text(encoding="utf-8")
+    assert "| label-propagation | 2 |" in (out / "ablation.md").read_text(encoding="utf-8")
     assert (out / "unfinished.json").exists()
-    before = (out / "runs/base-0/model.safetensors").stat().st_mtime_ns
-    scores = (out / "scores/base-0/gzsl.safetensors").stat().st_mtime_ns
+    before = (out / "runs/label-propagation-0/model.safetensors").stat().st_mtime_ns
+    scores = (out / "scores/label-propagation-0/gzsl.safetensors").stat().st_mtime_ns
     run(inputs, out)
-    assert (out / "runs/base-0/model.safetensors").stat().st_mtime_ns == before
-    assert (out / "scores/base-0/gzsl.safetensors").stat().st_mtime_ns == scores
+    assert (out / "runs/label-propagation-0/model.safetensors").stat().st_mtime_ns == before
+    assert (out / "scores/label-propagation-0/gzsl.safetensors").stat().st_mtime_ns == scores
     assert not (out / "unfinished.json").exists()
 
 
@@ -220,14 +222,14 @@ def test_scores_that_are_of_something_else_or_damaged_are_made_anew(inputs: Path
     (tmp_path / "forged.safetensors").write_bytes(forge("zero-shot"))
     change("zero-shot", files=dict.fromkeys(("ZSL", "GZSL"), "../../forged.safetensors"))
     for file in ("gzsl.safetensors", "manifest.json"):  # of another run, whole
-        shutil.copyfile(whole / "scores/base-0" / file, scores / "base-3" / file)
-    (scores / "base-0/gzsl.safetensors").write_bytes(forge("base-0", annotations="0" * 64))
+        shutil.copyfile(whole / "scores/label-propagation-0" / file, scores / "label-propagation-3" / file)
+    (scores / "label-propagation-0/gzsl.safetensors").write_bytes(forge("label-propagation-0", annotations="0" * 64))
     (scores / "without-isr-0/gzsl.safetensors").write_bytes(forge("without-isr-0"))
     change("without-isr-0", inputs={**read_json(scores / "without-isr-0/manifest.json")["inputs"], "embeddings": "x"})
     change("without-isr-3", files={"GZSL": "gzsl.safetensors"})
     (scores / "mkt-0/zsl.safetensors").write_bytes(b"damaged")
     change("mkt-3", files=str(tmp_path / "forged.safetensors"), options=[1])
-    (out / "times.csv").write_bytes(b"run,minutes\nbase-0,nan\nbase-3,\xff\n")
+    (out / "times.csv").write_bytes(b"run,minutes\nlabel-propagation-0,nan\nlabel-propagation-3,\xff\n")
     run(inputs, out)
     assert lines(out) == lines(whole)
     assert read_json(scores / "zero-shot/manifest.json")["files"]["GZSL"] == "gzsl.safetensors"
@@ -236,11 +238,11 @@ def test_scores_that_are_of_something_else_or_damaged_are_made_anew(inputs: Path
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("runs/base-0/manifest.json", b"[]", "is not a run"),
-        ("runs/base-0/manifest.json", b"{", "cannot be read as JSON"),
-        ("runs/base-0/metrics.json", b'{"epochs": "many"}', "the run is damaged"),
-        ("runs/base-0/diverged.json", b'{"what": 5}', "what: must be text, is 5"),
-        ("runs/base-0/diverged.json", b"", "cannot be read as JSON"),
+        ("runs/label-propagation-0/manifest.json", b"[]", "is not a run"),
+        ("runs/label-propagation-0/manifest.json", b"{", "cannot be read as JSON"),
+        ("runs/label-propagation-0/metrics.json", b'{"epochs": "many"}', "the run is damaged"),
+        ("runs/label-propagation-0/diverged.json", b'{"what": 5}', "what: must be text, is 5"),
+        ("runs/label-propagation-0/diverged.json", b"", "cannot be read as JSON"),
         ("manifest.json", b'{"kind": "ablation", "options": 5}', "its manifest is damaged"),
         ("manifest.json", b'{"kind": "run"}', "holds run, no ablation"),
         ("manifest.json", b"?", "not empty"),
@@ -253,7 +255,7 @@ def test_what_says_what_is_done_is_checked(  # noqa: PLR0917
     shutil.copytree(whole, out)
     (out / name).write_bytes(content)
     if name.endswith("diverged.json"):
-        (out / "runs/base-0/manifest.json").unlink()
+        (out / "runs/label-propagation-0/manifest.json").unlink()
     before = fingerprints(out / "runs")
     with pytest.raises(InputError) as caught:
         run(inputs, out)
@@ -268,7 +270,13 @@ def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: 
     more = GRID.replace("seeds = [0, 3]", "seeds = [0]") + "[grid]\npatches.alpha = [0.5, 0.25]\n"
     (inputs / "more.toml").write_text(more, encoding="utf-8")
     run(inputs, out, "more.toml")
-    assert [line["row"] for line in lines(out)] == ["zero-shot", "base", "without ISR", "MKT", "patches.alpha = 0.25"]
+    assert [line["row"] for line in lines(out)] == [
+        "zero-shot",
+        "label-propagation",
+        "without ISR",
+        "MKT",
+        "patches.alpha = 0.25",
+    ]
     assert lines(out)[1] == lines(whole)[1]
     other = GRID.replace("seeds = [0, 3]", "seeds = [3]").replace('patches = "none"', 'patches = "max"')
     (inputs / "other.toml").write_text(other, encoding="utf-8")
@@ -278,7 +286,7 @@ def test_rows_can_be_added_and_not_changed(inputs: Path, whole: Path, tmp_path: 
     assert "method.patches.kind: 'none' there, 'max' now" in caught.value.problems[0]
     run(inputs, out, "other.toml", overwrite=True)
     assert lines(out)[:2] == [lines(whole)[0], lines(whole)[2]]
-    assert {path.name for path in (out / "runs").iterdir()} == {"base-3", "without-isr-3", "mkt-3"}
+    assert {path.name for path in (out / "runs").iterdir()} == {"label-propagation-3", "without-isr-3", "mkt-3"}
 
 
 @pytest.mark.usefixtures("nothing_drawn")
@@ -300,7 +308,7 @@ text_tokens.layers = 12
 """
     (inputs / "ram.toml").write_text(grid, encoding="utf-8")
     assert run(inputs, tmp_path / "out", "ram.toml").failed == 0
-    assert Run.open(tmp_path / "out/runs/base-0").options.text_tokens.layers == 2
+    assert Run.open(tmp_path / "out/runs/ram-0").options.text_tokens.layers == 2
     before = fingerprints(tmp_path / "out/runs")
     assert run(inputs, tmp_path / "out", "ram.toml").failed == 0
     assert fingerprints(tmp_path / "out/runs") == before
@@ -377,7 +385,7 @@ def test_a_folder_of_something_else_is_left_alone(inputs: Path, whole: Path, tmp
     with pytest.raises(InputError, match=r"not empty \(mine.txt, …\) and holds no ablation"):
         run(inputs, tmp_path)
     with pytest.raises(InputError, match="holds run, no ablation"):
-        run(inputs, whole / "runs/base-0", overwrite=True)
+        run(inputs, whole / "runs/label-propagation-0", overwrite=True)
 
 
 def test_the_command_prints_the_table(
@@ -385,18 +393,19 @@ def test_the_command_prints_the_table(
 ) -> None:
     command = ["-e", inputs / "e", "-a", inputs / "a", "--out", whole]
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("sys.argv", ["label-propagation", "ablate", *map(str, [inputs / "grid.toml", *command])])
+    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "grid.toml", *command])])
     with pytest.raises(SystemExit) as end:
         main()
     out, err = capsys.readouterr()
     assert end.value.code == 0
-    assert [line.split()[0] for line in out.splitlines() if line[:4] in ("ZSL:", "GZSL", "base", "MKT ")] == [
-        *("ZSL:", "base", "MKT"),
-        *("GZSL:", "base", "MKT", "base:"),
+    assert [line.split()[0] for line in out.splitlines() if line[:4] in ("ZSL:", "GZSL", "labe", "MKT ")] == [
+        *("ZSL:", "label-propagation", "MKT"),
+        *("GZSL:", "label-propagation", "MKT", "label-propagation:"),
     ]
+    assert out.count("against label-propagation") == 2
     assert "MKT, seed 3 (6 of 6, kept)" in err
     (inputs / "bad.toml").write_text(GRID.replace("epochs", "epoch"), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["label-propagation", "ablate", *map(str, [inputs / "bad.toml", *command])])
+    monkeypatch.setattr("sys.argv", ["c2srt", "ablate", *map(str, [inputs / "bad.toml", *command])])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 3

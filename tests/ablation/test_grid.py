@@ -33,7 +33,7 @@ def test_base_then_rows_then_products(tmp_path: Path) -> None:
     rows: list[Any] = [row.options for row in grid.rows]
     found = [(getattr(one.patches, "alpha", None), one.neighbours) for one in rows]
     assert dict(zip((row.name for row in grid.rows), found, strict=True)) == {
-        "base": (0.5, 10),
+        "label-propagation": (0.5, 10),
         "soft": (None, 10),
         "patches.alpha = 0.5, neighbours = 5": (0.5, 5),  # and the product that is the base is no second row
         "patches.alpha = 0.75, neighbours = 5": (0.75, 5),
@@ -63,6 +63,19 @@ def test_another_method_starts_from_its_own_choices(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ('method = "mkt"', "mkt"),
+        ('graph = "corel5k-374"', "label-propagation"),
+        ('method = "zero-shot"\ngraph = "voc-20"', "zero-shot, base"),
+    ],
+)
+def test_the_base_is_named_as_its_method(tmp_path: Path, base: str, name: str) -> None:
+    grid = read(tmp_path, f'[base]\n{base}\n[rows.other]\nmethod = "clip-ft"\n')
+    assert (grid.base.name, [row.name for row in grid.rows]) == (name, [name, "other"])
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert faults(
         tmp_path,
@@ -85,7 +98,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         method = "clip-ft"
         [rows."?"]
         gain = 2.0
-        [rows.Base]
+        [rows."Label propagation"]
         gain = 3.0
         [grid]
         sampled_negatives = 4
@@ -104,7 +117,8 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         "[rows.\"C!\"]: there is a row 'c' already, and names must differ in letters or digits",
         "[rows.\"C!\"]: 'C!' has the same options as 'c'",
         '[rows."?"]: the name needs a letter or a digit',
-        "[rows.\"Base\"]: there is a row 'base' already, and names must differ in letters or digits",
+        "[rows.\"Label propagation\"]: there is a row 'label-propagation' already, and names must differ in letters or "
+        "digits",
         "[grid]: sampled_negatives must be a list of values",
     ]
 
@@ -132,7 +146,7 @@ def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
         graph = (recipe.parents[1] / "graphs/corel5k-374.json").read_bytes()
         (tmp_path / f"corel5k-{name}.json").write_bytes(graph)
     grid = read(tmp_path, recipe.read_text(encoding="utf-8"))
-    assert [row.name for row in grid.rows][::11] == ["base", "c2srt-paper"]
+    assert [row.name for row in grid.rows][::11] == ["label-propagation", "c2srt-paper"]
     assert len(grid.rows) == 15
     assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
 
