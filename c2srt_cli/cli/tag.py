@@ -1,26 +1,23 @@
 """``c2srt tag``: photographs and labels in, tags out."""
 
 import dataclasses
-import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import Annotated, Literal
 
 import typer
 
-from c2srt_cli.artifacts import check_writable, disk_errors, is_stream, open_stream, output_file
+from c2srt_cli.artifacts import check_writable, is_stream
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
-from c2srt_cli.cli.console import finish, note, note_failures, running, stderr
+from c2srt_cli.cli.console import finish, note, running, stderr
 from c2srt_cli.cli.summary import pass_over, show_summary, where_next
-from c2srt_cli.errors import UsageError, counted
-from c2srt_cli.tagging.writers import WRITERS, Writer
-
-if TYPE_CHECKING:
-    from c2srt_cli.tagging.update import TagResult
+from c2srt_cli.cli.tag_output import opened, report, writer_of
+from c2srt_cli.errors import UsageError
+from c2srt_cli.labels import read_labels
+from c2srt_cli.tagging.writers import WRITERS, Captions
 
 Format = StrEnum("Format", list(WRITERS))  # type: ignore[misc] # the registry is the one list of formats
 
@@ -33,7 +30,7 @@ def tag(
         typer.Option(
             "--out",
             "-o",
-            help="File to write; its suffix says the format. For txt and xmp a folder instead of the photographs' own.",
+            help="File to write; its suffix says the format. For txt, kohya and xmp a folder, if not the photographs'.",
             show_default="stdout",
             rich_help_panel=o.OUTPUT,
         ),
@@ -136,7 +133,7 @@ def tag(
     vocabulary: Annotated[
         str | None,
         typer.Option(
-            help="xmp, txt: name of this list of labels, which takes out only keywords that were written under it.",
+            help="xmp, txt, kohya: name of this list of labels, which takes out only what was written under it.",
             show_default="the name of the labels file",
             rich_help_panel=o.OUTPUT,
         ),
@@ -144,17 +141,33 @@ def tag(
     restore: Annotated[
         bool,
         typer.Option(
-            "--restore", help="xmp: give keywords again that somebody has taken out.", rich_help_panel=o.OUTPUT
+            "--restore", help="xmp, kohya: give keywords again that somebody has taken out.", rich_help_panel=o.OUTPUT
         ),
     ] = False,
     replace: Annotated[
         bool,
         typer.Option(
             "--replace",
-            help="xmp, txt: take the vocabulary's earlier keywords out although few of its labels are left.",
+            help="xmp, txt, kohya: take the vocabulary's earlier keywords out although few of its labels are left.",
             rich_help_panel=o.OUTPUT,
         ),
     ] = False,
+    captions: Annotated[
+        Literal["append", "replace"],
+        typer.Option(
+            help="kohya: what becomes of captions that are there; append keeps every word of yours in its place.",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = "append",
+    undesired: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|WORDS",
+            help="kohya: labels that are looked for, and never written.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -171,10 +184,14 @@ def tag(
     With [bold]--run[/] labels are scored by what was learned. One that the run was trained on is known by its name;
     any other is attached to the run's graph, and aggregates from those that are.
     """
-    writer = _writer(format.value if format else None, out, all_scores=all_scores)
+    writer = writer_of(format.value if format else None, out, all_scores=all_scores)
     for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):
         if given and writer.kind != "sidecar":
             raise UsageError(f"{writer.name} is written anew as a whole", where=name, hint="it goes with --format xmp")
+    for name, given in (("--captions", captions != "append"), ("--undesired", undesired)):
+        if given and writer.name != "kohya":
+            raise UsageError("is about captions", where=name, hint="it goes with --format kohya")
+    wording = Captions(captions == "replace", read_labels(undesired).names if undesired else ())
     if out is not None:
         check_writable(out, folder=writer.kind == "sidecar")
     if explain is not None:
@@ -215,7 +232,7 @@ def tag(
         out=out,
     )
     streams = writer.kind != "sidecar" and (out is None or is_stream(out))
-    with _stream(writer, out) if streams else nullcontext() as stream:
+    with opened(writer, out) if streams else nullcontext() as stream:
         with running("preparing") as progress:
             job = prepare_tagging(options, progress)
         briefly = format is None and writer.name == "table" and len(job.source.items) > FEW
@@ -226,73 +243,18 @@ def tag(
                 result = tag_to_stream(job, shown, stream, progress)
             else:
                 target = out if out is not None else job.source.root
-                result = tag_to_files(job, writer, target, progress, overwrite=overwrite, sidecar_name=sidecar_name)
+                result = tag_to_files(
+                    job,
+                    writer,
+                    target,
+                    progress,
+                    overwrite=overwrite,
+                    sidecar_name=sidecar_name,
+                    captions=wording,
+                )
     if result.summary.photographs > FEW:
         show_summary(result.summary, Console(highlight=False) if briefly else stderr())
-    _report(result, out)
+    report(result, out)
     if result.summary.photographs > FEW:
         note(where_next(photos, labels, out, embeddings=bool(job.source.inputs), reviewable=bool(writer.rows)))
     finish(len(result.failures), allowed=allow_failures)
-
-
-@contextmanager
-def _stream(writer: Writer, out: Path | None) -> Iterator[TextIO | Path]:
-    """Standard output, or the device, pipe or descriptor that ``out`` names."""
-    if out is None:
-        if reconfigure := getattr(sys.stdout, "reconfigure", None):
-            reconfigure(encoding="utf-8")  # as in files; a pipe of Windows has the system's code page
-        yield sys.stdout
-        return
-    try:
-        if writer.kind == "file":
-            with output_file(out) as temporary:
-                yield temporary
-        else:
-            with (
-                disk_errors(out),
-                open_stream(out) as stream,
-                io.TextIOWrapper(stream, encoding="utf-8", newline="") as text,
-            ):
-                yield text
-    except BrokenPipeError:  # its reader has gone
-        sys.exit(141)
-
-
-def _writer(name: str | None, out: Path | None, *, all_scores: bool) -> Writer:
-    suffixes: dict[str, Writer] = {}
-    for each in WRITERS.values():
-        if each.suffix and each.kind != "sidecar":
-            suffixes.setdefault(each.suffix, each)  # .csv is CSV, unless Excel's is asked for
-    if name is not None:
-        writer = WRITERS[name]
-    elif out is not None:
-        if out.suffix.lower() not in suffixes:
-            raise UsageError(
-                f"the suffix {out.suffix!r} names no format" if out.suffix else "without a suffix there is no format",
-                where=f"--out {out}",
-                hint=f"use {', '.join(suffixes)}, or give --format",
-            )
-        writer = suffixes[out.suffix.lower()]
-    else:
-        writer = WRITERS["table" if sys.stdout.isatty() else "jsonl"]
-    if writer.kind == "file" and out is None:
-        raise UsageError(f"{writer.name} goes into a file", where="--format", hint=f"give --out tags{writer.suffix}")
-    if all_scores and not writer.all_scores:
-        raise UsageError(
-            f"{writer.name} holds the chosen labels only", where="--all-scores", hint="use jsonl, csv or parquet"
-        )
-    return writer
-
-
-def _report(result: "TagResult", out: Path | None) -> None:
-    anew = result.tagged - result.unchanged
-    parts = [f"{counted(anew, 'image')} tagged"]
-    if result.unchanged or result.gone:
-        parts = [f"{parts[0]} anew", f"{result.unchanged:,} unchanged"]
-    parts += [f"{result.gone:,} gone"] if result.gone else []
-    note(", ".join(parts) + (f" → {out}" if out else ""))
-    failures = [f"not tagged: {one.path}: {one.reason}: {one.detail}" for one in result.failures]
-    if result.failures_path:
-        note_failures(failures, rest=f" in {result.failures_path}")
-    else:
-        note_failures(failures, most=len(failures))

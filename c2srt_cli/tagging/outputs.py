@@ -16,7 +16,7 @@ from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.summary import Summary
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.update import TagResult, Update, check_explain, explaining
-from c2srt_cli.tagging.writers import WriteContext, Writer
+from c2srt_cli.tagging.writers import NO_WISHES, Captions, WriteContext, Writer
 
 
 def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: Progress) -> TagResult:
@@ -62,6 +62,7 @@ def tag_to_files(
     *,
     overwrite: bool,
     sidecar_name: Literal["ext", "stem"] | None = None,
+    captions: Captions = NO_WISHES,
 ) -> TagResult:
     """Bring a file, or the sidecars below the folder ``out``, up to date.
 
@@ -82,7 +83,7 @@ def tag_to_files(
             journal_path.unlink(missing_ok=True)
         begun = read_header(journal_path)
         fresh = overwrite or (begun is not None and begun.fresh)
-        update = Update(job, writer, out, _context(job, sidecar_name, progress))
+        update = Update(job, writer, out, _context(job, sidecar_name, progress, captions))
         kept = update.standing(fresh=fresh)
         options = update.options | {"explain": job.explain is not None}
         with Journal(journal_path, options, job.labels.names, fresh=fresh) as journal:
@@ -91,7 +92,12 @@ def tag_to_files(
     return result
 
 
-def _context(job: TagJob, sidecar_name: Literal["ext", "stem"] | None, progress: Progress) -> WriteContext:
+def _context(
+    job: TagJob,
+    sidecar_name: Literal["ext", "stem"] | None,
+    progress: Progress,
+    captions: Captions = NO_WISHES,
+) -> WriteContext:
     return WriteContext(
         root=job.source.root,
         labels=job.labels.names,
@@ -102,6 +108,7 @@ def _context(job: TagJob, sidecar_name: Literal["ext", "stem"] | None, progress:
         restore=job.restore,
         replace=job.replace,
         decision=job.decision,
+        captions=captions,
         note=progress.note,
     )
 

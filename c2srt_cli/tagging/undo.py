@@ -14,9 +14,8 @@ from c2srt_cli.tagging.keywords.merge import merge
 from c2srt_cli.tagging.keywords.packet import PacketError
 from c2srt_cli.tagging.keywords.state import read_state
 from c2srt_cli.tagging.record import FailedImage
-from c2srt_cli.tagging.writers import txt, untagged, xmp
+from c2srt_cli.tagging.writers import TEXT_FORMS, text_files, untagged, xmp
 from c2srt_cli.tagging.writers.shared_file import update
-from c2srt_cli.tagging.writers.txt_record import RECORD, TxtRecord
 
 
 @dataclass
@@ -65,11 +64,11 @@ def undo(inputs: Sequence[str], vocabulary: str | None = None) -> UndoResult:
         result.removed += changed and not path.exists()
     for folder, within in _folders_of(untagged.RECORD, inputs):
         untagged.Untagged(folder).save(partial(_stays, folder, within, vocabulary))
-    for folder, within in _folders_of(RECORD, inputs):
-        record = TxtRecord(folder)
-        for path in txt.take_back(record, within, vocabulary, failures):
-            result.changed += 1
-            result.removed += not path.exists()
+    for form in TEXT_FORMS:
+        for folder, within in _folders_of(form.record, inputs):
+            for path in form.take_back(folder, within, vocabulary, failures):
+                result.changed += 1
+                result.removed += not path.exists()
     result.failures = tuple(failures)
     return result
 
@@ -96,7 +95,8 @@ def _may_have_sidecars(path: Path) -> bool:
     """Whether a path is a folder, a photograph, a sidecar, or has one."""
     if path.is_dir() or path.suffix.lower() in {xmp.SUFFIX, *SUFFIXES, *RAW_SUFFIXES} or any(_sidecars(path)):
         return True
-    return path.suffix.lower() == txt.SUFFIX and any(True for _ in _folders_of(RECORD, [str(path)]))
+    records = (folder for form in TEXT_FORMS for folder in _folders_of(form.record, [str(path)]))
+    return path.suffix.lower() == text_files.SUFFIX and any(True for _ in records)
 
 
 def _sidecars(path: Path) -> Iterator[Path]:

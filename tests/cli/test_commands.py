@@ -144,6 +144,26 @@ class TestTag:
         asked = run("animals", "cat", "dog", options=("--restore",))
         assert (asked.code, has("tower", "cat", "dog")) == ((0, True) if name == "xmp" else (2, False))
 
+    def test_captions(self, c2srt: Run, tag: tuple[object, ...], photos: Path) -> None:
+        """As a trainer reads them, beside the words of whoever trains; taken back to the byte."""
+        line, mine = (*tag, "-f", "kohya", "--top-k", 3), photos / "p0001.txt"
+        mine.write_text("ohwx, a photo")
+        before = content(photos)
+        assert c2srt(*line).code == 0
+        captions = {path.stem: path.read_text().strip().split(", ") for path in photos.glob("*.txt")}
+        assert captions["p0001"][:2] == ["ohwx", "a photo"]
+        given = [row["tags"] for row in rows(c2srt(*tag, "--top-k", 3).out)]
+        assert [captions[f"p000{i}"][-3:] for i in range(5)] == [[one["label"] for one in tags] for tags in given]
+        first, most = content(photos), given[0][0]["label"]
+        assert "5 unchanged" in c2srt(*line).err
+        assert content(photos) == first
+        assert c2srt(*line, "--undesired", most).code == 0
+        assert most not in mine.read_text().split(", ")
+        assert c2srt("undo", photos).code == 0
+        assert content(photos) == before
+        assert c2srt(*line, "--captions", "replace").code == 0
+        assert len(mine.read_text().strip().split(", ")) == 3
+
     def test_all_scores_and_options(self, c2srt: Run, tag: tuple[object, ...], tmp_path: Path) -> None:
         (tmp_path / "templates.txt").write_text("a {}\n")
         options = ("--all-scores", "--top-k", 4, "--set", "patches=topk", "--set", "patches.k=50", "--fit", "pad")
@@ -284,6 +304,8 @@ class TestErrors:
             ("tag {photos} -l {labels} -o tags", 2, "without a suffix"),
             ("tag {photos} -l {labels} -f parquet", 2, "goes into a file"),
             ("tag {photos} -l {labels} -f txt --all-scores", 2, "--all-scores"),
+            ("tag {photos} -l {labels} -f txt --captions replace", 2, "it goes with --format kohya"),
+            ("tag {photos} -l {labels} -f kohya --sidecar-name ext", 2, "a.txt alone"),
             ("tag {photos} -l {labels} --threshold 0.5 --backbone {tiny}", 2, "not calibrated"),
             ("tag {photos} -l {labels} --threshold 1.5", 2, "--threshold"),
             ("tag {photos} -l {labels} --fitt crop", 2, "No such option"),

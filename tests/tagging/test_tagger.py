@@ -529,7 +529,7 @@ class TestResume:
             assert content(tmp_path / "cut") == expected, f"cut at byte {size}"
             shutil.rmtree(tmp_path / "cut")
 
-    @pytest.mark.parametrize("name", [*FORMATS, "txt"])
+    @pytest.mark.parametrize("name", [*FORMATS, "txt", "kohya"])
     def test_killed_at_any_write(
         self, small: TagJob, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -13,7 +13,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.record import Tag, TaggedImage
 from c2srt_cli.tagging.undo import undo
 from c2srt_cli.tagging.writers import WRITERS, WriteContext
-from c2srt_cli.tagging.writers.txt_record import RECORD
+from c2srt_cli.tagging.writers.txt import TXT
 
 
 def photograph(path: Path) -> None:
@@ -114,7 +114,7 @@ class TestTextSidecars:
             False,
         ]
         undo([str(tmp_path / "a.jpg")])
-        assert [(tmp_path / name).exists() for name in ("a.jpg.txt", "c.jpg.txt", RECORD)] == [False, True, True]
+        assert [(tmp_path / name).exists() for name in ("a.jpg.txt", "c.jpg.txt", TXT.record)] == [False, True, True]
         give(tmp_path, "c.jpg", "okapi", form="txt")  # it still knows its own file
         assert (tmp_path / "c.jpg.txt").read_text() == "okapi\n"
 

@@ -313,7 +313,7 @@ class TestPhotographs:
 
 class TestSidecars:
     @pytest.mark.parametrize("explain", [False, True])
-    @pytest.mark.parametrize("name", ["xmp", "txt"])
+    @pytest.mark.parametrize("name", ["xmp", "txt", "kohya"])
     def test_are_what_one_run_over_everything_writes(
         self,
         library: Library,

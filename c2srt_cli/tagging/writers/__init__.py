@@ -1,15 +1,19 @@
 """One writer per format, in one registry that help, docs and tests go through."""
 
-from c2srt_cli.tagging.writers.context import KeptRows, WriteContext, Writer
+from c2srt_cli.tagging.writers.context import NO_WISHES, Captions, KeptRows, WriteContext, Writer
 from c2srt_cli.tagging.writers.delimited import csv_rows, write_csv
 from c2srt_cli.tagging.writers.excel import excel_rows, write_excel
 from c2srt_cli.tagging.writers.jsonl import jsonl_rows, write_jsonl
+from c2srt_cli.tagging.writers.kohya import KOHYA
 from c2srt_cli.tagging.writers.parquet import parquet_rows, write_parquet
 from c2srt_cli.tagging.writers.table import write_table
-from c2srt_cli.tagging.writers.txt import current_txt, write_txt
+from c2srt_cli.tagging.writers.txt import TXT
 from c2srt_cli.tagging.writers.xmp import current_xmp, write_xmp
 
-__all__ = ["WRITERS", "KeptRows", "WriteContext", "Writer"]
+__all__ = ["NO_WISHES", "TEXT_FORMS", "WRITERS", "Captions", "KeptRows", "WriteContext", "Writer"]
+
+#: Forms of text files, each with a record of its own; first the one that shares its files with others.
+TEXT_FORMS = (KOHYA, TXT)
 
 #: Every output format under the name the user types.
 WRITERS: dict[str, Writer] = {
@@ -20,7 +24,16 @@ WRITERS: dict[str, Writer] = {
         Writer("excel", "file", ".csv", True, "CSV that Excel opens with a double click", write_excel, rows=excel_rows),
         Writer("parquet", "file", ".parquet", True, "Parquet: one row an image", write_parquet, rows=parquet_rows),
         Writer(
-            "txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", write_txt, current_txt
+            "txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", TXT.write, TXT.current
+        ),
+        Writer(
+            "kohya",
+            "sidecar",
+            ".txt",
+            False,
+            "a caption beside each image, with commas, merged with what is there",
+            KOHYA.write,
+            KOHYA.current,
         ),
         Writer(
             "xmp",

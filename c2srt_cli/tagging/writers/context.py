@@ -17,6 +17,22 @@ _TAKEN = frozenset((*COLUMNS, "split"))
 
 
 @dataclass(frozen=True)
+class Captions:
+    """What is asked of captions.
+
+    Attributes:
+        replace: Take out what somebody else has written into them.
+        undesired: Labels that are never written.
+    """
+
+    replace: bool = False
+    undesired: tuple[str, ...] = ()
+
+
+NO_WISHES = Captions()
+
+
+@dataclass(frozen=True)
 class WriteContext:
     """What a writer needs beside the rows.
 
@@ -32,6 +48,7 @@ class WriteContext:
         replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
         decision: Fingerprint of everything but the photograph that decides the tags; empty where nothing is to be kept.
         stamps: Version of every image of the run.
+        captions: What is asked of captions.
         note: Takes the few words that a writer has for people.
     """
 
@@ -45,6 +62,7 @@ class WriteContext:
     replace: bool = False
     decision: str = ""
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    captions: Captions = NO_WISHES
     note: Callable[[str], None] = lambda _: None
 
 

@@ -5,6 +5,7 @@ import secrets
 import unicodedata
 from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import Literal
 
 from c2srt_cli.artifacts import TEMPORARY
 from c2srt_cli.tagging.writers.context import WriteContext
@@ -22,20 +23,22 @@ class Sidecars:
         folder: Mirrors the tree of the photographs.
         context: How they are to be named, and whom to tell what is out of the ordinary.
         known: Names of the files that count as sidecars, relative to the folder; all where None.
+        naming: The only one that the readers of these sidecars know, where there is just one.
 
     Attributes:
         problems: Photographs that get no sidecar, and why.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         names: Iterable[str],
         suffix: str,
         folder: Path,
         context: WriteContext,
         known: Container[str] | None = None,
+        naming: Literal["stem"] | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder, self._naming = folder, naming
         self._paths: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         second = []
@@ -49,7 +52,9 @@ class Sidecars:
             links.update(parent + name for name in linked)
             if known is not None:
                 listing = {name for name in listing if parent + name in known}
-            chosen, more = _choose(files, suffix, listing, context, context.root / parent)
+            chosen, more = _choose(
+                files, suffix, listing, naming or context.sidecar_name, context.root / parent, pairs=not naming
+            )
             second += [parent + file for file in more]
             self._paths.update((parent + file, parent + sidecar) for file, sidecar in chosen.items())
         self._find_collisions(links)
@@ -76,7 +81,8 @@ class Sidecars:
             for group in groups:
                 for name in group if len(group) > 1 else ():
                     others = ", ".join(other for other in group if other != name)
-                    named = "" if self._paths[name].startswith(name) else "; --sidecar-name ext gives each its own"
+                    alone = self._naming is not None or self._paths[name].startswith(name)
+                    named = "" if alone else "; --sidecar-name ext gives each its own"
                     self.problems[name] = f"{self._paths[name]} would be that of {others} too{named}"
 
 
@@ -91,7 +97,13 @@ def _listing(folder: Path, suffix: str) -> tuple[set[str], list[str]]:
 
 
 def _choose(
-    files: list[str], suffix: str, listing: set[str], context: WriteContext, photographs: Path
+    files: list[str],
+    suffix: str,
+    listing: set[str],
+    style: Literal["ext", "stem"] | None,
+    photographs: Path,
+    *,
+    pairs: bool,
 ) -> tuple[dict[str, str], list[str]]:
     """Name of each file's sidecar in one folder, and the files that get a second one."""
     from c2srt_cli.images import is_raw  # not where help is printed: it reads numpy
@@ -107,11 +119,10 @@ def _choose(
         return near[0] if len(near) == 1 else None
 
     whole = {file: there(file + suffix, file) for file in files}
-    raws = {_stem(file) for file in files if is_raw(file)}
+    raws = {_stem(file) for file in files if pairs and is_raw(file)}
     # a.xmp is that of a.cr2, where a camera has written a JPEG beside it
     seconds = {file for file in files if _stem(file) in raws and not is_raw(file)}
     stems = {file: None if file in seconds else there(_stem(file) + suffix, file) for file in files}
-    style = context.sidecar_name
     follow = "stem" if any(stems.values()) and not any(whole.values()) else "ext"
     shared: dict[str, int] = {}
     for file in files:

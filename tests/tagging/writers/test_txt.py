@@ -15,7 +15,8 @@ from c2srt_cli.errors import UsageError
 from c2srt_cli.tagging.record import Tag, TaggedImage
 from c2srt_cli.tagging.writers import WRITERS, WriteContext
 from c2srt_cli.tagging.writers.escape import one_line
-from c2srt_cli.tagging.writers.txt_record import RECORD, TxtRecord
+from c2srt_cli.tagging.writers.text_record import TextRecord
+from c2srt_cli.tagging.writers.txt import TXT
 
 CAT, BARE = ("pets/cat.jpg", ("animal|cat", "sofa")), ("wall.png", ())
 Row = tuple[str, tuple[str, ...]]
@@ -55,11 +56,11 @@ def test_rerun_keeps_files_and_follows_new_tags(tmp_path: Path) -> None:
     sidecar = tmp_path / "pets/cat.jpg.txt"
     write(tmp_path, CAT, BARE)
     before = sidecar.stat()
-    record = (tmp_path / RECORD).read_bytes()
+    record = (tmp_path / TXT.record).read_bytes()
     assert write(tmp_path, CAT, BARE) == []
     after = sidecar.stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert (tmp_path / RECORD).read_bytes() == record
+    assert (tmp_path / TXT.record).read_bytes() == record
     assert write(tmp_path, (CAT[0], CAT[1][:1])) == []
     assert sidecar.read_text() == "animal|cat\n"
 
@@ -130,7 +131,7 @@ def test_files_of_an_older_version_are_those_of_the_vocabulary_that_comes(tmp_pa
     (tmp_path / "a.jpg.txt").write_text("sea\n")
     (tmp_path / "b.jpg.txt").write_text("sea\n")
     mark = hashlib.sha256(b"a.jpg.txt\0sea\n").hexdigest()
-    (tmp_path / RECORD).write_text(f"{mark}\n")
+    (tmp_path / TXT.record).write_text(f"{mark}\n")
     assert write(tmp_path, ("a.jpg", ("sun",)), ("b.jpg", ("sun",)), vocabulary="new") == ["b.jpg"]
     assert (tmp_path / "a.jpg.txt").read_text() == "sun\n"
     write(tmp_path, ("a.jpg", ("cat",)), vocabulary="other")
@@ -165,7 +166,7 @@ def test_what_has_not_changed_is_not_tagged_again(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_killed_knows_its_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from c2srt_cli.tagging.writers import txt
+    from c2srt_cli.tagging.writers import text_files
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -179,15 +180,15 @@ def test_a_run_that_is_killed_knows_its_files_again(tmp_path: Path, monkeypatch:
     for stop in (0, 1):  # before a file is written, and after
         with monkeypatch.context() as patch:
             if stop:
-                patch.setattr(TxtRecord, "tidy", killed)
+                patch.setattr(TextRecord, "tidy", killed)
             else:
-                patch.setattr(txt, "update", killed_before_writing)
+                patch.setattr(text_files, "update", killed_before_writing)
             with pytest.raises(KeyboardInterrupt):
                 write(tmp_path, *((name, ("sofa", str(stop))) for name in names))
     assert write(tmp_path, *((name, ("sofa",)) for name in names)) == []
     unbroken = tmp_path / "other"
     write(unbroken, *((name, ("sofa",)) for name in names))
-    assert (tmp_path / RECORD).read_bytes() == (unbroken / RECORD).read_bytes()
+    assert (tmp_path / TXT.record).read_bytes() == (unbroken / TXT.record).read_bytes()
 
 
 def test_a_record_that_is_no_record_vouches_for_nothing(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_record_that_is_no_record_vouches_for_nothing(tmp_path: Path) -> None:
         json.dumps({"file": "a.jpg.txt", "sha256": sha256, "given": 7}),
         "[" * 9999,
     ]
-    (tmp_path / RECORD).write_text("\n".join(lines))
+    (tmp_path / TXT.record).write_text("\n".join(lines))
     assert write(tmp_path, ("a.jpg", ("sofa",)), ("b.jpg", ("sofa",))) == ["a.jpg"]
     assert (tmp_path / "a.jpg.txt").read_text() == "mine\n"
 

@@ -1,9 +1,9 @@
-"""What c2srt has written into the text sidecars of a folder: they hold labels and nothing else, so it stands beside.
+"""What c2srt has written into the text files of a folder: they hold words and nothing else, so it stands beside.
 
-``.c2srt-txt`` in the folder has one line for each vocabulary and each file, in JSON: to a vocabulary some of its
-labels, hashed; to a file the sha256 of what was written, and what each vocabulary gave. Lines are appended as files are
-written, the last one holds, and at the end of a run each is there once, sorted. Sixty-four digits are the line of a
-file written before vocabularies had names: a hash of its name and content.
+The record has one line for each vocabulary and each file, in JSON: to a vocabulary some of its labels, hashed; to a
+file the sha256 of what was written, what each vocabulary gave, and what somebody has taken out. Lines are appended as
+files are written, the last one holds, and at the end of a run each is there once, sorted. Sixty-four digits are the
+line of a file written before vocabularies had names: a hash of its name and content.
 """
 
 import hashlib
@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from c2srt_cli.artifacts import Stamp, atomic_write
-
-RECORD = ".c2srt-txt"
 
 _LEGACY = re.compile("[0-9a-f]{64}")
 
@@ -30,31 +28,32 @@ class Given:
     stamp: Stamp = Stamp(-1, -1, -1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Written:
-    """What was written into a file: sha256 of everything it may hold, and what each vocabulary gave."""
+    """What of a file is c2srt's: what each vocabulary gave, and the words that somebody has taken out."""
 
-    contents: list[str] = field(default_factory=list)
     given: Mapping[str, Given] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
-class TxtRecord:
+class TextRecord:
     """The record of a folder.
 
     Args:
-        folder: Where the sidecars lie.
+        folder: Where the text files lie.
+        name: Of the record.
 
     Attributes:
-        folder: Where the sidecars lie.
-        files: By name, relative to the folder.
+        folder: Where the text files lie.
+        files: By name, relative to the folder: everything that a file may hold, by its sha256, the last one last.
         samples: Hashes of some labels of each vocabulary.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
-        self._path = folder / RECORD
+        self._path = folder / name
         self._legacy: set[str] = set()
-        self.files: dict[str, Written] = {}
+        self.files: dict[str, dict[str, Written]] = {}
         self.samples: dict[str, tuple[str, ...]] = {}
         try:
             lines = self._path.read_bytes().decode("ascii", "replace").splitlines()
@@ -77,33 +76,50 @@ class TxtRecord:
             str(name): Given(tuple(map(str, lines)), str(decision), Stamp(int(size), int(mtime), -1, str(sha256)))
             for name, (decision, size, mtime, sha256, lines) in value["given"].items()
         }
-        contents = self.files[value["file"]].contents if value["file"] in self.files else []
-        self.files[str(value["file"])] = Written([*contents, str(value["sha256"])], given)
+        written = Written(given, tuple(map(str, value.get("refused", ()))))
+        self._hold(str(value["file"]), str(value["sha256"]), written)
 
-    def knows(self, name: str, data: bytes, vocabulary: str) -> bool:
-        """Whether c2srt has written just this into a file; without a name for what it says, it is the vocabulary's."""
+    def _hold(self, name: str, content: str, written: Written) -> None:
+        there = self.files.setdefault(name, {})
+        there.pop(content, None)
+        there[content] = written
+
+    def last(self, name: str) -> Written:
+        """What was written into a file last; nothing where it is not known."""
+        return list(self.files[name].values())[-1] if name in self.files else Written()
+
+    def holds(self, name: str, data: bytes) -> bool:
+        """Whether a file holds what was written into it last."""
+        return name in self.files and sha256(data) == list(self.files[name])[-1]
+
+    def knows(self, name: str, data: bytes, vocabulary: str) -> Written | None:
+        """What of a file's content is c2srt's, where it has written just this, or None.
+
+        A file without a name for what it says is the vocabulary's.
+        """
         if name in self.files:
-            return sha256(data) in self.files[name].contents
+            return self.files[name].get(sha256(data))
         mark = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
-        if mark in self._legacy:
-            lines = tuple(data.decode("utf-8", "replace").splitlines())
-            self.files[name] = Written([sha256(data)], {vocabulary: Given(lines)})
-        return mark in self._legacy
+        if mark not in self._legacy:
+            return None
+        self._hold(
+            name, sha256(data), Written({vocabulary: Given(tuple(data.decode("utf-8", "replace").splitlines()))})
+        )
+        return self.last(name)
 
-    def note(self, name: str, data: bytes, given: Mapping[str, Given]) -> None:
+    def note(self, name: str, data: bytes, written: Written) -> None:
         """Remember what a file is about to hold: a run that is killed in between must know its own file again."""
-        there = self.files.get(name, Written())
-        if sha256(data) in there.contents and dict(there.given) == dict(given):
+        if self.holds(name, data) and self.last(name) == written:
             return
-        self.files[name] = Written([*there.contents, sha256(data)], given)
-        self._append(_file_line(name, sha256(data), given))
+        self._hold(name, sha256(data), written)
+        self._append(_file_line(name, sha256(data), written))
 
     def forget(self, name: str, vocabularies: Iterable[str]) -> None:
-        """Forget what vocabularies gave a file; and the file, where no other gave it anything."""
-        there = self.files[name]
+        """Forget what vocabularies gave a file; and the file, where nothing else is to be remembered of it."""
+        there = self.last(name)
         given = {one: what for one, what in there.given.items() if one not in set(vocabularies)}
-        if given:
-            self.files[name] = Written(there.contents, given)
+        if given or there.refused:
+            self._hold(name, list(self.files[name])[-1], Written(given, there.refused))
         else:
             del self.files[name]
 
@@ -125,7 +141,7 @@ class TxtRecord:
             return
         lines = sorted(mark + "\n" for mark in self._legacy)
         lines += [_sample_line(name, sample) for name, sample in sorted(self.samples.items())]
-        lines += [_file_line(name, one.contents[-1], one.given) for name, one in sorted(self.files.items())]
+        lines += [_file_line(name, list(one)[-1], self.last(name)) for name, one in sorted(self.files.items())]
         data = "".join(lines).encode("ascii")
         if self._path.exists() and self._path.read_bytes() != data:
             with atomic_write(self._path) as temporary:
@@ -141,9 +157,10 @@ def _sample_line(vocabulary: str, sample: Iterable[str]) -> str:
     return json.dumps({"vocabulary": vocabulary, "sample": list(sample)}) + "\n"
 
 
-def _file_line(name: str, content: str, given: Mapping[str, Given]) -> str:
+def _file_line(name: str, content: str, written: Written) -> str:
     each = {
         vocabulary: [one.decision, one.stamp.size, one.stamp.mtime_ns, one.stamp.sha256, list(one.lines)]
-        for vocabulary, one in sorted(given.items())
+        for vocabulary, one in sorted(written.given.items())
     }
-    return json.dumps({"file": name, "sha256": content, "given": each}) + "\n"
+    refused = {"refused": list(written.refused)} if written.refused else {}
+    return json.dumps({"file": name, "sha256": content, "given": each} | refused) + "\n"
