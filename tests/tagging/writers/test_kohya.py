@@ -167,7 +167,7 @@ def current(folder: Path, **more: Any) -> list[str]:
 def test_what_has_not_changed_is_not_tagged_again(tmp_path: Path, caption: Path) -> None:
     caption.write_text("mine")
     stamp = file_stamp(tmp_path / "a.jpg")._replace(sha256=file_sha256(tmp_path / "a.jpg"))
-    how = {"labels": ("cat", "sofa"), "stamps": {"a.jpg": stamp}, "decision": "d"}
+    how: dict[str, Any] = {"labels": ("cat", "sofa"), "stamps": {"a.jpg": stamp}, "decision": "d"}
     assert current(tmp_path) == []
     give(tmp_path, "cat", **how)
     assert current(tmp_path) == ["a.jpg"]
