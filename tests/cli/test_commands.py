@@ -46,7 +46,7 @@ def tag(tiny: str, photos: Path, labels: Path) -> tuple[object, ...]:
     return ("tag", photos, "-l", labels, "--backbone", tiny, *FAST)
 
 
-def rows(text: str) -> list[dict[str, object]]:
+def rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -152,7 +152,7 @@ class TestTag:
         assert c2srt(*line).code == 0
         captions = {path.stem: path.read_text().strip().split(", ") for path in photos.glob("*.txt")}
         assert captions["p0001"][:2] == ["ohwx", "a photo"]
-        given: list[Any] = [row["tags"] for row in rows(c2srt(*tag, "--top-k", 3).out)]
+        given = [row["tags"] for row in rows(c2srt(*tag, "--top-k", 3).out)]
         assert [captions[f"p000{i}"][-3:] for i in range(5)] == [[one["label"] for one in tags] for tags in given]
         first, most = content(photos), given[0][0]["label"]
         assert "5 unchanged" in c2srt(*line).err
