@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -16,6 +18,7 @@ from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images import Picture, Pixels, PixelSpec
+from c2srt_cli.threads import side_by_side
 
 #: Batches decoded ahead of the forward passes.
 LOOK_AHEAD = 2
@@ -74,8 +77,7 @@ def encode(
 ) -> Generator[EncodedBatch, None, None]:
     """Encode images in order, decoding ahead in threads.
 
-    Close it (`contextlib.closing`): left to the garbage collector, it would join its threads from whichever thread
-    the collector runs in, and wait for ever where that one is just starting or ending another thread.
+    Close it, as `threads.side_by_side`.
 
     No batch crosses a multiple of ``chunk`` images, so a run that stops and goes on at such a multiple forms the
     same batches as one that never stopped.
@@ -99,44 +101,40 @@ def encode(
             return Outcome(file, stamp, None, error)
         return Outcome(file, stamp, found, None, transform(file, found.array) if transform else found.array)
 
-    batch, lanes = encoder.runtime.batch, encoder.lanes
-    remaining = iter(files)
+    def batches() -> Generator[tuple[list[Outcome], list[np.ndarray]], None, None]:
+        batch, remaining, seen = encoder.runtime.batch, iter(files), done
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            ahead: deque[Future[Outcome]] = deque(
+                pool.submit(attempt, file) for file in islice(remaining, max(LOOK_AHEAD * batch, workers))
+            )
+            outcomes: list[Outcome] = []
+            good: list[np.ndarray] = []
+            try:
+                while ahead:
+                    outcome = ahead.popleft().result()
+                    for file in islice(remaining, 1):
+                        ahead.append(pool.submit(attempt, file))
+                    outcomes.append(outcome)
+                    if outcome.shown is not None:
+                        good.append(outcome.shown)
+                    seen += 1
+                    if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
+                        yield outcomes, good
+                        outcomes, good = [], []
+            finally:
+                for picture in ahead:
+                    picture.cancel()
+
     with (
         encoder.threads_per_lane(),
-        ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool,
-        ThreadPoolExecutor(lanes, thread_name_prefix="forward") as passes,
+        closing(batches()) as decoded,
+        closing(side_by_side(partial(_run, encoder), decoded, encoder.lanes, "forward")) as encoded,
     ):
-        running: deque[Future[EncodedBatch]] = deque()
-        ahead: deque[Future[Outcome]] = deque(
-            pool.submit(attempt, file) for file in islice(remaining, max(LOOK_AHEAD * batch, workers))
-        )
-        outcomes: list[Outcome] = []
-        good: list[np.ndarray] = []
-        seen = done
-        try:
-            while ahead:
-                outcome = ahead.popleft().result()
-                for file in islice(remaining, 1):
-                    ahead.append(pool.submit(attempt, file))
-                outcomes.append(outcome)
-                if outcome.shown is not None:
-                    good.append(outcome.shown)
-                seen += 1
-                if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
-                    running.append(passes.submit(_run, encoder, outcomes, good))
-                    outcomes, good = [], []
-                    if len(running) > lanes:
-                        yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for picture in ahead:
-                picture.cancel()
-            for later in running:
-                later.cancel()
+        yield from encoded
 
 
-def _run(encoder: Encoder, outcomes: list[Outcome], good: list[np.ndarray]) -> EncodedBatch:
+def _run(encoder: Encoder, decoded: tuple[list[Outcome], list[np.ndarray]]) -> EncodedBatch:
+    outcomes, good = decoded
     if not good:
         empty = torch.empty(0, device=encoder.runtime.device)
         return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), ImageEmbedding(empty, empty))

@@ -1,18 +1,13 @@
 """Intra-category semantic refinement (ISR, C2SRT): per image and label, the patches that are evidence for the label."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from threading import Lock
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from c2srt_cli.threads import pool
-
-#: Rows that one thread orders at a time.
-ROWS = 1024
 
 
 class Selection(NamedTuple):
@@ -94,31 +89,41 @@ def _largest(similarity: Tensor, k: int) -> Tensor:
         return similarity.topk(k, dim=-1).values
     if similarity.ndim == 3 and not similarity.is_contiguous():  # the rows in the order of memory
         return _largest(similarity.transpose(0, 1).contiguous(), k).transpose(0, 1)
-    # numpy's vectorised partition is several times as fast as torch.topk on a CPU, and releases the interpreter lock
-    rows = similarity.reshape(-1, similarity.shape[-1]).numpy()
-    cut = rows.shape[1] - k
-    kept = np.empty((len(rows), k), np.float32)
-
-    def fill(start: int) -> None:
-        part = np.partition(rows[start : start + ROWS], cut, axis=-1)[:, cut:]
-        part.sort(axis=-1)
-        kept[start : start + ROWS] = part
-
-    starts = range(0, len(rows), ROWS)
-    list(map(fill, starts) if len(starts) == 1 else pool().map(fill, starts))
-    return torch.from_numpy(kept).flip(-1).view(*similarity.shape[:-1], k)
+    # numpy's vectorised sort is several times as fast as torch.topk on a CPU, and releases the interpreter lock
+    rows = np.sort(similarity.reshape(-1, similarity.shape[-1]).numpy(), axis=-1)
+    return torch.from_numpy(rows[:, : -k - 1 : -1].copy()).view(*similarity.shape[:-1], k)
 
 
-@contextmanager
-def bfloat16_matmul(enabled: bool) -> Iterator[None]:
-    """Let float32 matrix products on the CPU multiply in bfloat16 (and add in float32) inside the block.
+class Bfloat16Products:
+    """Lets float32 matrix products on the CPU multiply in bfloat16 (and add in float32) inside the block.
 
-    The switch is the process's: forward passes that run beside it are in bfloat16 wherever it is on.
+    The switch is the process's: it stays on while any thread is inside, and forward passes that run beside it are in
+    bfloat16 wherever it is on.
+
+    Args:
+        enabled: Nothing is switched otherwise.
     """
-    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16" if enabled else before
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
+
+    _inside, _before, _lock = 0, "none", Lock()
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+
+    def __enter__(self) -> None:
+        if self._enabled:
+            self._count(1)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._enabled:
+            self._count(-1)
+
+    @classmethod
+    def _count(cls, one: int) -> None:
+        matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        with cls._lock:
+            if cls._inside == 0:
+                cls._before = matmul.fp32_precision
+            cls._inside += one
+            matmul.fp32_precision = "bf16" if cls._inside else cls._before

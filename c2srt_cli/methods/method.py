@@ -1,6 +1,7 @@
 """The frame of a method: a backbone whose last stages may learn, and what makes scores and losses of embeddings."""
 
 import math
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,8 @@ from c2srt_cli.methods.pooling import Global, Pooling, similarity
 from c2srt_cli.methods.propagation import ScorePropagation
 from c2srt_cli.methods.scores import Scores
 from c2srt_cli.methods.vocabulary import Labels
+
+_COUNTING = Lock()
 
 
 class Method(ImageSide):
@@ -147,7 +150,8 @@ class Method(ImageSide):
         """Weights ``(B, C, P)`` of unit patches ``(B, P, D)`` for labels ``(C, D)``; without gradient."""
         weights, unconverged = self.pooling.weights(patches, text, self.backbone.logit_scale, teacher)
         if unconverged is not None:
-            self._unconverged = self._unconverged + unconverged.sum()
+            with _COUNTING:  # batches may be scored side by side
+                self._unconverged = self._unconverged + unconverged.sum()
         return weights
 
     def teacher_of(self, image: ImageEmbedding, labels: Labels, truth: Tensor | None) -> Tensor | None:

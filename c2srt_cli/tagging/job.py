@@ -1,11 +1,12 @@
 """Everything tagging needs, resolved, and what of it decides the tags."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.decision import Rule
-from c2srt_cli.tagging.sources import Source
+from c2srt_cli.tagging.sources import Source, SourceBatch
 from c2srt_cli.tagging.verdicts import Verdicts
+from c2srt_cli.threads import WORKERS, side_by_side
+
+R = TypeVar("R")
 
 #: Options that are recorded beside those that decide the tags: where, on what and with which library they were made.
 RECORDED = ("root", "vocabulary", "backbone", "runtime", "torch")
@@ -68,6 +72,21 @@ class TagJob:
     def files(self) -> Iterator[Path]:
         """What is read, and never written to."""
         return chain(self.written_down, self.source.files)
+
+    def results(
+        self, work: Callable[[SourceBatch], R], batches: Generator[SourceBatch, None, None]
+    ) -> Generator[R, None, None]:
+        """What ``work`` makes of batches of the source, in their order; several are worked on at once.
+
+        Close it, as `threads.side_by_side`.
+        """
+        lanes = min(self.encoder.lanes, WORKERS)
+        with (
+            self.encoder.threads_per_lane(),
+            closing(batches),
+            closing(side_by_side(work, batches, lanes, "score")) as results,
+        ):
+            yield from results
 
     @property
     def grid(self) -> tuple[int, int]:

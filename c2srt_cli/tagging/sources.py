@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -36,19 +38,24 @@ class Item:
     stamp: Stamp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceBatch:
     """Consecutive images: which they are, which failed, and the embeddings of the others in order.
 
     Attributes:
         items: In the order asked for, stamped as they were read.
         failures: By name.
-        embedding: First the items that did not fail, then padding up to the batch shape.
+        embed: Makes the embeddings.
     """
 
     items: list[Item]
     failures: dict[str, FailedImage]
-    embedding: ImageEmbedding
+    embed: Callable[[], ImageEmbedding]
+
+    @cached_property
+    def embedding(self) -> ImageEmbedding:
+        """First the items that did not fail, then padding up to the batch shape."""
+        return self.embed()
 
 
 class Source(Protocol):
@@ -122,7 +129,7 @@ class ImageSource:
                     Item(o.file.name, o.stamp._replace(sha256=o.pixels.sha256 if o.pixels else ""))
                     for o in batch.outcomes
                 ]
-                yield SourceBatch(read, failures, batch.embedding)
+                yield SourceBatch(read, failures, partial(attrgetter("embedding"), batch))
 
 
 class EmbeddingSource:
@@ -184,13 +191,16 @@ class EmbeddingSource:
     def batches(self, items: Sequence[Item], *, checked: bool = True) -> Generator[SourceBatch, None, None]:
         """Read tokens from the shards, whose checksums are compared if ``checked``, and run the late stages."""
         encoder = self._encoder
+
+        def embed(tokens: Tokens, global_embedding: Tensor) -> ImageEmbedding:
+            filled = Tokens(self._filled(tokens.x, size), self._filled(tokens.local, size))
+            return encoder.embed(filled, self._filled(global_embedding, size))
+
         size = encoder.runtime.batch if encoder.split.stage < encoder.backbone.tower.depth else READ
         rows = [self._rows[item.name] for item in items]
         start = 0
         for batch, stored, global_embedding in self._store.batches(rows, size, checked=checked):
-            tokens = Tokens(self._filled(stored.x, size), self._filled(stored.local, size))
-            embedding = encoder.embed(tokens, self._filled(global_embedding, size))
-            yield SourceBatch(list(items[start : start + len(batch)]), {}, embedding)
+            yield SourceBatch(list(items[start : start + len(batch)]), {}, partial(embed, stored, global_embedding))
             start += len(batch)
 
     def _filled(self, stream: Tensor | None, size: int) -> Tensor | None:

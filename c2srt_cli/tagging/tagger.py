@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,10 +24,10 @@ def tag_images(
         Interrupted: the user stopped it.
     """
     done = 0
-    with closing(job.source.batches(items)) as batches:
+    with closing(job.results(partial(_tag_batch, job), job.source.batches(items))) as batches:
         for batch in batches:
-            yield list(zip(batch.items, _tag_batch(job, batch), strict=True))
-            done += len(batch.items)
+            yield batch
+            done += len(batch)
             progress.advance(done, len(items))
             if progress.stopped() and done < len(items):
                 raise Interrupted(f"{done:,} of {len(items):,} images of this run are tagged")
@@ -35,7 +36,7 @@ def tag_images(
 
 
 @torch.inference_mode()
-def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImage]:
+def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage | FailedImage]]:
     good = [item for item in batch.items if item.name not in batch.failures]
     results: dict[str, TaggedImage | FailedImage] = dict(batch.failures)
     if good:
@@ -82,4 +83,4 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[TaggedImage | FailedImag
                 if job.explain is None
                 else explain(job.predictor, found, batch.embedding, i, kept=kept, grid=job.grid),
             )
-    return [results[item.name] for item in batch.items]
+    return [(item, results[item.name]) for item in batch.items]

@@ -1,6 +1,7 @@
 """ISR against a plain reading of its definition: a full sort, one label at a time."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from c2srt_cli.methods.isr import patch_cap, pooled_cosines, select_patches, select_top
+from c2srt_cli.methods.isr import Bfloat16Products, patch_cap, pooled_cosines, select_patches, select_top
 from c2srt_cli.methods.pooling import ISR, Best, Global, Mean, Pooling, TopK
 from c2srt_cli.methods.zero_shot import score
 
@@ -42,7 +43,7 @@ def test_a_cap_beyond_the_grid_takes_every_patch() -> None:
 
 
 @pytest.mark.parametrize(("scale", "alpha"), [(100.0, 0.5), (10.0, 0.5), (100.0, 0.9), (1.0, 0.1)])
-@pytest.mark.parametrize("grad", [False, True], ids=["numpy partition", "topk"])
+@pytest.mark.parametrize("grad", [False, True], ids=["numpy sort", "topk"])
 def test_selection_equals_a_full_sort(scale: float, alpha: float, grad: bool) -> None:
     torch.manual_seed(0)
     similarity = (torch.randn(3, 40, 49) * 0.1).requires_grad_(grad)
@@ -66,7 +67,7 @@ def test_ties_go_to_the_first_patch_and_the_cap_holds(values: list[float], cap: 
     assert indices(mask) == sorted_selection(similarity.tolist(), 20.0, 0.5, cap)
 
 
-def test_large_problems_take_the_threaded_path_with_the_same_result() -> None:
+def test_large_problems_select_what_topk_does() -> None:
     torch.manual_seed(5)
     similarity = torch.randn(7, 400, 196) * 0.1
     fast = select_patches(similarity, logit_scale=100.0, alpha=0.5, cap=32)
@@ -161,3 +162,15 @@ def test_bfloat16_embeddings_score_close_to_float32() -> None:
     full, _ = score(g.float(), patches.float(), text, logit_scale=100.0, pooling=Mean())
     assert (half - full).abs().max() < 2e-3
     assert torch.backends.mkldnn.matmul.fp32_precision != "bf16"  # type: ignore[attr-defined]
+
+
+def test_products_stay_in_bfloat16_until_the_last_thread_is_done() -> None:
+    matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before, first, second = matmul.fp32_precision, Bfloat16Products(True), Bfloat16Products(True)
+    first.__enter__()
+    second.__enter__()
+    with Bfloat16Products(False):
+        first.__exit__(None, None, None)
+        assert matmul.fp32_precision == "bf16"
+    second.__exit__(None, None, None)
+    assert matmul.fp32_precision == before

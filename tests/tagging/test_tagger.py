@@ -139,6 +139,14 @@ class TestScores:
         assert [bad.path for bad in from_store.source.problems] == ["p0003a.jpg"]
         assert from_store.source.root == from_photos.source.root
 
+    def test_batches_scored_side_by_side_give_the_same(self, tiny: str, tmp_path: Path, labels: Path) -> None:
+        write_photos(tmp_path / "photos", 70)
+        e = embedded(tmp_path / "photos", tmp_path / "e", tiny, BF16)
+        job = prepare(e, labels, None, machine=Machine(), all_scores=True)
+        alone, four = (replace(job, encoder=replace(job.encoder, cores=cores)) for cores in (1, 4))
+        assert (alone.encoder.lanes, four.encoder.lanes) == (1, 4)
+        assert list(tagged(four).items()) == list(tagged(alone).items())
+
     def test_in_float32_they_agree_as_far_as_storage_does(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 7)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)
