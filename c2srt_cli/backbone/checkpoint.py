@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-import c2srt_cli.backbone.mini  # noqa: F401 - registers its architecture with timm
 from c2srt_cli.backbone.names import CONFIG
 from c2srt_cli.backbone.tower import SUPPORTED
 from c2srt_cli.errors import InputError, UsageError

@@ -1,5 +1,6 @@
 """What the manifest of embeddings says of them, and what of it decides their values."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -146,6 +147,13 @@ class TowerOptions(Origin):
                 problems=differing,
                 hint=f"leave it out, or name the one whose weights have the sha256 {self.weights_sha256[:12]}…",
             )
+        if differing and self.backbone == "mini":  # its weights come with the program, and the earlier ones are gone
+            raise InputError(
+                "was made with an earlier mini than the one that is part of this version",
+                where=str(where),
+                problems=differing[:1],
+                hint=self._again(where),
+            )
         if differing:
             raise InputError(
                 f"was made with another backbone than the {self.backbone} that is here",
@@ -154,6 +162,10 @@ class TowerOptions(Origin):
                 hint="make it again, restore those weights, or say where they are: --backbone",
             )
         return backbone
+
+    def _again(self, where: Path) -> str:
+        """How to make this artifact anew."""
+        return f"train it again, on embeddings of this mini: c2srt train … --out {shlex.quote(str(where))} --overwrite"
 
     def differences(self, backbone: Backbone) -> list[str]:
         """What a backbone and these options do not agree on."""
@@ -193,6 +205,10 @@ class EmbeddingOptions(TowerOptions):
     stored_dtype: Literal["bfloat16"]
     torch: Text
     templates: Templates = ()
+
+    def _again(self, where: Path) -> str:
+        command = shlex.join(["c2srt", "embed", self.root, "--out", str(where), "--overwrite"])
+        return f"make it again: {command} (of annotations: --annotations A)"
 
     def _facts(self, backbone: Backbone) -> dict[str, Any]:
         own = {"num_prefix": backbone.tower.num_prefix, "mean": backbone.mean, "std": backbone.std}

@@ -150,6 +150,12 @@ class Profile:
         """
         there = self.manifest["options"]
         if there.get("weights_sha256") != basis["weights_sha256"]:
+            if there.get("backbone") == basis["backbone"] == "mini":
+                raise UsageError(
+                    "was learned on an earlier mini than the one that is part of this version",
+                    where=f"--profile {self.folder}",
+                    hint="learn again from the same corrections: c2srt learn",
+                )
             raise UsageError(
                 f"was learned on the backbone {there.get('backbone')}, and this is {basis['backbone']}",
                 where=f"--profile {self.folder}",

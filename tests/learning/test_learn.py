@@ -5,6 +5,7 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from tiny_runs import write_embedded
 from c2srt_cli import Tagger, embed
 from c2srt_cli import learn as learn_from
 from c2srt_cli.artifacts import read_json
-from c2srt_cli.errors import Interrupted
+from c2srt_cli.errors import Interrupted, UsageError
 from c2srt_cli.graph.category_graph import CategoryGraph, Edge, write_graph
 from c2srt_cli.labels import Label, LabelSet
 from c2srt_cli.learning import keyword_run, learn
@@ -201,6 +202,10 @@ def test_other_scores_are_refused_by_name(c2srt: Run, tiny: str, photos: Path, p
     asked = ("tag", photos, "-l", "cat", "-f", "jsonl", "--profile", profile)
     said = refused(c2srt, *command(*asked, backbone=other))
     assert f"was learned on the backbone {tiny}, and this is {other}" in said
+    learned = Profile.open(profile)
+    basis = learned.manifest["options"] | {"backbone": "mini"}
+    with pytest.raises(UsageError, match="was learned on an earlier mini"):
+        replace(learned, manifest=learned.manifest | {"options": basis}).check(basis | {"weights_sha256": "0" * 64})
     labels = LabelSet.of(["cat", "dog"])
     write_graph(tmp_path / "graph.json", CategoryGraph(labels, (Edge(1, 0, "similar", 0.5, "embedding"),)))
     assert "--graph" in refused(c2srt, *command(*asked, "--graph", tmp_path / "graph.json", backbone=tiny))

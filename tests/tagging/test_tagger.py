@@ -15,8 +15,10 @@ import pytest
 import torch
 from odd_files import make_odd_files
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
+from tiny import write_tiny_model
 from tiny_runs import split_for
 
+from c2srt_cli.backbone import names
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.embed import EmbedOptions, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
@@ -329,6 +331,18 @@ class TestEmbeddingsAsInput:
         with pytest.raises(InputError, match="was made with another backbone") as refused:
             prepare(e, labels, None)
         assert refused.value.problems[0].startswith("weights_sha256: ")
+
+    def test_those_of_an_earlier_mini_are_refused_by_name(
+        self, tiny: str, tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_photos(tmp_path / "my photos", 1)
+        monkeypatch.setattr(names, "MINI", Path(tiny.removeprefix("local-dir:")))
+        e = embedded(tmp_path / "my photos", tmp_path / "e", "mini", FP32)
+        monkeypatch.setattr(names, "MINI", Path(write_tiny_model(tmp_path / "next", seed=1).removeprefix("local-dir:")))
+        with pytest.raises(InputError, match="was made with an earlier mini than") as refused:
+            prepare(e, labels, None)
+        assert refused.value.hint is not None
+        assert f"c2srt embed '{tmp_path / 'my photos'}' --out {e} --overwrite" in refused.value.hint
 
     def test_alone_and_finished(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 1)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import c2srt_cli.backbone.mini  # noqa: F401  registers the architecture
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.encoder import pixel_spec
 from c2srt_cli.embeddings.text import embed_labels
