@@ -2,11 +2,12 @@
 
 ISR (eq. 4-6) refines a label's feature within an image, IST (eq. 7-9, GATv2) carries it to the labels that the graph
 joins, the score is the cosine with the label's text (eq. 10). As the paper words it (`values`), IST learns the seen
-labels by heart; so by default evidence flows, and in each step some seen labels play unseen. docs/method.md sets every
-choice beside the paper; recipes/c2srt-paper.toml is its wording.
+labels by heart; so by default evidence flows; in episodes, where they are on, some seen labels play unseen.
+docs/method.md sets every choice beside the paper; recipes/c2srt-paper.toml is its wording.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -163,6 +164,33 @@ class C2SRT(Method):
             playing=playing,
             own=own,
         )
+
+    @property
+    def fitted(self) -> tuple[nn.Parameter, ...]:
+        """The gain, where it is not given; of one hop."""
+        if isinstance(self.ist, IST) or self.ist.options.layers > 1:
+            return ()
+        gain = self.ist.gain
+        return (gain,) if isinstance(gain, nn.Parameter) else ()
+
+    def as_unseen(self, image: ImageEmbedding, labels: Labels) -> tuple[Tensor, Tensor]:
+        """What labels hear as the frozen backbone sees them, from sources as the trained one sees these."""
+        assert image.frozen is not None
+        (rows,), count = labels.layers, len(labels.text)
+        before, trained = (
+            self._refined(fused_features(one, labels.text, self.options.patches, self.weigh)[0])
+            for one in (image.frozen, image)
+        )  # (B, C, D)
+        # each label twice: as it listens, and behind that as it speaks
+        speak = torch.cat([rows.index[:, :1], rows.index[:, 1:] + count], 1)
+        twice = labels._replace(
+            text=labels.text.repeat(2, 1),
+            layers=(replace(rows, index=speak),),
+            unseen=labels.unseen.new_ones(2 * count),
+        )
+        found = self.ist(torch.cat([before, trained], 1), twice).scores
+        own = (before * labels.text).sum(-1)[:, : labels.asked]
+        return own, (found - own) / self.ist.gain
 
     def _untaught(self, features: Tensor, image: ImageEmbedding, labels: Labels) -> Tensor:
         """Features ``(B, C, D)``; of unseen labels in part, and of those that play unseen wholly the frozen ones.

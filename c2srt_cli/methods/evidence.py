@@ -11,6 +11,9 @@ from c2srt_cli.methods.ist import SLOPE
 from c2srt_cli.methods.options import EvidenceIST
 from c2srt_cli.methods.vocabulary import Labels
 
+#: The gain where there is too little to fit it on.
+UNFITTED = 0.6
+
 
 class Transferred(NamedTuple):
     """What came of scores.
@@ -55,6 +58,12 @@ class EvidenceTransfer(nn.Module):
         self.att = nn.Parameter(torch.zeros(options.layers, options.heads, options.width))
         self.gate = nn.Parameter(torch.ones(len(RELATIONS)), requires_grad=options.gate)
         self.center = nn.Parameter(torch.zeros(()))
+        #: Of what unseen labels hear; fitted after training, not learned.
+        self.gain: Tensor | float
+        if options.gain == "fit":
+            self.gain = nn.Parameter(torch.tensor(UNFITTED), requires_grad=False)
+        else:
+            self.gain = options.gain
 
     def forward(self, features: Tensor, labels: Labels) -> Transferred:
         """Scores of the labels that are asked for.
@@ -73,7 +82,7 @@ class EvidenceTransfer(nn.Module):
             n, sources, mask = len(rows.index), rows.index[:, 1:], self._heard(rows.mask[:, 1:])
             attention = self._attention(layer, h, sources, mask, rows.attr[:, 1:])  # (B, n, K)
             relation, strength = rows.attr[:, 1:, :-1], rows.attr[:, 1:, -1]
-            gain = torch.where(labels.unseen[:n, None], self.options.gain, self.options.seen_gain)  # (n, 1)
+            gain = torch.where(labels.unseen[:n, None], self.gain, self.options.seen_gain)  # (n, 1)
             gate = gain * (relation @ self.gate)  # (n, K)
             if self.options.message == "scores":
                 evidence = _of(scores, sources)

@@ -106,6 +106,10 @@ class Method(ImageSide):
         """Which of the seen labels ``(C,)`` stopping early looks at, as if they were unseen; by default none."""
         return labels[:0]
 
+    def as_unseen(self, image: ImageEmbedding, labels: Labels) -> tuple[Tensor, Tensor]:
+        """Scores ``(B, T)`` of seen labels as if each was the only unseen one, and what a gain of 1 adds to them."""
+        raise NotImplementedError
+
     def losses(self, scores: Scores, truth: Tensor, image: ImageEmbedding, target: Tensor) -> dict[str, Tensor]:
         """What a batch costs, by name.
 

@@ -112,6 +112,14 @@ class TextTokens(Group):
     random_init: bool = Field(False, description="Start them at random, as published, instead of as words.")
 
 
+#: Of what unseen labels take over.
+Gain = Literal["fit"] | Annotated[float, Field(ge=0)]
+FIT = (
+    "fit takes, on the validation set, the smallest one within a standard error of the best, each seen label standing "
+    "in as the frozen backbone scores it."
+)
+
+
 class IST(Choice):
     """Inter-category semantic transfer (C2SRT, eq. 7-9): what flows along the graph."""
 
@@ -133,7 +141,7 @@ class EvidenceIST(IST):
     heads: int = Field(4, ge=1, description="Heads of the attention; inferred, the paper says several.")
     width: int = Field(16, ge=1, description="Width of a head.")
     hidden: int = Field(32, ge=0, description="Width of the FFN in the nodes that attention looks at; 0 for none.")
-    gain: float = Field(0.6, ge=0, description="Factor of what an unseen label hears.")
+    gain: Gain = Field("fit", description=f"Factor of what an unseen label hears. {FIT}")
     seen_gain: float = Field(0.2, ge=0, description="Factor of what a seen label hears; 0 for nothing.")
     gate: bool = Field(True, description="A further factor learns for each relation, from 1.")
     lr_ist: float = Field(1e-2, gt=0, description="Peak learning rate of the attention, its nodes and these factors.")
@@ -171,7 +179,7 @@ class Episodes(Group):
     """
 
     share: float = Field(
-        0.25, ge=0, lt=1, description="Seen labels that play unseen: frozen features, sources for nobody; 0 for none."
+        0.0, ge=0, lt=1, description="Seen labels that play unseen: frozen features, sources for nobody; 0 for none."
     )
     weight: float = Field(0.5, ge=0, description="Weight of the loss after IST, which looks at these alone.")
     held_out: float = Field(
@@ -182,11 +190,7 @@ class Episodes(Group):
 class Propagation(Group):
     """Label propagation: scores of seen labels flow to unseen ones over the category graph."""
 
-    gain: Literal["fit"] | Annotated[float, Field(ge=0)] = Field(
-        "fit",
-        description="Factor of what is added to an unseen label. fit takes, on the validation set, the smallest one "
-        "within a standard error of the best, each seen label standing in as the frozen backbone scores it.",
-    )
+    gain: Gain = Field("fit", description=f"Factor of what is added to an unseen label. {FIT}")
 
 
 class TrainedPropagation(Propagation):

@@ -1,10 +1,14 @@
-"""Label propagation, fitted after training without a second one: how much unseen labels take over from seen ones."""
+"""Transfer, fitted after training without a second one: how much unseen labels take over from seen ones."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.methods.method import Method
+from c2srt_cli.methods.vocabulary import Labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.average_precision import average_precision
 from c2srt_cli.training.data import TrainingData, images_at_once
@@ -12,6 +16,27 @@ from c2srt_cli.training.data import TrainingData, images_at_once
 GAINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 #: A gain is fitted on this many labels at least.
 LEAST = 3
+
+
+@torch.inference_mode()
+def fit_transfer(method: Method, data: TrainingData, progress: Progress) -> None:
+    """Set what a method fits on the validation set, see `fit_propagation`; of IST the gain alone."""
+    if method.propagation is not None:
+        fit_propagation(method, data, progress)
+        return
+    method.eval()
+    (gain,) = method.fitted
+    asked = data.labels_of(method, data.labels)
+    own, added, images = list[Tensor](), list[Tensor](), list[np.ndarray]()
+    for numbers, image in _embedded(method, data, asked):
+        untaught, more = method.as_unseen(image, asked)
+        own.append(untaught.cpu())
+        added.append(more.cpu())
+        images.append(numbers)
+    if own and asked.layers:
+        truth = data.annotations.truth(np.concatenate(images), data.labels)
+        hear = asked.layers[0].mask[: len(data.labels), 1:].any(1).cpu().numpy()
+        _fit_gain(gain, torch.cat(own), torch.cat(added), truth, hear, progress)
 
 
 @torch.inference_mode()
@@ -33,21 +58,11 @@ def fit_propagation(method: Method, data: TrainingData, progress: Progress) -> N
     gain, center = method.fitted
     asked, graph = data.labels_of(method, data.labels), data.vocabulary.graph
     own, before, images = list[Tensor](), list[Tensor](), list[np.ndarray]()
-    size = images_at_once(method, len(data.vocabulary.text))
-    for numbers, tokens, _ in data.validation.batches(np.arange(len(data.validation)), size):
-        if len(numbers):
-            with data.precision(method.device):
-                image = method.embed(
-                    tokens.to(method.device, method.dtype),
-                    asked,
-                    data.split_stage,
-                    method.need.patch_attention,
-                    frozen=True,
-                ).float()
-                assert image.frozen is not None
-                own.append(method.base_scores(image, asked.asked_text)[0].cpu())
-                before.append(method.base_scores(image.frozen, asked.frozen_text[: asked.asked])[0].cpu())
-            images.append(numbers)
+    for numbers, image in _embedded(method, data, asked):
+        assert image.frozen is not None
+        own.append(method.base_scores(image, asked.asked_text)[0].cpu())
+        before.append(method.base_scores(image.frozen, asked.frozen_text[: asked.asked])[0].cpu())
+        images.append(numbers)
     if graph is None or not own:
         return
     trained = torch.cat(own)
@@ -60,11 +75,29 @@ def fit_propagation(method: Method, data: TrainingData, progress: Progress) -> N
     for edge in graph.edges:
         if place[edge.source] >= 0 <= place[edge.target]:
             mixing[place[edge.target], place[edge.source]] = edge.strength
-    present = (truth > 0).any(0) & (mixing > 0).any(1).numpy()
-    if method.options.propagation.gain != "fit" or present.sum() < LEAST:
+    if method.options.propagation.gain == "fit":
+        _fit_gain(gain, untaught, now @ mixing.T, truth, (mixing > 0).any(1).numpy(), progress)
+
+
+def _embedded(method: Method, data: TrainingData, asked: Labels) -> Iterator[tuple[np.ndarray, ImageEmbedding]]:
+    """Numbers of validation images and their embeddings, trained and frozen, under the run's precision."""
+    size = images_at_once(method, len(data.vocabulary.text))
+    for numbers, tokens, _ in data.validation.batches(np.arange(len(data.validation)), size):
+        if len(numbers):
+            with data.precision(method.device):
+                moved = tokens.to(method.device, method.dtype)
+                patch_attention = method.need.patch_attention
+                yield numbers, method.embed(moved, asked, data.split_stage, patch_attention, frozen=True).float()
+
+
+def _fit_gain(  # noqa: PLR0917
+    gain: Tensor, own: Tensor, added: Tensor, truth: np.ndarray, hear: np.ndarray, progress: Progress
+) -> None:
+    """Set the gain by those labels ``(C,)`` that hear somebody; `fit_propagation` says how."""
+    present = (truth > 0).any(0) & hear
+    if present.sum() < LEAST:
         return
-    added = now @ mixing.T
-    chosen, precision = best_gain(untaught.numpy()[:, present], added.numpy()[:, present], truth[:, present])
+    chosen, precision = best_gain(own.numpy()[:, present], added.numpy()[:, present], truth[:, present])
     gain.fill_(GAINS[chosen])
     progress.note(
         f"gain {GAINS[chosen]}: mean AP of {present.sum()} seen labels by the frozen backbone's own scores "

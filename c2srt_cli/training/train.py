@@ -15,7 +15,7 @@ from c2srt_cli.training.data import TrainingData
 from c2srt_cli.training.fit import Diverged, FitResult, fit
 from c2srt_cli.training.job import TrainJob
 from c2srt_cli.training.processes import any_of, rank
-from c2srt_cli.training.propagation_fit import fit_propagation
+from c2srt_cli.training.propagation_fit import fit_transfer
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _learn(job: TrainJob, progress: Progress) -> TrainResult:
     data = job.data
     result = fit(data, job.backbone, job.options, progress)
     if result.method.fitted and len(data.validation.readable):
-        fit_propagation(result.method, data, progress)
+        fit_transfer(result.method, data, progress)
     if rank() == 0:
         rundir.finish(job, result)
     if job.options.training.calibrate:

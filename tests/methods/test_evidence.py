@@ -160,6 +160,23 @@ def test_who_plays_unseen_is_scored_as_if_it_were() -> None:
     torch.testing.assert_close(got.own, own_scores(images(4), given.text[:SEEN]))
 
 
+def test_seen_labels_stand_in_for_an_unseen_one_each_by_itself() -> None:
+    model, given, image = method(seen_gain=0.3, zero_shot_weight=1.0), vocabulary(), images(11)
+    (gain,) = model.fitted
+    assert {"ist.gain"} == model.learned().keys() - method(gain=0.6).learned().keys()
+    assert not method(gain=0.6).fitted
+    assert not method(layers=2).fitted
+    moved_off(model)
+    gain.data.fill_(0.4)
+    own, added = model.eval().as_unseen(image, given.of(np.arange(SEEN)))
+    for label in range(SEEN):
+        alone = given.without(np.array([label])).of(np.array([label]))
+        wanted = model.scores(image, alone)
+        torch.testing.assert_close(own[:, label], wanted.base[:, 0])
+        torch.testing.assert_close(own[:, label] + 0.4 * added[:, label], wanted.ranking[:, 0])
+    assert (added != 0).any(0).tolist() == [any(e.target == i and e.source < SEEN for e in EDGES) for i in range(SEEN)]
+
+
 @pytest.mark.parametrize("hops", [1, 2])
 def test_only_who_plays_hears_and_what_nobody_needs_is_left_out(hops: int) -> None:
     given, plays = vocabulary(hops), torch.tensor([True, False, False, True, False])
