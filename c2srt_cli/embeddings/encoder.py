@@ -87,10 +87,12 @@ class Encoder:
         pixels = np.zeros((self.runtime.batch, size, size, 3), np.uint8)
         for row, array in enumerate(arrays):
             pixels[row] = array
-        backbone, split = self.backbone, self.split
+        backbone, split, batch = self.backbone, self.split, torch.from_numpy(pixels)
+        if pinned := self.runtime.device.startswith("cuda"):  # the copy then holds up no thread
+            batch = batch.pin_memory()
         wanted: Streams = "global" if split.patch_attention is None else "both"
         tokens = backbone.early_stages(
-            torch.from_numpy(pixels).to(self.runtime.device),
+            batch.to(self.runtime.device, non_blocking=pinned),
             split.stage,
             patch_attention=split.patch_attention,
             streams=wanted,
