@@ -19,8 +19,9 @@ from sklearn.metrics import average_precision_score
 
 from c2srt_cli.artifacts import MANIFEST, manifest, write_json
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
-from c2srt_cli.embeddings.index import Row, write_index
-from c2srt_cli.embeddings.shards import shard_path
+from c2srt_cli.embeddings.index import Row, table_of
+from c2srt_cli.embeddings.part import part_path, publish
+from c2srt_cli.embeddings.shards import read_shard, shard_path
 from c2srt_cli.embeddings.store import KIND, SCHEMA, Store
 from c2srt_cli.embeddings.tensors import read_tensors, write_tensors
 from c2srt_cli.evaluation.protocol import protocol
@@ -38,19 +39,20 @@ def repeated(source: Path, folder: Path, photographs: int) -> Path:
     """Embeddings of so many photographs: those of ``source`` again and again, each time in a folder of their own."""
     store = Store.open(source)
     rows: list[Row] = []
-    number = 0
+    number, target = 0, part_path(folder, 0)
+    headers = {n: (part, read_shard(part.folder, n, store.options)) for part in store.parts for n in part.shards}
     while len(rows) < photographs:
-        for own, shard in store.shards.items():
+        for own, (part, shard) in headers.items():
             again = [replace(row, path=f"{number:05d}/{row.path}", shard=number) for row in shard.rows]
-            tensors = read_tensors(shard_path(source, own), None)
+            tensors = read_tensors(shard_path(part.folder, own), None)
             record = {"rows": [asdict(row) for row in again], "complete": True, "made": store.options.origin()}
-            write_tensors(shard_path(folder, number), tensors, record)
+            write_tensors(shard_path(target, number), tensors, record)
             rows += again
             number += 1
             if len(rows) >= photographs:
                 break
-    write_index(folder, sorted(rows, key=lambda row: row.path))
-    write_json(folder / MANIFEST, manifest(KIND, SCHEMA, store.manifest["options"], {}))
+    publish(target, table_of(sorted(rows, key=lambda row: row.path)), store.options)
+    write_json(folder / MANIFEST, manifest(KIND, SCHEMA, store.manifest["options"], {}) | {"parts": 1})
     return folder
 
 

@@ -104,9 +104,10 @@ def results(number: int) -> list[TaggedImage | FailedImage]:
 
 def of_embeddings(folder: Path, _: Made) -> dict[str, Any]:
     store = Store.open(folder)
-    rows = [row for row in store.rows if row.status == "ok"]
-    batches = [(batch, vectors) for batch, _, vectors in store.batches(rows, 5)]
-    return {row.path: vector.tolist() for batch, some in batches for row, vector in zip(batch, some, strict=True)}
+    batches = [(store.paths.take(places), vectors) for places, _, vectors in store.batches(range(len(store)), 5)]
+    return {
+        path: vector.tolist() for batch, some in batches for path, vector in zip(batch.to_pylist(), some, strict=True)
+    }
 
 
 def of_annotations(folder: Path, _: Made) -> dict[str, Any]:

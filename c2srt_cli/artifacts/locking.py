@@ -17,11 +17,15 @@ LEASE = 20.0
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, *, wait: float = 0) -> Iterator[None]:
     """Hold the lock file ``path`` against a second writer. The system releases it when its holder dies.
 
     Where the file system has no locks, a second file stands for one: it names its process, which on the same machine is
     seen to have ended, and its holder shows by the second that it is alive.
+
+    Args:
+        path: The file.
+        wait: Seconds to wait for another process.
 
     Raises:
         InputError: its folder cannot be written to.
@@ -34,13 +38,13 @@ def lock(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             try:
-                held.acquire(timeout=0)
+                held.acquire(timeout=wait)
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
                 lack("lock files", path.parent, "start no second c2srt there")
                 held = SoftFileLease(path.with_name(f"{path.name}.lease"), lease_duration=LEASE)
-                held.acquire(timeout=1.2 * LEASE)
+                held.acquire(timeout=max(wait, 1.2 * LEASE))
         except Timeout:
             raise UsageError(
                 "another c2srt is writing here", where=str(path.parent), hint="wait for it, or name another --out"

@@ -137,8 +137,13 @@ def artifact_kind(folder: Path) -> str | None:
     return next((str(value["kind"]) for value in _manifests(folder)), None)
 
 
-def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
+def read_manifest(folder: Path, kind: str, *schemas: int) -> dict[str, Any]:
     """Read and check the manifest of a finished artifact.
+
+    Args:
+        folder: The artifact's.
+        kind: That it must be of.
+        schemas: Layouts that are read, the last of which is written.
 
     Raises:
         InputError: there is none, it is unfinished, or it is of another kind or layout.
@@ -160,9 +165,9 @@ def read_manifest(folder: Path, kind: str, schema: int) -> dict[str, Any]:
     if not isinstance(value, dict) or value.get("kind") != kind:
         other = artifact_kind(folder)
         raise InputError(f"holds {other or 'something else'}, no {kind}", where=str(folder), hint=hint)
-    if type(value.get("schema")) is not int or value["schema"] != schema:
+    if type(value.get("schema")) is not int or value["schema"] not in schemas:
         raise InputError(
-            f"has layout {value.get('schema')}, this version of c2srt reads layout {schema}",
+            f"has layout {value.get('schema')}, this version of c2srt reads layout {schemas[-1]}",
             where=str(path),
             hint="make it again with this version, or use the version that wrote it",
         )

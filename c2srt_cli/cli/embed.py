@@ -131,7 +131,7 @@ def embed(
         f"{result.removed:,} removed"
     )
     failures = [f"not embedded: {row.path}: {row.reason}: {row.detail}" for row in result.failures]
-    note_failures(failures, rest=f" in {out}/index.parquet")
+    note_failures(failures, rest=f" in the indexes of {out}")
     if annotations is not None and kind.trainable:
         more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
         note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")

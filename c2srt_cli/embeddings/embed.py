@@ -1,8 +1,8 @@
-"""The stage behind ``c2srt embed``: images → ``embeddings/``, resumable and incremental."""
+"""The stage behind ``c2srt embed``: images → ``embeddings/``, resumable and incremental, by any number of processes."""
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c2srt_cli.artifacts import (
@@ -18,24 +18,27 @@ from c2srt_cli.artifacts import (
 from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.datasets.annotations import read_annotations
-from c2srt_cli.embeddings import store
+from c2srt_cli.embeddings.assign import assign
+from c2srt_cli.embeddings.comparison import Comparison, compare
+from c2srt_cli.embeddings.embed_part import Count, embed_part
 from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
-from c2srt_cli.embeddings.index import write_index
+from c2srt_cli.embeddings.index import Row, table_of, write_index
 from c2srt_cli.embeddings.job import EmbedJob, check_space, resolved_options
 from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.pipeline import encode
-from c2srt_cli.embeddings.plan import annotated_images, plan_work
+from c2srt_cli.embeddings.part import PART, assigned, known_rows, open_parts, part_numbers, part_path
+from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.previous import check_moved, check_options, discard, previous_options
-from c2srt_cli.embeddings.shard_writer import ShardWriter
-from c2srt_cli.embeddings.shards import shard_numbers, shard_path
 from c2srt_cli.embeddings.split import Split, resolve_split
-from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT, Row
+from c2srt_cli.embeddings.store import KIND, PROBLEMS, SCHEMA, TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
-from c2srt_cli.errors import Interrupted, UsageError
-from c2srt_cli.images import ImageFile, find_images
+from c2srt_cli.errors import UsageError
+from c2srt_cli.images import Found, find_images
 from c2srt_cli.labels import LabelSpec, open_labels, read_templates
 from c2srt_cli.progress import Progress
+
+#: Seconds for which a process waits that shares the work with others while one of them writes what is common to all.
+PATIENCE = 3600
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class EmbedOptions:
         draft: Decode JPEGs at a reduced size where that is enough.
         machine: Device, precision, batch shape, threads.
         overwrite: Start again instead of resuming.
+        part_size: Images of a new part.
+        share: Which of how many processes this is, ``(i, n)``: it does the parts ``i``, ``i + n``, …; all where None.
     """
 
     inputs: tuple[str, ...]
@@ -81,6 +86,8 @@ class EmbedOptions:
     draft: bool = True
     machine: Machine = Machine()
     overwrite: bool = False
+    part_size: int = PART
+    share: tuple[int, int] | None = None
 
 
 def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
@@ -94,16 +101,15 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either images or --annotations", hint="c2srt embed ./photos --out embeddings")
+    if options.share is not None and options.overwrite:
+        raise UsageError("one of several processes cannot start again", hint=f"delete {options.out}, then start them")
     annotations = None if options.annotations is None else read_annotations(options.annotations, options.root)
-    found = (
-        find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
-        if annotations is None
-        else annotated_images(annotations)
-    )
-    if options.root is not None and annotations is None:
-        found = found.relative_to(options.root)
-    if found.left_out:
-        progress.note(found.left_out)
+    if annotations is not None:
+        found = annotated_images(annotations)
+    elif options.share is not None and open_parts(options.out):
+        found = None
+    else:
+        found = _find(options, progress)
     spec, note = resolve(options.backbone or "auto")
     progress.note(note)
     backbone = load_backbone(spec)
@@ -118,6 +124,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
         patch_attention=options.patch_attention,
     )
     previous = previous_options(options.out, overwrite=options.overwrite)
+    if found is None and previous is None:  # what there was has gone since
+        found = _find(options, progress)
     encoder = make_encoder(backbone, split, options.machine, previous.runtime if previous else None)
     if encoder.probed:
         progress.note(encoder.describe())
@@ -128,14 +136,27 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
         note_hardly_known(backbone, labels, progress)
     return EmbedJob(
         found=found,
+        root=found.root if found is not None else Path(previous.root if previous is not None else "."),
         out=options.out,
         encoder=encoder,
         pixels=pixel_spec(backbone, fit=options.fit, draft=options.draft),
         labels=labels,
         templates=templates,
         workers=options.machine.decode_threads,
+        machine=options.machine,
         overwrite=options.overwrite,
+        part_size=options.part_size,
+        share=options.share,
     )
+
+
+def _find(options: EmbedOptions, progress: Progress) -> Found:
+    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+    if options.root is not None:
+        found = found.relative_to(options.root)
+    if found.left_out:
+        progress.note(found.left_out)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,88 +164,98 @@ class EmbedResult:
     """What one run of `embed` did.
 
     Attributes:
-        total: Images in the index.
+        total: Images in the index, as far as this process knows it.
         encoded: Encoded in this run.
-        removed: Rows dropped because their image vanished.
+        removed: Images given up because their files vanished.
         failures: Rows of images that could not be used.
+        open: Parts that are left to other processes.
     """
 
     total: int
     encoded: int
     removed: int
     failures: tuple[Row, ...]
+    open: int = 0
 
 
 def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
     """Write or bring up to date the embeddings of ``job.found`` in ``job.out``.
+
+    One process holds the folder for as long as it works. One of several holds it while it assigns the images to parts,
+    unless that is done, and while it writes what is common to all, and a part while it works on that.
 
     Raises:
         InputError: something else is there, or embeddings made with other options, or the disk is too small.
         Interrupted: the user stopped it; a rerun goes on from there.
         UsageError: another process is writing there.
     """
-    out, options = job.out, resolved_options(job)
+    out, wait = job.out, 0 if job.share is None else PATIENCE
+    with disk_errors(out), ExitStack() as held:
+        held.enter_context(lock(out / LOCK, wait=wait))
+        job, made, removed, count = _begin(job, progress)
+        mine, of = job.share or (0, 1)
+        parts = [number for number in open_parts(out) if number % of == mine]
+        if wait:
+            held.close()
+        for number in parts:
+            embed_part(job, made, number, count, progress)
+        if wait:
+            held.enter_context(lock(out / LOCK, wait=wait))
+        left = len(open_parts(out))
+        if not left and not (out / MANIFEST).exists():
+            _finish(job, made, progress)
+    return EmbedResult(count.live, count.encoded, removed, tuple(count.failures), left)
+
+
+def _begin(job: EmbedJob, progress: Progress) -> tuple[EmbedJob, EmbeddingOptions, int, Count]:
+    """Assign images to parts. The job under the runtime of whoever came first, how many images have gone, a count."""
+    out = job.out
+    previous = previous_options(out, overwrite=job.overwrite)
+    if previous is not None and job.share is not None and previous.runtime != job.encoder.runtime:
+        backbone = load_backbone(job.encoder.backbone.id)
+        job = replace(job, encoder=make_encoder(backbone, job.encoder.split, job.machine, previous.runtime))
+    options = resolved_options(job)
     made = EmbeddingOptions.of_manifest(out, {"options": options})
-    with lock(out / LOCK), disk_errors(out):
-        previous = previous_options(out, overwrite=job.overwrite)
-        if previous is not None:
-            check_options(out, previous, made)
-        remove_leftovers(out)
-        known = {} if job.overwrite else store.known_rows(out, made)
-        current, plan = plan_work(job.found.files, known)
-        if previous is not None and previous.root != made.root:
-            check_moved(out, (previous.root, made.root), known, current, progress)
-        check_space(job, len(plan), progress)
-        if job.overwrite:
-            discard(out)
-        text = text_labels(out / TEXT)
-        # first this, then that: a folder with a payload is never without its options
-        write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
-        (out / MANIFEST).unlink(missing_ok=True)
-        encoded = _encode_shards(job, made, plan, current, progress) if plan else 0
-        if job.labels is not None and read_text(out / TEXT, job.labels, job.templates, made.dim) is None:
-            embedded = embed_labels(job.encoder.backbone, job.labels, job.templates, progress)
-            save_text(out / TEXT, embedded, job.labels, job.templates)
-            text = job.labels.fingerprint
-        rows = [current[file.name] for file in job.found.files]
-        rows += [
-            Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems
-        ]
-        write_index(out, rows)
-        live = {row.shard for row in rows}
-        for number in shard_numbers(out):
-            if number not in live:
-                shard_path(out, number).unlink()
-        write_json(out / MANIFEST, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
-        (out / UNFINISHED).unlink()
-    return EmbedResult(
-        total=len(rows),
-        encoded=encoded,
-        removed=len(known.keys() - current.keys()),
-        failures=tuple(row for row in rows if row.status == "failed"),
-    )
+    if previous is not None:
+        check_options(out, previous, made)
+    if job.found is None:
+        return job, made, 0, Count(_left(out, made, job.share))
+    remove_leftovers(out)
+    names = job.found.files.names
+    found = Comparison(names, to_encode=len(names)) if job.overwrite else compare(out, job.found, made)
+    if previous is not None and previous.root != made.root:
+        check_moved(out, previous.root, made.root, found, progress)
+    check_space(job, found.to_encode, progress)
+    if job.overwrite:
+        discard(out)
+    # first this, then that: a folder with a payload is never without its options
+    text = text_labels(out / TEXT)
+    write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
+    (out / MANIFEST).unlink(missing_ok=True)
+    assign(out, found, made, job.part_size)
+    failures = [Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems]
+    (out / PROBLEMS).unlink(missing_ok=True)
+    if failures:
+        write_index(out / PROBLEMS, table_of(failures))
+    total = found.to_encode if job.share is None else _left(out, made, job.share)
+    return job, made, found.removed, Count(total, 0, found.live + len(failures), found.failures + failures)
 
 
-def _encode_shards(
-    job: EmbedJob, made: EmbeddingOptions, plan: list[ImageFile], current: dict[str, Row], progress: Progress
-) -> int:
-    """Encode what is planned into shards, and put its rows into ``current``; how many images that were."""
-    count, total = 0, len(plan)
-    with (
-        ShardWriter(job.out, current, made) as shards,
-        closing(
-            encode(plan, job.encoder, job.pixels, chunk=store.SHARD, workers=job.workers, done=shards.count)
-        ) as batches,
-    ):
-        for batch in batches:
-            rows = shards.add(batch)
-            current.update((row.path, row) for row in rows)
-            count += len(rows)
-            progress.advance(count, total)
-            if shards.count == store.SHARD or count == total:
-                shards.write(complete=True)
-            if progress.stopped() and count < total:
-                shards.write(complete=False)
-                shards.wait()
-                raise Interrupted(f"{count:,} of {total:,} images are encoded and saved", where=str(job.out))
-    return count
+def _left(out: Path, made: EmbeddingOptions, share: tuple[int, int] | None) -> int:
+    """Images that one of several processes is to encode."""
+    mine, of = share or (0, 1)
+    parts = [part_path(out, number) for number in open_parts(out) if number % of == mine]
+    return sum(max(0, len(assigned(folder, made)) - len(known_rows(folder, made))) for folder in parts)
+
+
+def _finish(job: EmbedJob, made: EmbeddingOptions, progress: Progress) -> None:
+    """Write the text embeddings and the manifest."""
+    out = job.out
+    if job.labels is not None and read_text(out / TEXT, job.labels, job.templates, made.dim) is None:
+        embedded = embed_labels(job.encoder.backbone, job.labels, job.templates, progress)
+        save_text(out / TEXT, embedded, job.labels, job.templates)
+    text = text_labels(out / TEXT)
+    inputs = {"labels": text} if text else {}
+    described = manifest(KIND, SCHEMA, resolved_options(job), inputs) | {"parts": len(part_numbers(out))}
+    write_json(out / MANIFEST, described)
+    (out / UNFINISHED).unlink(missing_ok=True)

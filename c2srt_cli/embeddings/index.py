@@ -1,11 +1,13 @@
-"""``index.parquet``: one line an image, as the shards' headers have it too."""
+"""``index.parquet``: one line an image of a part, as its shards' headers have it too."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ConfigDict
 
@@ -20,6 +22,7 @@ AGAIN = "run the same c2srt embed again: it makes what is missing or cannot be r
 MAX_ROWS = 50_000_000
 #: The last fields, which an index of an earlier version has not.
 LATER = ("ctime_ns",)
+Status = Literal["ok", "failed", "open", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Row:
         height: Likewise.
         shard: Number of the shard that holds it; -1 for a failure that none does.
         row: Its row there; -1 for a failure.
-        status: ``ok`` or ``failed``.
+        status: ``ok``, ``failed``, ``open`` (assigned to the part, and not tried yet) or ``removed`` (it has gone, or
+            has changed and stands in a later part).
         reason: Why it failed, a code of `errors.ImageError`.
         detail: The same in one line for people.
         ctime_ns: When the system last saw the file change, which no program sets; -1 where that is not known.
@@ -51,10 +55,39 @@ class Row:
     height: int
     shard: int
     row: int
-    status: Literal["ok", "failed"]
+    status: Status
     reason: Text = ""
     detail: Text = ""
     ctime_ns: int = -1
+
+
+_SCHEMA = pa.schema({field.name: pa.int64() if field.type is int else pa.string() for field in fields(Row)})
+#: Paths that `relative_path` may refuse, and a few that it does not.
+_ODD_PATH = r"(^|[/\\])\.{0,2}([/\\]|$)|^[A-Za-z]:|\x00"
+
+
+def table_of(rows: Iterable[Row]) -> pa.Table:
+    """Rows as a table."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], _SCHEMA)
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """The rows of a table as objects, which take some 400 bytes each."""
+    columns = (table[name].to_pylist() for name in _SCHEMA.names)
+    return [Row(*cells) for cells in zip(*columns, strict=True)]
+
+
+def assignment(paths: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The index of a part of which nothing is done yet."""
+    count = len(paths)
+    unknown = {"size", "mtime_ns", "shard", "row", "ctime_ns"}
+    columns = {
+        name: pa.array(np.full(count, -1 if name in unknown else 0))
+        if kind == pa.int64()
+        else pa.repeat("open" if name == "status" else "", count)
+        for name, kind in zip(_SCHEMA.names, _SCHEMA.types, strict=True)
+    }
+    return pa.table(columns | {"path": paths}, _SCHEMA)
 
 
 def row_problems(rows: Sequence[Row]) -> list[str]:
@@ -72,7 +105,7 @@ def row_problems(rows: Sequence[Row]) -> list[str]:
 
 def _fault(row: Row) -> str | None:
     try:
-        if row.status == "ok" or (row.path != "." and row.reason != "bad-name"):  # the root, or what it is said of
+        if row.status != "failed" or (row.path != "." and row.reason != "bad-name"):  # the root, or what it is said of
             relative_path(row.path)
     except ValueError as error:
         return f"its path {error}"
@@ -81,30 +114,44 @@ def _fault(row: Row) -> str | None:
             return f"its sha256 is {row.sha256!r}"
         if not (0 <= row.shard < 2**31 and 0 <= row.row < 2**31):
             return f"there is no row {row.row} of shard {row.shard}"
-    elif row.row != -1 or not -1 <= row.shard < 2**31:
-        return f"it failed, and is said to be row {row.row} of shard {row.shard}"
+    elif not (-1 <= row.shard < 2**31 and -1 <= row.row < 2**31) or (row.row != -1 and row.status != "removed"):
+        said = {"failed": "it failed", "open": "it is not done", "removed": "it is removed"}[row.status]
+        return f"{said}, and is said to be row {row.row} of shard {row.shard}"
     return None
 
 
-def write_index(folder: Path, rows: Iterable[Row]) -> None:
-    """Write ``index.parquet``."""
-    columns = {field.name: pa.int64() if field.type is int else pa.string() for field in fields(Row)}
-    table = pa.Table.from_pylist([asdict(row) for row in rows], pa.schema(columns))
+def _table_problems(table: pa.Table) -> list[str]:
+    """`row_problems` of a table, whose rows are only looked at one by one where something is odd about them."""
+    good = pc.equal(table["status"], "ok")
+    places = np.stack([table["shard"].to_numpy(), table["row"].to_numpy()])
+    held = places[:, good.to_numpy()]
+    odd = (
+        pc.any(pc.match_substring_regex(table["path"], _ODD_PATH)).as_py()
+        or not pc.all(pc.match_substring_regex(table["sha256"].filter(good), "^[0-9a-f]{64}$")).as_py()
+        or (len(table) and not (places.min() >= -1 and places.max() < 2**31))
+        or bool((held < 0).any())
+        or bool((table["row"].filter(pc.is_in(table["status"], pa.array(["failed", "open"]))).to_numpy() != -1).any())
+        or pc.count_distinct(table["path"]).as_py() != len(table)
+    )
+    return row_problems(rows_of(table)) if odd else []
+
+
+def write_index(path: Path, table: pa.Table) -> None:
+    """Write an index."""
     # open files, not paths: pyarrow takes these for text, and for addresses
-    with atomic_write(folder / INDEX) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         pq.write_table(table, file)
 
 
-def read_index(folder: Path) -> list[Row]:
-    """Read ``index.parquet``.
+def read_index(path: Path) -> pa.Table:
+    """Read an index.
 
     Raises:
         InputError: it is missing or damaged, or rows of it cannot be: each is named.
     """
-    path = folder / INDEX
     try:
         with path.open("rb") as stream, pq.ParquetFile(stream) as file:
-            names = [field.name for field in fields(Row) if field.name in file.schema_arrow.names]
+            names = [name for name in _SCHEMA.names if name in file.schema_arrow.names]
             problems = _columns(file.schema_arrow)
             size = path.stat().st_size
             if file.metadata.num_rows > min(MAX_ROWS, size):  # no two rows are alike: each takes a byte at the least
@@ -114,20 +161,26 @@ def read_index(folder: Path) -> list[Row]:
             table = None if problems else file.read(columns=names)
         if table is not None:
             problems = [f"column {name!r} has empty cells" for name in names if table[name].null_count]
-            strange = set(table["status"].unique().to_pylist()) - {"ok", "failed", None}
+            strange = set(table["status"].unique().to_pylist()) - {*Status.__args__, None}  # type: ignore[attr-defined]
             problems += [f"column 'status' holds {one!r}" for one in sorted(strange)]
+        if table is not None and not problems:
+            table = _whole(table)
+            problems = _table_problems(table)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path), hint=AGAIN) from None
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise InputError(f"the index cannot be read ({error})", where=str(path), hint=AGAIN) from None
-    rows: list[Row] = []
-    if table is not None and not problems:
-        columns = (table[name].to_pylist() for name in names)  # in the order of the fields, of which the last may lack
-        rows = [Row(*cells) for cells in zip(*columns, strict=True)]
-        problems = row_problems(rows)
-    if problems:
+    if problems or table is None:
         raise InputError("the index cannot be used", where=str(path), problems=problems, hint=AGAIN)
-    return rows
+    return table
+
+
+def _whole(table: pa.Table) -> pa.Table:
+    """All columns, as they are written."""
+    for name in LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array(np.full(len(table), -1)))
+    return table.select(_SCHEMA.names).cast(_SCHEMA)
 
 
 def _columns(schema: pa.Schema) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.encoder import Encoder
+from c2srt_cli.embeddings.encoder import Encoder, Machine
+from c2srt_cli.embeddings.part import PART
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import Found, PixelSpec
 from c2srt_cli.labels import LabelSet
@@ -20,24 +21,32 @@ class EmbedJob:
     """Everything `embed` needs, resolved.
 
     Attributes:
-        found: The images.
+        found: The images; None where they are assigned to parts.
+        root: The folder that their names are relative to.
         out: The folder to write.
         encoder: Backbone, runtime and split.
         pixels: How pictures are prepared.
         labels: Label set whose text embeddings to store, or None.
         templates: Prompts around the labels.
         workers: Decode threads.
+        machine: What the user says of it.
         overwrite: Start again instead of resuming.
+        part_size: Images of a new part.
+        share: See `EmbedOptions`.
     """
 
-    found: Found
+    found: Found | None
+    root: Path
     out: Path
     encoder: Encoder
     pixels: PixelSpec
     labels: LabelSet | None
     templates: tuple[str, ...]
     workers: int
+    machine: Machine = Machine()
     overwrite: bool = False
+    part_size: int = PART
+    share: tuple[int, int] | None = None
 
 
 def resolved_options(job: EmbedJob) -> dict[str, Any]:
@@ -45,7 +54,7 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
     encoder = job.encoder
     backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.split.stage
     return {
-        "root": str(job.found.root),
+        "root": str(job.root),
         "backbone": backbone.id,
         "weights_sha256": backbone.weights_sha256,
         "config_sha256": backbone.config_sha256,
@@ -73,12 +82,12 @@ def check_space(job: EmbedJob, count: int, progress: Progress) -> None:
     Raises:
         InputError: there is not so much.
     """
+    total = count if job.found is None else len(job.found.files)
     each = _bytes_per_image(job.encoder)
     reclaimed = sum(path.stat().st_size for path in store.payload(job.out)) if job.overwrite else 0
     needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
     progress.note(
-        f"{count:,} of {len(job.found.files):,} images to encode, {each / 1024:.0f} KiB each: "
-        f"{_size(needed)} of {_size(free)} free"
+        f"{count:,} of {total:,} images to encode, {each / 1024:.0f} KiB each: {_size(needed)} of {_size(free)} free"
     )
     if needed * 1.02 + 2**20 > free:
         raise InputError(

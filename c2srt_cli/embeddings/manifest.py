@@ -232,10 +232,10 @@ class EmbeddingOptions(TowerOptions):
         return self.model_dump(mode="json", include=set(Origin.model_fields))
 
 
-def strangers(made: Origin, options: Origin) -> list[str]:
-    """The fields in which the origin of a shard differs from the manifest."""
+def strangers(made: Origin, options: Origin, what: str = "shard") -> list[str]:
+    """The fields in which the origin of a shard, or a part, differs from the manifest."""
     return [
-        f"{name}: {getattr(made, name)!r} in the shard, {getattr(options, name)!r} in the manifest"
+        f"{name}: {getattr(made, name)!r} in the {what}, {getattr(options, name)!r} in the manifest"
         for name in Origin.model_fields
         if getattr(made, name) != getattr(options, name)
     ]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.store import Row
+from c2srt_cli.embeddings.index import Row
 from c2srt_cli.errors import InputError
-from c2srt_cli.images import FailedFile, Found, ImageFile, extra_reads
+from c2srt_cli.images import FailedFile, Found, ImageFile, ImageFiles, extra_reads
 
 
 def annotated_images(annotations: Annotations) -> Found:
@@ -18,18 +18,18 @@ def annotated_images(annotations: Annotations) -> Found:
         InputError: not one of them is there.
     """
     root = annotations.root
-    files = [ImageFile(root / path, path) for path in annotations.paths]
-    there = [os.path.lexists(file.path) for file in files]
+    paths = annotations.paths
+    there = [os.path.lexists(root / path) for path in paths]
     if not any(there):
         raise InputError(
-            f"none of the {len(files):,} annotated images is there",
+            f"none of the {len(paths):,} annotated images is there",
             where=str(root),
             hint="say where they are now: --root FOLDER",
         )
     return Found(
         root,
-        [file for file, is_there in zip(files, there, strict=True) if is_there],
-        [FailedFile(file.name, "missing", "no such file") for file, ok in zip(files, there, strict=True) if not ok],
+        ImageFiles.of(root, (path for path, is_there in zip(paths, there, strict=True) if is_there)),
+        [FailedFile(path, "missing", "no such file") for path, ok in zip(paths, there, strict=True) if not ok],
     )
 
 
@@ -50,7 +50,7 @@ def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[s
     plan: list[ImageFile] = []
     for file in files:
         row = known.get(file.name)
-        held = None if row is None else _held(file, row)
+        held = None if row is None else held_row(file, row)
         if held is None:
             plan.append(file)
         else:
@@ -58,8 +58,8 @@ def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[s
     return current, plan
 
 
-def _held(file: ImageFile, row: Row) -> Row | None:
-    """The row, as far as it still speaks of the file."""
+def held_row(file: ImageFile, row: Row) -> Row | None:
+    """The row, with the times to record from now on; None where it no longer speaks of the file."""
     now, then = file_stamp(file.path), Stamp(row.size, row.mtime_ns, row.ctime_ns, row.sha256)
     if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
         return None

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from c2srt_cli.artifacts import MANIFEST, UNFINISHED, check_same, peek_manifest, previous_manifest, write_json
-from c2srt_cli.embeddings.index import Row
+from c2srt_cli.embeddings.comparison import Comparison
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.store import KIND, SCHEMA, payload
+from c2srt_cli.embeddings.part import delete_part, part_numbers, part_path
+from c2srt_cli.embeddings.store import KIND, READABLE, SCHEMA, payload
 from c2srt_cli.errors import InputError
 from c2srt_cli.progress import Progress
 
@@ -17,7 +18,7 @@ def previous_options(out: Path, *, overwrite: bool) -> EmbeddingOptions | None:
         InputError: there is something else, or what says what is there is damaged.
     """
     found = previous_manifest(out, KIND, overwrite=overwrite)
-    if found is not None and found.get("schema") != SCHEMA:
+    if found is not None and found.get("schema") not in READABLE:
         raise InputError(
             f"holds {KIND} of layout {found.get('schema')}; this version writes layout {SCHEMA}",
             where=str(out),
@@ -38,16 +39,13 @@ def check_options(out: Path, there: EmbeddingOptions, now: EmbeddingOptions) -> 
     check_same(out, there.deciding() | dict.fromkeys(configs, there.config_sha256), now.deciding() | configs)
 
 
-def check_moved(
-    out: Path, roots: tuple[str, str], known: dict[str, Row], current: dict[str, Row], progress: Progress
-) -> None:
+def check_moved(out: Path, before: str, root: str, found: Comparison, progress: Progress) -> None:
     """Images may move and keep their embeddings; other images may not take their place unasked.
 
     Raises:
         InputError: none of the images is known.
     """
-    before, root = roots
-    if not any(row.status == "ok" for row in current.values()) and any(row.status == "ok" for row in known.values()):
+    if found.known and not found.held:
         raise InputError(
             f"these are embeddings of the images in {before}, none of which is in {root}",
             where=str(out),
@@ -62,5 +60,7 @@ def discard(out: Path) -> None:
     if previous is not None:
         write_json(out / UNFINISHED, previous)
     (out / MANIFEST).unlink(missing_ok=True)
+    for number in part_numbers(out):
+        delete_part(part_path(out, number))
     for path in payload(out):
         path.unlink()

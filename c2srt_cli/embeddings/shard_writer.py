@@ -11,8 +11,8 @@ from torch import Tensor
 from c2srt_cli.embeddings import shards
 from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.part import same_image
 from c2srt_cli.embeddings.pipeline import EncodedBatch, Outcome
-from c2srt_cli.embeddings.store import same_image
 
 
 class ShardWriter:

@@ -87,6 +87,8 @@ def read_shard(folder: Path, number: int, options: EmbeddingOptions) -> Shard:
     problems = [] if record.made is None else strangers(record.made, options)
     problems += row_problems(record.rows)
     good = [row for row in record.rows if row.status == "ok"]
+    if any(row.status not in ("ok", "failed") for row in record.rows):
+        problems.append("its images are said to be neither read nor failed")
     if any(row.shard != number for row in record.rows):
         problems.append(f"its images are said to be in shard {record.rows[0].shard}")
     if [row.row for row in good] != list(range(len(good))):

@@ -1,90 +1,156 @@
-"""``embeddings/`` on disk: self-describing shards, and an index that is derived from them.
+"""``embeddings/`` on disk: parts of self-describing shards with indexes that are derived from them, and one reader.
 
 Every shard carries its own rows in its header and appears whole (temporary name, fsync, rename), so a run that was
-killed resumes from the shards alone. A row that a later shard repeats is superseded; an image that vanished loses its
-row. What a folder says in two places must agree before anything of it is used.
+killed resumes from the shards alone. What a folder says in two places must agree before anything of it is used: index
+and header of a shard are compared when it is read first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import fingerprint, read_manifest
+from c2srt_cli.artifacts import MANIFEST, fingerprint, read_manifest
 from c2srt_cli.backbone.tower import Tokens
-from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index
+from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index, rows_of
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.shards import (
-    DELETE,
-    SHARD,
-    Shard,
-    read_shard,
-    readable_shard,
-    shard_numbers,
-    shard_path,
-    shard_tensors,
+from c2srt_cli.embeddings.part import (
+    SCHEMA,
+    Part,
+    ShardFile,
+    live_shards,
+    part_files,
+    part_numbers,
+    part_path,
 )
+from c2srt_cli.embeddings.shards import DELETE, Shard, read_shard, shard_path, shard_tensors
 from c2srt_cli.embeddings.tensors import read_tensors
 from c2srt_cli.errors import InputError
 
-__all__ = ["KIND", "SCHEMA", "SHARD", "TEXT", "Row", "Store", "known_rows", "payload", "same_image"]
+__all__ = ["KIND", "PROBLEMS", "READABLE", "SCHEMA", "TEXT", "Row", "Store", "payload", "store_fingerprint"]
 
 KIND = "embeddings"
-SCHEMA = 1
+#: Layouts that are read: the first has no parts.
+READABLE = (1, SCHEMA)
 TEXT = "text.safetensors"
+#: What was named and is no file, as an index.
+PROBLEMS = "problems.parquet"
+#: Parts whose indexes are kept in memory to compare shards with.
+_INDEXES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Store:
-    """Finished embeddings, open for reading.
+    """Finished embeddings, open for reading: of images by their places, 0 to ``len(store) - 1``.
 
     Attributes:
         folder: Where they lie.
         manifest: What they are, and the options they were made with.
-        rows: The index, in the order of the images.
         options: The options, as records.
-        shards: The headers of the shards that the index speaks of, by number.
+        parts: In their order.
+        failures: Images that have no embeddings.
+        paths: Of the images that have, in their order.
+        part: Place among the parts of each image, ``(N,)``.
+        shard: Its shard there, ``(N,)``.
+        row: Its row there, ``(N,)``.
     """
 
     folder: Path
     manifest: dict[str, Any]
-    rows: list[Row]
     options: EmbeddingOptions
-    shards: Mapping[int, Shard]
-    _intact: set[int] = field(default_factory=set)
+    parts: tuple[Part, ...]
+    failures: tuple[Row, ...]
+    paths: pa.LargeStringArray
+    part: np.ndarray
+    shard: np.ndarray
+    row: np.ndarray
+    _checked: dict[tuple[int, int], Shard] = field(default_factory=dict)
+    _intact: set[tuple[int, int]] = field(default_factory=set)
+    _tables: dict[int, pa.Table] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """Open finished embeddings. Shards are only checked by their headers: `batches` and `verify` read them.
+        """Open finished embeddings, of which only the indexes are read.
 
         Raises:
-            InputError: there are none, they are unfinished, of another layout, damaged, or index and shards differ.
+            InputError: there are none, they are unfinished, of another layout or damaged.
         """
-        manifest = read_manifest(folder, KIND, SCHEMA)
+        manifest = read_manifest(folder, KIND, *READABLE)
         options = EmbeddingOptions.of_manifest(folder, manifest, "embed the images again, with --overwrite")
-        rows = read_index(folder)
-        shards = {number: read_shard(folder, number, options) for number in sorted({row.shard for row in rows} - {-1})}
-        there = {(number, row.path): row for number, shard in shards.items() for row in shard.rows}
-        problems = []
-        for number, row in enumerate(rows):
-            own = there.get((row.shard, row.path))
-            if row.shard >= 0 and own is None:
-                problems.append(f"row {number}, {row.path!r}: it is not in {shard_path(folder, row.shard).name}")
-            elif own is not None and not same_image(row, own):
-                problems.append(f"row {number}, {row.path!r}: {_differing(row, own)} in its shard")
-        if problems:
-            raise InputError(
-                "index and shards contradict each other",
-                where=str(folder / INDEX),
-                problems=problems,
-                hint=AGAIN,
-            )
-        return cls(folder, manifest, rows, options, shards)
+        parts = _parts(folder, manifest, options)
+        paths, numbers, failures = [pa.array([], pa.large_string())], [np.empty((3, 0), np.int32)], list[Row]()
+        for place, part in enumerate(parts):
+            table = part.index()
+            failures += rows_of(table.filter(pc.equal(table["status"], "failed")))
+            table = table.filter(pc.equal(table["status"], "ok"))
+            paths += table["path"].cast(pa.large_string()).chunks
+            own = [np.full(len(table), place), table["shard"].to_numpy(), table["row"].to_numpy()]
+            numbers.append(np.stack(own).astype(np.int32))
+        if (folder / PROBLEMS).exists():
+            failures += rows_of(read_index(folder / PROBLEMS))
+        store = cls(
+            folder, manifest, options, parts, tuple(failures), pa.concat_arrays(paths), *np.concatenate(numbers, 1)
+        )
+        if len(store):  # whether the manifest speaks of these shards is seen in any
+            store._shard(int(store.part[0]), int(store.shard[0]))
+        return store
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, places: np.ndarray) -> "Store":
+        """Some of the images, in that order, without the failures."""
+        some = {name: getattr(self, name)[places] for name in ("part", "shard", "row")}
+        return replace(self, failures=(), paths=self.paths.take(pa.array(places)), **some)
+
+    def find(self, paths: Sequence[str]) -> np.ndarray:
+        """Places of images by their paths; -1 where there is none."""
+        found = pc.index_in(self.paths, value_set=pa.array(paths, pa.large_string())).fill_null(-1).to_numpy(False)
+        places = np.full(len(paths), -1, np.int64)
+        there = np.flatnonzero(found >= 0)
+        places[found[there]] = there
+        return places
+
+    def on_disk(self, places: np.ndarray) -> np.ndarray:
+        """The order in which images lie on the disk: an index into ``places``."""
+        return np.lexsort([numbers[places] for numbers in (self.row, self.shard, self.part)])
+
+    def columns(self, *names: str) -> pa.Table:
+        """Columns of the indexes, a row for each image.
+
+        Raises:
+            InputError: an index is damaged.
+        """
+        tables, places = [], np.empty(len(self), np.int64)
+        start = 0
+        for place, part in enumerate(self.parts):
+            mine = np.flatnonzero(self.part == place)
+            if not len(mine):
+                continue
+            table = part.index()
+            table = table.filter(pc.equal(table["status"], "ok"))
+            own = np.stack([table["shard"].to_numpy(), table["row"].to_numpy()])
+            order = np.lexsort(own[::-1])
+            keys = own[0, order] << 31 | own[1, order]
+            at = order[np.searchsorted(keys, self.shard[mine].astype(np.int64) << 31 | self.row[mine])]
+            tables.append(table.select(names).take(pa.array(at)))
+            places[mine] = np.arange(start, start + len(mine))
+            start += len(mine)
+        return pa.concat_tables(tables).take(pa.array(places)) if tables else pa.table({name: [] for name in names})
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every image as an object, failures last: for a few thousand of them."""
+        table = self.columns(*(column.name for column in fields(Row)))
+        return [*rows_of(table), *self.failures]
 
     def verify(self) -> int:
         """Read every row, and compare each shard with the checksum it was written with.
@@ -95,68 +161,101 @@ class Store:
         Raises:
             InputError: naming the first shard that is damaged.
         """
-        for number, shard in self.shards.items():
-            shard_tensors(self.folder, number, shard.sha256)
-        return len(self.rows)
+        for place, part in enumerate(self.parts):
+            for number in part.shards:
+                self._shard(place, number)
+                shard_tensors(part.folder, number, part.shards[number].sha256)
+        return len(self) + len(self.failures)
 
     def batches(
-        self, rows: Sequence[Row], size: int, *, checked: bool = True
-    ) -> Iterator[tuple[list[Row], Tokens, Tensor]]:
-        """Read rows in their order, ``size`` at a time, from whatever shards they lie in.
+        self, places: Sequence[int] | np.ndarray, size: int, *, checked: bool = True
+    ) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
+        """Read images in their order, ``size`` at a time, from whatever shards they lie in.
 
         Args:
-            rows: Some of the store's.
+            places: Which.
             size: Of a batch.
             checked: Compare the checksum of each shard, for which all of it is read; else only the rows are, and
                 must be finite.
 
         Yields:
-            The rows, their tokens ``(n, T, W)`` and global embeddings ``(n, D)``.
+            Their places, their tokens ``(n, T, W)`` and global embeddings ``(n, D)``.
 
         Raises:
             InputError: a shard is damaged.
         """
-        shard = lru_cache(maxsize=8)(partial(self._tensors, checked=checked))  # mapped, not read: cheap to hold
-        for start in range(0, len(rows), size):
-            batch = list(rows[start : start + size])
-            runs = [list(run) for _, run in groupby(batch, lambda row: row.shard)]
-            parts = [_rows_of(shard(run[0].shard), [row.row for row in run]) for run in runs]
-            if not checked:
-                for run, part in zip(runs, parts, strict=True):
-                    _check_finite(shard_path(self.folder, run[0].shard), *part.values())
-            joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if runs[1:] else parts[0]
+        tensors = lru_cache(maxsize=8)(lambda part, shard: self._tensors(part, shard, checked=checked))  # mapped: cheap
+        places = np.asarray(places, np.int64)
+        for start in range(0, len(places), size):
+            batch = places[start : start + size]
+            keys = zip(self.part[batch].tolist(), self.shard[batch].tolist(), self.row[batch].tolist(), strict=True)
+            pieces = []
+            for (part, shard), run in groupby(keys, lambda key: key[:2]):
+                piece = _rows_of(tensors(part, shard), [row for _, _, row in run])
+                if not checked:
+                    _check_finite(shard_path(self.parts[part].folder, shard), *piece.values())
+                pieces.append(piece)
+            joined = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+            joined = joined if pieces[1:] else pieces[0]
             yield batch, Tokens(x=joined.get("tokens"), local=joined.get("local")), joined["global"]
 
-    def global_embeddings(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], Tensor]]:
-        """Those of some rows, shard by shard, without reading anything else: checksums are not compared.
+    def global_embeddings(self) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Those of all images, shard by shard, without reading anything else: checksums are not compared.
 
         Yields:
-            Places among the rows, and their global embeddings ``(n, D)``.
+            Places, and their global embeddings ``(n, D)``.
 
         Raises:
             InputError: a shard is damaged.
         """
-        places: dict[int, list[int]] = {}
-        for place, row in enumerate(rows):
-            places.setdefault(row.shard, []).append(place)
-        for number, some in places.items():
-            path = shard_path(self.folder, number)
+        order = self.on_disk(np.arange(len(self)))
+        keys = np.stack([self.part[order], self.shard[order]])
+        bounds = [0, *(np.flatnonzero((np.diff(keys) != 0).any(0)) + 1).tolist(), len(order)] if len(order) else [0]
+        for start, stop in pairwise(bounds):
+            part, shard = keys[:, start].tolist()
+            self._shard(part, shard)
+            path = shard_path(self.parts[part].folder, shard)
             found = read_tensors(path, None, DELETE, names=("global",))["global"]
             _check_finite(path, found)
-            yield some, found[[rows[place].row for place in some]]
+            yield order[start:stop], found[torch.from_numpy(self.row[order[start:stop]]).long()]
 
-    def _tensors(self, number: int, *, checked: bool) -> dict[str, Tensor]:
+    def _shard(self, part: int, number: int) -> Shard:
+        """The header of a shard, once it agrees with the index."""
+        known = self._checked.get((part, number))
+        if known is None:
+            if part not in self._tables:
+                if len(self._tables) == _INDEXES:
+                    self._tables.clear()
+                self._tables[part] = self.parts[part].index()
+            known = self.parts[part].checked_shard(number, self._tables[part], self.options)
+            self._checked[part, number] = replace(known, rows=[])
+        return known
+
+    def _tensors(self, part: int, number: int, *, checked: bool) -> dict[str, Tensor]:
         """Tensors of a shard, whose checksum is compared the first time, if at all."""
-        known = number in self._intact or not checked
-        tensors = shard_tensors(self.folder, number, None if known else self.shards[number].sha256)
+        shard = self._shard(part, number)
+        known = (part, number) in self._intact or not checked
+        tensors = shard_tensors(self.parts[part].folder, number, None if known else shard.sha256)
         if checked:
-            self._intact.add(number)
+            self._intact.add((part, number))
         return tensors
+
+
+def _parts(folder: Path, manifest: dict[str, Any], options: EmbeddingOptions) -> tuple[Part, ...]:
+    if manifest["schema"] != SCHEMA:
+        shards = live_shards(read_index(folder / INDEX))
+        sizes = {n: (shard_path(folder, n), read_shard(folder, n, options).sha256) for n in sorted(shards)}
+        return (Part(folder, {n: ShardFile(size=p.stat().st_size, sha256=sha) for n, (p, sha) in sizes.items()}),)
+    count, there = manifest.get("parts"), part_numbers(folder)
+    if type(count) is not int or there != list(range(count)):
+        what = f"lists {count!r} parts, and there are {len(there)}"
+        raise InputError(f"its manifest {what}", where=str(folder / MANIFEST), hint=AGAIN)
+    return tuple(Part.open(part_path(folder, number), options) for number in there)
 
 
 def store_fingerprint(store: Store) -> str:
     """sha256 over what was embedded, how, and the checksums of the shards."""
-    shards = [[number, shard.sha256] for number, shard in store.shards.items()]
+    shards = [[number, shard.sha256] for part in store.parts for number, shard in part.shards.items()]
     return fingerprint([store.options.deciding(), shards])
 
 
@@ -174,32 +273,6 @@ def _rows_of(tensors: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
 
 def payload(folder: Path) -> list[Path]:
     """Every file that `embed` wrote into ``folder``, but for the manifest."""
-    there = [folder / name for name in (INDEX, TEXT) if (folder / name).exists()]
-    return [*there, *(shard_path(folder, number) for number in shard_numbers(folder))]
-
-
-def same_image(row: Row, other: Row) -> bool:
-    """Whether two rows differ in nothing but the times at which the file was touched."""
-    return replace(row, mtime_ns=other.mtime_ns, ctime_ns=other.ctime_ns) == other
-
-
-def _differing(row: Row, other: Row) -> str:
-    """The first field in which two rows differ, beside those times."""
-    there, here = asdict(other), asdict(row)
-    name = next(name for name in here if name not in ("mtime_ns", "ctime_ns") and here[name] != there[name])
-    return f"{name} is {here[name]!r}, {there[name]!r}"
-
-
-def known_rows(folder: Path, options: EmbeddingOptions) -> dict[str, Row]:
-    """The newest row of every path: from the shards' headers, with the times of the index."""
-    known: dict[str, Row] = {}
-    for number in shard_numbers(folder):
-        shard = readable_shard(folder, number, options)
-        if shard is not None:
-            known.update((row.path, row) for row in shard.rows)
-    try:
-        index = read_index(folder)
-    except InputError:
-        index = []
-    known.update((row.path, row) for row in index if row.path in known and same_image(row, known[row.path]))
-    return known
+    there = [folder / name for name in (TEXT, PROBLEMS) if (folder / name).exists()]
+    parts = [path for number in part_numbers(folder) for path in part_files(part_path(folder, number))]
+    return [*part_files(folder), *there, *parts]

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -121,7 +123,8 @@ def _corrected(  # noqa: PLR0917
         None,
     )
     judged = {verdict.sha256 for verdict in profile.verdicts}
-    there = {row.path for row in store.rows if row.sha256 in judged}
+    known = pc.is_in(store.columns("sha256")["sha256"], value_set=pa.array(judged, pa.string()))
+    there = set(store.paths.filter(known.combine_chunks()).to_pylist())
     test = sum(annotations.paths[row] in there for row in annotations.rows("test"))
     if test:
         progress.note(f"{test:,} test images were judged by whoever made the profile: its figures are too good")
@@ -179,7 +182,7 @@ def score_split(
             )
         columns = ranked_labels(annotations, setting)
         path = folder / f"{setting.lower()}.safetensors"
-        order = np.array(sorted(range(len(tokens)), key=lambda i: (tokens.entries[i].shard, tokens.entries[i].row)))
+        order = store.on_disk(tokens.places)
         rows, done = tokens.rows[order], 0
         with write_scores(
             path, rows, columns, {"method": one.method, "annotations": annotations.fingerprint}

@@ -2,6 +2,7 @@
 
 from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.discovery import Found, find_images
+from c2srt_cli.images.files import ImageFiles
 from c2srt_cli.images.fit import FITS, PixelSpec
 from c2srt_cli.images.formats import SUFFIXES, extra_reads, is_raw
 from c2srt_cli.images.picture import ImageFile, MemoryImage, Picture
@@ -16,6 +17,7 @@ __all__ = [
     "FailedFile",
     "Found",
     "ImageFile",
+    "ImageFiles",
     "MemoryImage",
     "Picture",
     "PixelSpec",

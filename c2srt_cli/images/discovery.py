@@ -10,8 +10,8 @@ from pathlib import Path
 
 from c2srt_cli.errors import InputError, UsageError, nearby
 from c2srt_cli.images.exclusion import Exclusion
+from c2srt_cli.images.files import ImageFiles
 from c2srt_cli.images.formats import SUFFIXES
-from c2srt_cli.images.picture import ImageFile
 from c2srt_cli.images.search import FailedFile, Search, printable
 from c2srt_cli.text import spellings
 
@@ -29,7 +29,7 @@ class Found:
     """
 
     root: Path
-    files: list[ImageFile]
+    files: ImageFiles
     problems: list[FailedFile]
     left_out: str = ""
     passed_over: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class Found:
         if not steps:
             return self
         above = "/".join(steps)
-        files = [replace(file, name=f"{above}/{file.name}") for file in self.files]
+        files = self.files.below(root, above)
         problems = [replace(bad, name=above if bad.name == "." else f"{above}/{bad.name}") for bad in self.problems]
         return replace(self, root=root, files=files, problems=problems)
 
@@ -104,12 +104,13 @@ def find_images(
         looked_for = f"{search.left_out}; {looked_for}"
     if fruitless:
         raise InputError("some of what was named holds no image", problems=fruitless, hint=looked_for)
-    if not search.files:
+    files = search.files()
+    if not files:
         problems = [f"{bad.name}: {bad.reason}, {bad.detail}" for bad in search.problems]
         searched = any(target.kind in {"folder", "pattern"} for target in targets)
         hint = looked_for if searched else _where_else(targets)
         raise InputError("there is no image to read", problems=problems, hint=hint)
-    return Found(Path(search.root), search.files, search.problems, str(search.left_out), search.passed_over)
+    return Found(files.root, files, search.problems, str(search.left_out), search.passed_over)
 
 
 @dataclass(frozen=True, slots=True)

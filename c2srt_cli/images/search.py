@@ -4,14 +4,22 @@
 # ruff: noqa: PTH112, PTH118, PTH119, PTH122
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from c2srt_cli.artifacts.records import relative_path
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images.exclusion import Exclusion, LeftOut
+from c2srt_cli.images.files import CHUNK, ImageFiles
 from c2srt_cli.images.formats import OTHER_SUFFIXES, RAW_SUFFIXES, SUFFIXES, searched_suffixes
-from c2srt_cli.images.picture import ImageFile
+
+#: In no name that a system gives to a file below the folder, but for the odd one.
+_ODD = re.compile(r"[^ -~]|[\\:]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,10 @@ class Search:
     problems: list[FailedFile] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     matches: int = 0
-    _found: dict[str, tuple[ImageFile, bool]] = field(default_factory=dict)
+    _names: list[str] = field(default_factory=list)
+    _chunks: list[pa.LargeStringArray] = field(default_factory=list)
+    _links: dict[str, int] = field(default_factory=dict)
+    _targets: int = 0
     _failed: set[str] = field(default_factory=set)
     _passed_over: set[str] = field(default_factory=set)
     _suffixes: tuple[str, ...] = field(default_factory=searched_suffixes)
@@ -55,30 +66,45 @@ class Search:
         """Paths of what has been left out."""
         return frozenset(self._passed_over)
 
-    @property
-    def files(self) -> list[ImageFile]:
-        """In the order of their finds."""
-        return [file for file, _ in self._found.values()]
+    def files(self) -> ImageFiles:
+        """In the order of their finds: the first under its own path, else that of the first link to it."""
+        names = pa.concat_arrays([*self._chunks, pa.array(self._names, pa.large_string())])
+        kept = np.ones(len(names), bool)
+        if self._links:
+            places = np.array(list(self._links.values()))
+            own = [real.removeprefix(self._real_root).replace(os.sep, "/") for real in self._links]
+            found = pc.is_in(pa.array(map(printable, own), pa.large_string()), value_set=names).to_numpy(False)
+            kept[places[found]] = False
+        if self._targets > 1:  # one search alone finds nothing twice
+            first = pa.table({"name": names, "at": np.arange(len(names))}).group_by("name").aggregate([("at", "min")])
+            once = np.zeros(len(names), bool)
+            once[first["at_min"].to_numpy()] = True
+            kept &= once
+        return ImageFiles(Path(self.root), names if kept.all() else names.filter(pa.array(kept)))
 
     def add(self, path: str, real: str) -> None:
         """A photograph at ``path``, which is ``real`` where no link is followed."""
         self.matches += 1
         relative = self._relative(path)
         own = real == self._real_root + relative
-        before = self._found.get(real)
-        if real in self._failed or (before is not None and (before[1] or not own)):
+        if real in self._failed or (not own and real in self._links):
             return
         name = relative.replace(os.sep, "/")
         try:
-            relative_path(name).encode()
+            if _ODD.search(name) or not name:
+                relative_path(name).encode()
         except ValueError as error:
-            if before is None:
+            if real not in self._links:
                 self._failed.add(real)
                 what = "is not valid UTF-8" if isinstance(error, UnicodeEncodeError) else str(error)
                 self.fail(path, "bad-name", f"the name {what}; rename it to have the image read")
             return
-        self._found.pop(real, None)  # the photograph's place is its own, not that of the link
-        self._found[real] = ImageFile(Path(path), name), own
+        if not own:
+            self._links[real] = CHUNK * len(self._chunks) + len(self._names)
+        self._names.append(name)
+        if len(self._names) == CHUNK:
+            self._chunks.append(pa.array(self._names, pa.large_string()))
+            self._names = []
 
     def fail(self, path: str, reason: str, detail: str) -> None:
         """Something at ``path`` that cannot be read."""
@@ -87,6 +113,7 @@ class Search:
 
     def file(self, path: str, missing: str) -> None:
         """A file named in full, whatever its suffix; ``missing`` is said where it is not there."""
+        self._targets += 1
         if os.path.lexists(path):
             self.add(path, os.path.realpath(path))
         elif path in self._failed:
@@ -98,6 +125,7 @@ class Search:
     def walk(self, folder: str, base: str | None = None) -> None:
         """Search a folder to any depth; what is excluded is so relative to ``base``, by default the folder."""
         base = folder if base is None else base
+        self._targets += 1
         # A stack, not recursion: folders may be nested deeper than Python's calls.
         pending = [(folder, os.path.realpath(folder), True)]
         while pending:
@@ -124,6 +152,7 @@ class Search:
     def glob(self, base: str, pattern: str) -> None:
         """Search for what matches a pattern below ``base``; a folder that it names is searched whatever its name."""
         parts = Path(pattern).parts
+        self._targets += 1
         # Path.glob does not follow links to folders under "**", as glob.glob does until the system gives up.
         try:
             found = list(Path(base).glob(os.path.join(pattern, "*") if parts[-1] == "**" else pattern))

@@ -36,7 +36,7 @@ class Photographs:
         store = open_embeddings(options.tagging(LabelSet(()), None))
         if store is not None:
             root = Path(store.options.root) if options.root is None else options.root.absolute()
-            return cls(root, [row.path for row in store.rows if row.status == "ok"], store)
+            return cls(root, store.paths.to_pylist(), store)
         found = find_images(options.photos, exclude=options.exclude)
         if options.root is not None:
             found = found.relative_to(options.root)

@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from c2srt_cli.backbone.embedding import ImageEmbedding
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.embeddings.pipeline import encode
-from c2srt_cli.embeddings.store import Row, Store, payload
+from c2srt_cli.embeddings.store import Store, payload
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import FailedFile, ImageFile, Picture, PixelSpec
 from c2srt_cli.tagging.record import FailedImage
@@ -145,48 +146,54 @@ class EmbeddingSource:
 
     def __init__(self, store: Store, encoder: Encoder, *, root: Path | None = None, beside: bool = False) -> None:
         self.root = Path(store.options.root) if root is None else root
-        self.inputs = {"embeddings": fingerprint(store.manifest)}
-        self._store, self._encoder = store, encoder
-        self._rows: dict[str, Row] = {row.path: row for row in store.rows if row.status == "ok"}
-        self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.rows if row.status != "ok"]
-        if beside:
-            self._keep_present()
-        self.items = [Item(row.path, Stamp(row.size, row.mtime_ns, -1, row.sha256)) for row in self._rows.values()]
+        described = {key: value for key, value in store.manifest.items() if key != "parts"}  # images may be added
+        self.inputs = {"embeddings": fingerprint(described)}
+        self._encoder = encoder
+        self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.failures]
+        self._store = self._present(store) if beside else store
+        columns = self._store.columns("size", "mtime_ns", "sha256")
+        stamps = zip(*(column.to_pylist() for column in columns.itercolumns()), strict=True)
+        self.items = [
+            Item(name, Stamp(size, mtime_ns, -1, sha256))
+            for name, (size, mtime_ns, sha256) in zip(self._store.paths.to_pylist(), stamps, strict=True)
+        ]
 
     def passes_over(self, name: str) -> bool:  # noqa: ARG002
         """Embeddings do not say what has been left out of them."""
         return False
 
-    def _keep_present(self) -> None:
+    def _present(self, store: Store) -> Store:
         """Put aside what is not beside the photographs any more: embeddings say where those were, not that they are.
 
         Raises:
             InputError: not one of them is there.
         """
-        gone = []
-        for name, row in self._rows.items():
+        gone, kept = [], []
+        known = zip(store.paths.to_pylist(), store.columns("size")["size"].to_pylist(), strict=True)
+        for place, (name, then) in enumerate(known):
             size = file_stamp(self.root / name).size
-            if size != row.size:
+            if size == then:
+                kept.append(place)
+            else:
                 what = "no such file" if size < 0 else "the file has changed since it was embedded: embed it again"
                 gone.append(FailedImage(name, "missing" if size < 0 else "changed", what))
-        if gone and len(gone) == len(self._rows):
+        if gone and not kept:
             raise InputError(
                 "the photographs are no longer there",
                 where=str(self.root),
                 hint="say where they are now with --root, or give --out for the sidecars",
             )
         self.problems += gone
-        for failure in gone:
-            del self._rows[failure.path]
+        return store.take(np.array(kept)) if gone else store
 
     @property
     def files(self) -> Iterable[Path]:
         """The manifest and the payload."""
         return (self._store.folder / MANIFEST, *payload(self._store.folder))
 
-    def global_embeddings(self) -> Iterator[tuple[list[int], Tensor]]:
+    def global_embeddings(self) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Places among the items, and their frozen global embeddings ``(n, D)``: see `Store.global_embeddings`."""
-        return self._store.global_embeddings(list(self._rows.values()))
+        return self._store.global_embeddings()
 
     def batches(self, items: Sequence[Item], *, checked: bool = True) -> Generator[SourceBatch, None, None]:
         """Read tokens from the shards, whose checksums are compared if ``checked``, and run the late stages."""
@@ -197,9 +204,9 @@ class EmbeddingSource:
             return encoder.embed(filled, self._filled(global_embedding, size))
 
         size = encoder.runtime.batch if encoder.split.stage < encoder.backbone.tower.depth else READ
-        rows = [self._rows[item.name] for item in items]
+        places = self._store.find([item.name for item in items])
         start = 0
-        for batch, stored, global_embedding in self._store.batches(rows, size, checked=checked):
+        for batch, stored, global_embedding in self._store.batches(places, size, checked=checked):
             yield SourceBatch(list(items[start : start + len(batch)]), {}, partial(embed, stored, global_embedding))
             start += len(batch)
 

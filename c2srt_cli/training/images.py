@@ -46,6 +46,7 @@ class ImageSet:
     @classmethod
     def of(cls, job: EmbedJob, annotations: Annotations, split: str) -> "ImageSet":
         """Those of a split that are there."""
+        assert job.found is not None
         there = {file.name: file for file in job.found.files}
         return cls(job, annotations, *join(annotations, split, there))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from c2srt_cli.artifacts import file_stamp, fingerprint
 from c2srt_cli.backbone.precision import Runtime, find_device, recorded_runtime
 from c2srt_cli.backbone.registry import Backbone, load_backbone, resolve
@@ -71,7 +73,8 @@ def from_tokens(
             where=str(folder),
             hint=f"run c2srt embed --annotations {where}",
         )
-    rows = [[row.path, row.sha256] for row in (*train.entries, *val.entries)]
+    both = store.take(np.concatenate([train.places, val.places]))
+    rows = list(map(list, zip(both.paths.to_pylist(), both.columns("sha256")["sha256"].to_pylist(), strict=True)))
     fingerprints = {"images": fingerprint(rows), "embeddings": stores.store_fingerprint(store)}
     return Inputs(train, val, backbone, store.options.model_dump(mode="json"), fingerprints)
 
@@ -109,6 +112,7 @@ def from_images(  # noqa: PLR0917
         progress.note(encoder.describe())
     job = EmbedJob(
         found=annotated_images(annotations),
+        root=annotations.root,
         out=out,
         encoder=encoder,
         pixels=pixel_spec(backbone, fit=None, draft=True),

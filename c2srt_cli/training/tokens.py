@@ -9,7 +9,8 @@ from torch import Tensor
 
 from c2srt_cli.backbone.tower import Tokens
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.store import SHARD, Row, Store
+from c2srt_cli.embeddings.shards import SHARD
+from c2srt_cli.embeddings.store import Store
 from c2srt_cli.training.loader import ahead
 
 #: Shards whose images are shuffled together.
@@ -26,7 +27,7 @@ class TokenSet:
         store: Where the tokens lie.
         annotations: What is known of the images.
         rows: Their numbers in the annotations, ``(N,)``.
-        entries: Their rows in the store.
+        places: Theirs in the store, ``(N,)``.
         missing: Paths of the split without tokens.
         failed: Paths of images that turned out to be unreadable, and why: none, they have tokens.
     """
@@ -34,15 +35,17 @@ class TokenSet:
     store: Store
     annotations: Annotations
     rows: np.ndarray
-    entries: list[Row]
+    places: np.ndarray
     missing: tuple[str, ...]
     failed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store, annotations: Annotations, split: str) -> "TokenSet":
         """Join by path."""
-        there = {row.path: row for row in store.rows if row.status == "ok"}
-        return cls(store, annotations, *join(annotations, split, there))
+        rows = annotations.rows(split)
+        places = store.find([annotations.paths[row] for row in rows])
+        missing = tuple(annotations.paths[row] for row in rows[places < 0])
+        return cls(store, annotations, rows[places >= 0], places[places >= 0], missing)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,20 +57,25 @@ class TokenSet:
 
     def take(self, places: np.ndarray) -> "TokenSet":
         """Some of them."""
-        return TokenSet(
-            self.store, self.annotations, self.rows[places], [self.entries[i] for i in places], self.missing
-        )
+        return TokenSet(self.store, self.annotations, self.rows[places], self.places[places], self.missing)
 
     def shuffled(self, random: np.random.Generator) -> np.ndarray:
-        """Places of all images in a random order: shards are shuffled, then images in windows of shards.
+        """Numbers of all images in a random order: shards are shuffled, then images in windows of shards.
 
         So a pass reads every shard once, and a small set is shuffled as a whole.
         """
-        shards = np.array([row.shard for row in self.entries])
+        shards = self._shards()
         rank = random.permutation(shards.max(initial=0) + 1)
         order = np.argsort(rank[shards], kind="stable")
         window = WINDOW * SHARD
         return np.concatenate([random.permutation(order[i : i + window]) for i in range(0, len(order), window)])
+
+    def _shards(self) -> np.ndarray:
+        """A number for the shard of each image: its own in the first part, in others behind those before."""
+        part, shard = self.store.part[self.places].astype(np.int64), self.store.shard[self.places]
+        most = np.array([max(one.shards, default=-1) + 1 for one in self.store.parts])
+        numbers: np.ndarray = shard + (np.cumsum(most) - most)[part]
+        return numbers
 
     def augmented(self, *, seed: int, epoch: int, teacher: bool) -> "TokenSet":  # noqa: ARG002
         """As it is: tokens are stored of images as they are."""
@@ -87,8 +95,9 @@ class TokenSet:
 
     def _read(self, places: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Tokens, Tensor]]:
         for start in range(0, len(places), size):
-            batch = sorted(places[start : start + size], key=lambda i: (self.entries[i].shard, self.entries[i].row))
-            ((_, tokens, whole),) = self.store.batches([self.entries[i] for i in batch], size)
+            batch = places[start : start + size]
+            batch = batch[self.store.on_disk(self.places[batch])]
+            ((_, tokens, whole),) = self.store.batches(self.places[batch], size)
             yield self.rows[batch], tokens, whole
 
 

@@ -65,7 +65,7 @@ def test_every_door_refuses_it(door: str, tmp_path: Path) -> None:
     made = (LabelSet.of(["cat"]), np.ones(1, dtype=bool), ("a.jpg",), np.array(["test"]), none, none)
     write_annotations(tmp_path, Annotations(tmp_path, *made, complete=True, dataset="table"), {})
     doors: dict[str, tuple[str, Callable[[Path], object]]] = {
-        "index": ("index.parquet", lambda path: read_index(path.parent)),
+        "index": ("index.parquet", read_index),
         "annotations": ("annotations.parquet", lambda path: read_annotations(path.parent)),
         "tags": ("tags.parquet", lambda path: list(open_tags(path).__enter__().images)),
         "table": ("table.parquet", lambda path: prepare(PrepareOptions("table", path, tmp_path / "a"))),

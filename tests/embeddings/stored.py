@@ -8,8 +8,9 @@ import torch
 
 from c2srt_cli.artifacts import manifest, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.index import Row, write_index
+from c2srt_cli.embeddings.index import Row, table_of
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.part import part_path, publish
 from c2srt_cli.embeddings.shards import write_shard
 from c2srt_cli.embeddings.store import Store
 
@@ -58,7 +59,7 @@ def write(folder: Path, number: int, rows: list[Row], start: int, *, complete: b
 
 
 def finish(folder: Path, rows: list[Row]) -> Store:
-    """Index and manifest of shards that are there, opened."""
-    write_index(folder, rows)
-    write_json(folder / "manifest.json", manifest(store.KIND, store.SCHEMA, MADE, {}))
+    """Embeddings of which a part with these shards is the only one, opened."""
+    publish(part_path(folder, 0), table_of(rows), OPTIONS)
+    write_json(folder / "manifest.json", manifest(store.KIND, store.SCHEMA, MADE, {}) | {"parts": 1})
     return Store.open(folder)

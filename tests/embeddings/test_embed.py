@@ -23,7 +23,7 @@ from tiny_runs import split_for
 from c2srt_cli import __version__, artifacts
 from c2srt_cli.artifacts import read_json, stamps
 from c2srt_cli.backbone.registry import load_backbone
-from c2srt_cli.embeddings import store
+from c2srt_cli.embeddings import shards
 from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, embed, prepare_embedding
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.embeddings.job import EmbedJob
@@ -35,6 +35,7 @@ from c2srt_cli.images import PixelSpec, load_pixels
 from c2srt_cli.progress import Progress
 
 BATCH = 3
+FIRST = "part-00000"
 
 
 def prepared(photos: Path, out: Path, tiny: str, **options: Any) -> EmbedJob:
@@ -49,7 +50,7 @@ def run(photos: Path, out: Path, tiny: str, *, progress: Progress | None = None,
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards of four images, which batches of three do not fill evenly."""
-    monkeypatch.setattr(store, "SHARD", 4)
+    monkeypatch.setattr(shards, "SHARD", 4)
 
 
 @pytest.fixture
@@ -65,15 +66,16 @@ def mixed(tmp_path: Path) -> Path:
 
 def by_path(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     """Every embedded image's tensors, read with safetensors alone."""
-    rows = pq.read_table(folder / "index.parquet").to_pylist()
-    shards = {
-        row["shard"]: load_file(folder / f"shard-{row['shard']:05}.safetensors") for row in rows if row["row"] >= 0
-    }
     return {
-        row["path"]: {name: tensor[row["row"]].clone() for name, tensor in shards[row["shard"]].items()}
-        for row in rows
+        row["path"]: {name: tensor[row["row"]].clone() for name, tensor in load_file(shard_of(part, row)).items()}
+        for part in sorted(folder.glob("part-*"))
+        for row in pq.read_table(part / "index.parquet").to_pylist()
         if row["status"] == "ok"
     }
+
+
+def shard_of(part: Path, row: dict[str, Any]) -> Path:
+    return part / f"shard-{row['shard']:05}.safetensors"
 
 
 def same(first: dict[str, dict[str, torch.Tensor]], second: dict[str, dict[str, torch.Tensor]]) -> bool:
@@ -177,7 +179,7 @@ class TestContent:
         labels.write_text("cat\ndog\n")
         result = run(mixed, tmp_path / "e", tiny, labels=labels)
         assert (result.total, result.encoded, result.removed) == (11, 11, 0)
-        rows = pq.read_table(tmp_path / "e/index.parquet").to_pylist()
+        rows = pq.read_table(tmp_path / "e" / FIRST / "index.parquet").to_pylist()
         assert [row["path"] for row in rows] == sorted(path.name for path in mixed.iterdir())
         reasons = {"p0000a.jpg": "unsupported", "p0005a.jpg": "empty", "p0009.jpg": "missing"}
         counts: dict[int, int] = {}
@@ -201,7 +203,7 @@ class TestContent:
         assert [row.reason for row in result.failures] == ["unsupported", "empty", "missing"]
 
         manifest = json.loads((tmp_path / "e/manifest.json").read_text())
-        assert manifest.keys() == {"kind", "schema", "tool", "options", "inputs"}
+        assert manifest.keys() == {"kind", "schema", "tool", "options", "inputs", "parts"}
         assert (manifest["kind"], manifest["tool"]) == ("embeddings", __version__)
         plain = json.dumps([["cat", [], None, ""], ["dog", [], None, ""]], separators=(",", ":"))
         assert manifest["inputs"] == {"labels": hashlib.sha256(plain.encode()).hexdigest()}
@@ -230,13 +232,16 @@ class TestContent:
         assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 0
 
     def test_no_lock_and_no_temporary_file_stays(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
+        left = ".shard-00000.safetensors.0123abcd.c2srt-tmp"
         (tmp_path / "e").mkdir()
-        (tmp_path / "e/.shard-00000.safetensors.0123abcd.c2srt-tmp").write_bytes(b"left by a killed run")
+        (tmp_path / "e" / left).write_bytes(b"left by a killed run")
+        with pytest.raises(Interrupted):
+            run(mixed, tmp_path / "e", tiny, progress=stop_after(1))
+        (tmp_path / "e" / FIRST / left).write_bytes(b"left by a killed run")
         run(mixed, tmp_path / "e", tiny)
-        assert {path.name for path in (tmp_path / "e").iterdir()} == {
-            "index.parquet",
+        assert content(tmp_path / "e").keys() == {
             "manifest.json",
-            "shard-00000.safetensors",
+            *(f"{FIRST}/{name}" for name in ("index.parquet", "manifest.json", "shard-00000.safetensors")),
         }
 
 
@@ -291,7 +296,7 @@ class TestMovedAndUpgraded:
         path.write_text(json.dumps(read_json(path) | {"options": read_json(path)["options"] | change}))
         write_photos(mixed, 1, seed=3, start=50)
         assert run(mixed, tmp_path / "e", tiny).encoded == 1
-        assert content(tmp_path / "e")["shard-00000.safetensors"] == before["shard-00000.safetensors"]
+        assert content(tmp_path / "e")[f"{FIRST}/shard-00000.safetensors"] == before[f"{FIRST}/shard-00000.safetensors"]
         assert read_json(path)["options"]["torch"] == torch.__version__
 
     @pytest.mark.parametrize(
@@ -397,10 +402,10 @@ class TestIncremental:
             path.unlink()
         result = run(tmp_path / "photos", tmp_path / "e", tiny)
         assert (result.encoded, result.removed) == (0, 4)
-        assert shard_numbers(tmp_path / "e") == [0, 2]
+        assert shard_numbers(tmp_path / "e" / FIRST) == [0, 2]
         write_photos(tmp_path / "photos", 1, start=30)
         assert run(tmp_path / "photos", tmp_path / "e", tiny).encoded == 1
-        assert shard_numbers(tmp_path / "e") == [0, 2, 3]
+        assert shard_numbers(tmp_path / "e" / FIRST) == [0, 2]
 
     def test_a_file_that_becomes_readable(self, tiny: str, tmp_path: Path) -> None:
         write_photos(tmp_path / "photos", 2)
@@ -542,7 +547,7 @@ class TestRefusals:
         write_photos(tmp_path / "photos", 9)
         run(tmp_path / "photos", tmp_path / "whole", tiny)
         job = prepared(tmp_path / "photos", tmp_path / "e", tiny)
-        shard = (tmp_path / "whole/shard-00000.safetensors").stat().st_size
+        shard = (tmp_path / "whole" / FIRST / "shard-00000.safetensors").stat().st_size
         with file_limit(shard - 1), pytest.raises(InputError, match=os.strerror(errno.EFBIG)):
             embed(job, Progress())
         run(tmp_path / "photos", tmp_path / "e", tiny)
@@ -554,19 +559,19 @@ class TestDamage:
     def test_images_of_a_damaged_shard_are_encoded_again(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
         run(mixed, tmp_path / "e", tiny)
         intact = by_path(tmp_path / "e")
-        shard = tmp_path / "e/shard-00001.safetensors"
+        shard = tmp_path / "e" / FIRST / "shard-00001.safetensors"
         shard.write_bytes(shard.read_bytes()[:-1])
         with pytest.raises(InputError, match="cannot be read"):
             Store.open(tmp_path / "e").verify()
         assert run(mixed, tmp_path / "e", tiny).encoded == 4
-        assert shard_numbers(tmp_path / "e") == [0, 2, 3]
+        assert shard_numbers(tmp_path / "e" / FIRST) == [0, 2, 3]
         assert same(by_path(tmp_path / "e"), intact)
         assert Store.open(tmp_path / "e").verify() == 11
 
     def test_a_missing_index_is_rebuilt(self, tiny: str, mixed: Path, tmp_path: Path) -> None:
         run(mixed, tmp_path / "e", tiny)
         before = content(tmp_path / "e")
-        (tmp_path / "e/index.parquet").write_bytes(b"PAR1")
+        (tmp_path / "e" / FIRST / "index.parquet").write_bytes(b"PAR1")
         with pytest.raises(InputError, match="index"):
             Store.open(tmp_path / "e")
         assert run(mixed, tmp_path / "e", tiny).encoded == 0
@@ -591,7 +596,8 @@ class TestResume:
         with pytest.raises(InputError, match="unfinished"):
             Store.open(tmp_path / "e")
         made = EmbeddingOptions.of_manifest(tmp_path / "e", read_json(tmp_path / "e/unfinished.json"))
-        saved = sum(len(read_shard(tmp_path / "e", n, made).rows) for n in shard_numbers(tmp_path / "e"))
+        folder = tmp_path / "e" / FIRST
+        saved = sum(len(read_shard(folder, n, made).rows) for n in shard_numbers(folder))
         result = run(mixed, tmp_path / "e", tiny, labels=tmp_path / "labels.txt")
         assert result.encoded == 11 - saved < 11
         assert content(tmp_path / "e") == whole

@@ -26,7 +26,7 @@ def files(folder: Path, bad: tuple[int, ...] = (), count: int = 10) -> list[Imag
     for number, path in enumerate(write_photos(folder, count)):
         if number in bad:
             path.write_bytes(b"")
-    return find_images([str(folder)]).files
+    return list(find_images([str(folder)]).files)
 
 
 class TestEncode:

@@ -9,8 +9,17 @@ import pytest
 from stored import row
 
 from c2srt_cli.embeddings import index
-from c2srt_cli.embeddings.index import Row, read_index, write_index
+from c2srt_cli.embeddings.index import INDEX, Row, rows_of, table_of
 from c2srt_cli.errors import InputError
+
+
+def write_index(folder: Path, rows: list[Row]) -> None:
+    index.write_index(folder / INDEX, table_of(rows))
+
+
+def read_index(folder: Path) -> list[Row]:
+    return rows_of(index.read_index(folder / INDEX))
+
 
 ROWS = [
     row("plain.jpg", 0, 0),

@@ -11,10 +11,11 @@ from stored import MADE, OPTIONS, finish, row, tensors, write
 
 from c2srt_cli.artifacts import manifest, read_json, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.index import Row, write_index
+from c2srt_cli.embeddings.index import INDEX, Row, table_of, write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.part import known_rows, part_path
 from c2srt_cli.embeddings.previous import check_options, previous_options
-from c2srt_cli.embeddings.shards import shard_path, write_shard
+from c2srt_cli.embeddings.shards import read_shard, shard_path, write_shard
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
 
@@ -22,15 +23,16 @@ from c2srt_cli.errors import InputError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three shards; the last repeats two images of the first, and knows that one of them has become unusable."""
-    write(tmp_path, 0, [row("a", 0, 0), row("b", 0, 1), row("bad", 0, -1), row("c", 0, 2)], 0)
-    write(tmp_path, 1, [row("d", 1, 0), row("e", 1, 1)], 10)
-    write(tmp_path, 7, [row("b", 7, 0, sha256="cd" * 32), row("d", 7, -1)], 20, complete=False)
+    part = part_path(tmp_path, 0)
+    write(part, 0, [row("a", 0, 0), row("b", 0, 1), row("bad", 0, -1), row("c", 0, 2)], 0)
+    write(part, 1, [row("d", 1, 0), row("e", 1, 1)], 10)
+    write(part, 7, [row("b", 7, 0, sha256="cd" * 32), row("d", 7, -1)], 20, complete=False)
     return tmp_path
 
 
 class TestKnownRows:
     def test_the_newest_shard_counts(self, folder: Path) -> None:
-        known = store.known_rows(folder, OPTIONS)
+        known = known_rows(part_path(folder, 0), OPTIONS)
         assert {path: (found.shard, found.row) for path, found in known.items()} == {
             "a": (0, 0),
             "b": (7, 0),
@@ -44,14 +46,15 @@ class TestKnownRows:
         touched = row("a", 0, 0, mtime_ns=5)
         stale = row("b", 0, 1, mtime_ns=6)  # of before it changed
         gone = row("zz", 3, 0)
-        write_index(folder, [touched, stale, gone])
-        known = store.known_rows(folder, OPTIONS)
+        write_index(part_path(folder, 0) / INDEX, table_of([touched, stale, gone]))
+        known = known_rows(part_path(folder, 0), OPTIONS)
         assert known["a"] == touched
         assert known["b"] == row("b", 7, 0, sha256="cd" * 32)
         assert "zz" not in known
 
     @pytest.mark.parametrize("how", ["damaged", "of another split", "under another number"])
     def test_a_shard_that_is_not_right_is_as_good_as_none(self, folder: Path, how: str) -> None:
+        folder = part_path(folder, 0)
         if how == "damaged":
             shard_path(folder, 7).write_bytes(b"")
         elif how == "of another split":
@@ -59,18 +62,20 @@ class TestKnownRows:
             write_shard(folder, 7, rows, tensors(1, 0), origin, complete=True)
         else:
             shard_path(folder, 7).rename(shard_path(folder, 8))
-        known = store.known_rows(folder, OPTIONS)
+        known = known_rows(folder, OPTIONS)
         assert known["b"].shard == 0
         assert known["d"].status == "ok"
 
 
 class TestStore:
     def test_batches_in_any_order(self, folder: Path) -> None:
-        opened = finish(folder, [row("a", 0, 0), row("d", 1, 0), row("b", 7, 0, sha256="cd" * 32)])
-        wanted = [row("a", 0, 0), row("b", 0, 1), row("c", 0, 2), row("e", 1, 1), row("d", 1, 0), row("x", 7, 0)]
-        found = list(opened.batches(wanted, 2))
-        assert [[r.path for r in rows] for rows, _, _ in found] == [["a", "b"], ["c", "e"], ["d", "x"]]
-        assert [g[:, 0].tolist() for _, _, g in found] == [[0, 1], [2, 11], [10, 20]]
+        kept = [row("a", 0, 0), row("c", 0, 2), row("e", 1, 1), row("d", 1, 0), row("b", 7, 0, sha256="cd" * 32)]
+        opened = finish(folder, kept)
+        wanted = opened.find(["a", "c", "d", "e", "nowhere", "b"])
+        assert wanted.tolist() == [0, 1, 3, 2, -1, 4]
+        found = list(opened.batches(wanted[wanted >= 0], 2))
+        assert [opened.paths.take(places).to_pylist() for places, _, _ in found] == [["a", "c"], ["d", "e"], ["b"]]
+        assert [g[:, 0].tolist() for _, _, g in found] == [[0, 2], [10, 11], [20]]
         for _, tokens, global_embedding in found:
             assert tokens.x is not None
             assert tokens.local is None
@@ -86,17 +91,17 @@ class TestStore:
     def test_one_wrong_bit_is_found_by_whoever_reads_it(self, folder: Path, shard: int, offset: int) -> None:
         rows = [row("a", 0, 0), row("e", 1, 1), row("b", 7, 0, sha256="cd" * 32)]
         opened = finish(folder, rows)
-        path = shard_path(folder, shard)
+        path = shard_path(part_path(folder, 0), shard)
         data = bytearray(path.read_bytes())
         data[offset] ^= 1
         path.write_bytes(data)
-        for read in (opened.verify, lambda: list(opened.batches(rows, 2))):
+        for read in (opened.verify, lambda: list(opened.batches(range(3), 2))):
             with pytest.raises(InputError, match="its checksum is another one") as error:
                 read()
             assert error.value.where == str(path)
 
     def test_payload(self, folder: Path) -> None:
-        finish(folder, [])
+        finish(folder, [row("a", 0, 0), row("e", 1, 1), row("b", 7, 0, sha256="cd" * 32)])
         (folder / "notes.txt").touch()
         assert sorted(path.name for path in store.payload(folder)) == [
             "index.parquet",
@@ -106,13 +111,16 @@ class TestStore:
         ]
 
     def test_other_embeddings_of_the_same_images_have_other_shards(self, folder: Path) -> None:
+        part = part_path(folder, 0)
+        kept = (part / "shard-00000.safetensors").read_bytes()
         one = store.store_fingerprint(finish(folder, [row("a", 0, 0)]))
         moved = read_json(folder / "manifest.json")
         moved["options"] |= {"root": "/elsewhere", "torch": "3.0", "backbone": "local-dir:/there"}
         write_json(folder / "manifest.json", moved)
         assert store.store_fingerprint(Store.open(folder)) == one
-        write(folder, 0, [row("a", 0, 0)], 99)
-        assert store.store_fingerprint(Store.open(folder)) != one
+        (part / "shard-00000.safetensors").write_bytes(kept)
+        write(part, 0, [row("a", 0, 0)], 99)
+        assert store.store_fingerprint(finish(folder, [row("a", 0, 0)])) != one
 
 
 Rows = list[dict[str, Any]]
@@ -122,9 +130,10 @@ def edited(change: Callable[[Rows], object]) -> Callable[[Path], None]:
     """A change of the index, cell by cell."""
 
     def edit(folder: Path) -> None:
-        rows = pq.read_table(folder / "index.parquet").to_pylist()
+        path = part_path(folder, 0) / INDEX
+        rows = pq.read_table(path).to_pylist()
         change(rows)
-        pq.write_table(pa.Table.from_pylist(rows), folder / "index.parquet")
+        pq.write_table(pa.Table.from_pylist(rows), path)
 
     return edit
 
@@ -134,17 +143,17 @@ def swap(rows: Rows) -> None:
 
 
 WRONG_INDEXES = {
-    "another row": (edited(lambda rows: rows[0].update(row=1)), "row 0, 'a': row is 1, 0 in its shard"),
-    "each other's rows": (edited(swap), "row 1, 'c': row is 0, 2 in its shard"),
-    "another shard": (edited(lambda rows: rows[0].update(shard=1)), "row 0, 'a': it is not in shard-00001"),
-    "no such shard": (edited(lambda rows: rows[0].update(shard=5)), "no such file"),
-    "another name": (edited(lambda rows: rows[0].update(path="zz")), "row 0, 'zz': it is not in shard-00000"),
-    "another image": (edited(lambda rows: rows[0].update(sha256="ef" * 32)), "row 0, 'a': sha256 is"),
+    "another row": (edited(lambda rows: rows[0].update(row=1)), "'a': row is 1, 0 in its shard"),
+    "each other's rows": (edited(swap), "'c': row is 0, 2 in its shard"),
+    "another shard": (edited(lambda rows: rows[0].update(shard=1)), "speaks of shard 1, which the part has not"),
+    "no such shard": (edited(lambda rows: rows[0].update(shard=5)), "speaks of shard 5, which the part has not"),
+    "another name": (edited(lambda rows: rows[0].update(path="zz")), "'zz': it is not in shard-00000"),
+    "another image": (edited(lambda rows: rows[0].update(sha256="ef" * 32)), "'a': sha256 is"),
     "a failure that failed not": (
         edited(lambda rows: rows[2].update(status="ok", row=0, sha256="ab" * 32)),
-        "row 2, 'bad': sha256 is",
+        "'bad': sha256 is",
     ),
-    "behind the last": (edited(lambda rows: rows[0].update(row=999)), "row 0, 'a': row is 999, 0 in its shard"),
+    "behind the last": (edited(lambda rows: rows[0].update(row=999)), "'a': row is 999, 0 in its shard"),
 }
 
 
@@ -154,9 +163,14 @@ def test_an_index_that_the_shards_contradict_is_refused(
 ) -> None:
     finish(folder, [row("a", 0, 0), row("c", 0, 2), row("bad", 0, -1)])
     change(folder)
-    with pytest.raises(InputError) as error:
-        Store.open(folder)
-    assert match in str(error.value)
+    for read in (
+        lambda: Store.open(folder).verify(),
+        lambda: list(Store.open(folder).batches([0], 1)),
+        lambda: list(Store.open(folder).global_embeddings()),
+    ):
+        with pytest.raises(InputError) as error:
+            read()
+        assert match in str(error.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -164,18 +178,20 @@ def test_global_embeddings_are_numbers(value: float, folder: Path) -> None:
     """They are read without their checksum: a hundred thousand of them are to take seconds."""
     rows = [row("a", 0, 0), row("c", 0, 2)]
     found = finish(folder, rows)
-    ((places, one),) = found.global_embeddings(rows)
-    assert places == [0, 1]
+    ((places, one),) = found.global_embeddings()
+    assert places.tolist() == [0, 1]
     assert one[:, 0].tolist() == [0.0, 2.0]
     made = tensors(3, 0)
     made["global"][1, 3] = value  # in a row that is not asked for
-    write_shard(folder, 0, list(found.shards[0].rows), made, OPTIONS.origin(), complete=True)
+    there = read_shard(part_path(folder, 0), 0, OPTIONS)
+    write_shard(part_path(folder, 0), 0, list(there.rows), made, OPTIONS.origin(), complete=True)
+    found = finish(folder, rows)
     with pytest.raises(InputError, match="not all of its numbers are finite"):
-        list(Store.open(folder).global_embeddings(rows))
+        list(found.global_embeddings())
 
 
 WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
-    "split_stage": ({"split_stage": 2}, "split_stage: 3 in the shard, 2 in the manifest"),
+    "split_stage": ({"split_stage": 2}, "split_stage: 3 in the part, 2 in the manifest"),
     "behind the tower": ({"split_stage": 999}, "options: split stage 999 lies behind the last of 3 stages"),
     "text": ({"split_stage": "a"}, 'options.split_stage: must be a whole number, is "a"'),
     "an old name too": ({"cut": 999}, "options.cut: is the old name of split_stage, which is there too"),
@@ -184,7 +200,10 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "fit": ({"pixels": MADE["pixels"] | {"fit": "pad"}}, "pixels: PixelSpec"),
     "weights": ({"weights_sha256": "cd" * 32}, "weights_sha256: 'ababab"),
     "width": ({"width": 3}, "tokens: BF16 3x3x2 there, BF16 3x3x3 by its header and the manifest"),
-    "a stream": ({"streams": "local", "patch_attention": "value"}, "local: nothing there, BF16 3x3x2 by its header"),
+    "a stream": (
+        {"streams": "local", "patch_attention": "value"},
+        "streams: 'global' in the part, 'local' in the manifest",
+    ),
     "a stream of nothing": ({"streams": "local"}, "streams 'local' and patch attention None contradict each other"),
     "attention for nothing": ({"patch_attention": "value"}, "streams 'global' and patch attention 'value' contradict"),
     "half a way": ({"streams": "local", "patch_attention": "value", "depth": 4}, "a local stream alone cannot go on"),
@@ -227,13 +246,17 @@ def test_embeddings_under_the_names_of_before_are_read_and_gone_on_with(
     origin = {OLD.get(name, name): value for name, value in (OPTIONS.origin() | streams).items()} | {"dense": old}
     there = tensors(2, 0) | ({"local": tensors(2, 5)["tokens"]} if old else {})
     write_shard(tmp_path, 0, rows, there, origin, complete=True)
-    write_index(tmp_path, rows)
-    write_json(tmp_path / "manifest.json", manifest(store.KIND, store.SCHEMA, made, {}))
+    write_index(tmp_path / INDEX, table_of(rows))
+    write_json(tmp_path / "manifest.json", manifest(store.KIND, 1, made, {}))
     found = Store.open(tmp_path)
     assert (found.options.split_stage, found.options.patch_attention) == (3, now)
     wanted = EmbeddingOptions.of_manifest(tmp_path, {"options": MADE | streams | {"patch_attention": now}})
     assert found.options == wanted
-    assert store.known_rows(tmp_path, wanted).keys() == {"a", "b"}
+    assert found.paths.to_pylist() == ["a", "b"]
+    assert found.verify() == 2
+    ((_, _, vectors),) = found.batches([1, 0], 2)
+    assert vectors[:, 0].tolist() == [1.0, 0.0]
+    assert known_rows(tmp_path, wanted).keys() == {"a", "b"}
     previous = previous_options(tmp_path, overwrite=False)
     assert previous is not None
     check_options(tmp_path, previous, wanted)

@@ -19,7 +19,7 @@ def found(root: str, *paths: str) -> list[str]:
     one = search.Search(root, Exclusion(()))
     for path in paths:
         one.add(path, path)
-    return [file.name for file in one.files]
+    return [file.name for file in one.files()]
 
 
 def test_names_have_forward_slashes() -> None:

@@ -96,7 +96,7 @@ def test_the_best_as_a_whole_are_looked_at_closely(
     assert (len(fast.hits), fast.total) == (4, 9)
     # which they are, from the stored globals and the words' own embeddings
     store = Store.open(tmp_path / "E")
-    globals_ = torch.cat([stored for _, _, stored in store.batches(store.rows, 9)]).float().numpy()
+    globals_ = torch.cat([stored for _, _, stored in store.batches(range(len(store)), 9)]).float().numpy()
     globals_ /= np.linalg.norm(globals_, axis=1, keepdims=True)
     words = [*query.words, *query.without]
     text = Tagger(words, backbone=tiny, precision="float32")._job.text.numpy()
@@ -104,7 +104,7 @@ def test_the_best_as_a_whole_are_looked_at_closely(
     if len(words) > 1:
         near = (near - near.mean(0)) / near.std(0)
     best = np.argsort(-(near @ query.signs))[:4]
-    assert {hit.path for hit in fast.hits} == {store.rows[i].path for i in best}
+    assert {hit.path for hit in fast.hits} == {store.paths[int(i)].as_py() for i in best}
     if len(words) == 1:  # and their scores are those of the whole search
         scores = {hit.path: hit.score for hit in whole.hits}
         for hit in fast.hits:
@@ -115,7 +115,7 @@ def test_a_damaged_shard_is_not_searched(
     tiny: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(photos, out=tmp_path / "E", backbone=tiny, precision="float32")
-    path = tmp_path / "E" / "shard-00000.safetensors"
+    path = tmp_path / "E/part-00000" / "shard-00000.safetensors"
     data = bytearray(path.read_bytes())
     data[-len(data) // 2 :] = b"\xff" * len(data[-len(data) // 2 :])  # not a number
     path.write_bytes(data)

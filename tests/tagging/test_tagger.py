@@ -42,6 +42,7 @@ from c2srt_cli.training.config import resolve
 
 BATCH = 3
 FP32 = Machine(precision="float32", batch=BATCH, workers=2)
+PART_FILES = ("index.parquet", "shard-00000.safetensors")
 BF16 = Machine(precision="bfloat16", batch=BATCH, workers=2)
 
 
@@ -452,7 +453,7 @@ class TestFiles:
             to_file(job, out, overwrite=True)
         assert fingerprints(tmp_path) == before
 
-    @pytest.mark.parametrize("name", ["manifest.json", "index.parquet", "shard-00000.safetensors"])
+    @pytest.mark.parametrize("name", ["manifest.json", *(f"part-00000/{one}" for one in PART_FILES)])
     def test_embeddings_are_never_written_by_tag(self, tiny: str, tmp_path: Path, labels: Path, name: str) -> None:
         write_photos(tmp_path / "photos", 1)
         e = embedded(tmp_path / "photos", tmp_path / "e", tiny, FP32)

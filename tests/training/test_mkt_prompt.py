@@ -93,9 +93,8 @@ def test_step_0_is_the_first_stage_under_the_prompt(inputs: Path, first: Run, tm
     text = embed_labels(model.backbone, first.labels, (MKT,), Progress())
     wanted = []
     store, known = Store.open(inputs / "e"), read_annotations(inputs / "a")
-    rows = {row.path: row for row in store.rows}
     for number in known.rows("test"):
-        ((_, tokens, _),) = store.batches([rows[known.paths[number]]], 1)
+        ((_, tokens, _),) = store.batches(store.find([known.paths[number]]), 1)
         with torch.inference_mode():
             asked = first.vocabulary().of(np.arange(LABELS))._replace(text=text)
             image = model.embed(tokens.to("cpu", torch.float32), asked, 1, None)

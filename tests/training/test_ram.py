@@ -120,8 +120,7 @@ def test_step_0_is_two_softmaxes_of_the_backbone_as_it_is(patch_attention: str, 
     got = scores_of(inputs, tmp_path / "run", tmp_path / "s")["GZSL"]
     opened, store, known = Run.open(tmp_path / "run"), Store.open(inputs / "e"), read_annotations(inputs / "a")
     backbone = opened.method().backbone
-    rows = {row.path: row for row in store.rows}
-    test = [rows[known.paths[i]] for i in known.rows("test")]
+    test = store.find([known.paths[i] for i in known.rows("test")])
     ((_, tokens, _),) = store.batches(test, len(test))
     with torch.inference_mode():
         assert tokens.x is not None
@@ -205,8 +204,7 @@ def test_softmaxes_are_transferred_and_so_are_their_logits(inputs: Path, tmp_pat
     assert all(torch.equal(first[name], second[name]) for name in first)
     opened, store, known = Run.open(tmp_path / "run"), Store.open(inputs / "e"), read_annotations(inputs / "a")
     model, columns = opened.method(), np.arange(LABELS)
-    rows = {row.path: row for row in store.rows}
-    ((_, tokens, _),) = store.batches([rows[known.paths[i]] for i in known.rows("test")], PHOTOS)
+    ((_, tokens, _),) = store.batches(store.find([known.paths[i] for i in known.rows("test")]), PHOTOS)
     scales, logits = second["log_scales"].exp(), list[torch.Tensor]()
     with torch.inference_mode():
         asked = opened.vocabulary().of(columns)
@@ -340,7 +338,7 @@ def test_probabilities_come_from_logits(inputs: Path, tmp_path: Path, monkeypatc
     found: dict[str, Any] = {
         result.path: result for batch in tag_images(job, job.source.items, Progress()) for _, result in batch
     }
-    assert len(store.rows) == PHOTOS
+    assert len(store) == PHOTOS
     told = 0
     for path, row in paths.items():
         for tag in found[path].tags:

@@ -237,6 +237,6 @@ def test_the_commands_of_a_header(
     found, store = read_annotations(Path("A")), Store.open(Path("E"))
     assert 0 < found.seen.sum() < len(found.seen)
     assert {"train", "test"} <= set(found.split)
-    assert len(store.rows) >= 2 * COUNT
+    assert len(store) >= 2 * COUNT
     assert store.manifest["options"]["patch_attention"] == ("value-all" if name.startswith("ram-") else None)
     assert not Path("run").exists()
