@@ -1,5 +1,6 @@
 """``c2srt embed``: photographs → cached tokens."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
+from c2srt_cli.errors import UsageError
 from c2srt_cli.methods.registry import METHODS
 
 SPLIT = "Split"
@@ -83,6 +85,18 @@ def embed(
     recursive: o.Recursive = False,
     exclude: o.Exclude = None,
     root: o.Root = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Which of N processes on one folder this is, 0 to N-1: it does the parts I, I+N, …",
+            show_default="all parts",
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
+    part_size: Annotated[
+        int, typer.Option(min=1, help="Photographs of a new part.", rich_help_panel=o.OUTPUT)
+    ] = 10_000,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -96,7 +110,7 @@ def embed(
 
     A rerun encodes only what is new or changed, and forgets what has gone.
     """
-    kind = METHODS.find(method)
+    kind, share = METHODS.find(method), None if shard is None else _share(shard)
 
     from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
     from c2srt_cli.embeddings.embed import embed as run
@@ -122,6 +136,8 @@ def embed(
         draft=draft,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
         overwrite=overwrite,
+        part_size=part_size,
+        share=share,
     )
     check_folder(out)
     with running("embedding") as progress:
@@ -132,9 +148,18 @@ def embed(
     )
     failures = [f"not embedded: {row.path}: {row.reason}: {row.detail}" for row in result.failures]
     note_failures(failures, rest=f" in the indexes of {out}")
-    if annotations is not None and kind.trainable:
+    if result.open:
+        note(f"{result.open:,} parts are left to other processes of --shard")
+    elif annotations is not None and kind.trainable:
         more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
         note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")
     else:
         note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)
+
+
+def _share(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise UsageError("is not I/N, with I from 0 to N-1", where=f"--shard {text}", hint="--shard 0/4, … --shard 3/4")
+    return int(found[1]), int(found[2])

@@ -220,6 +220,17 @@ class TestTag:
 
 @pytest.mark.usefixtures("tiny")
 class TestEmbed:
+    def test_shares(self, c2srt: Run, tiny: str, photos: Path, tmp_path: Path) -> None:
+        line = ("embed", photos, "--backbone", tiny, "--part-size", "2", *FAST, "--out")
+        assert c2srt(*line, tmp_path / "whole").code == 0
+        first = c2srt(*line, tmp_path / "e", "--shard", "1/2")
+        assert first.code == 0
+        assert "left to other processes" in first.err
+        assert c2srt(*line, tmp_path / "e", "--shard", "0/2").code == 0
+        assert content(tmp_path / "e") == content(tmp_path / "whole")
+        for wrong in ("2/2", "1", "-1/2", "a/b"):
+            assert c2srt(*line, tmp_path / "x", "--shard", wrong).code == 2
+
     def test_twice(self, c2srt: Run, tiny: str, photos: Path, labels: Path, tmp_path: Path) -> None:
         (photos / "broken.jpg").write_bytes(b"")
         line = ("embed", photos, "--out", tmp_path / "e", "--labels", labels, "--backbone", tiny, *FAST)
