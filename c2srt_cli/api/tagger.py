@@ -17,6 +17,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.images import ImageFile, MemoryImage, PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, open_labels
 from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.calibration import Preset
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.model import check_rule, open_run
@@ -106,6 +107,7 @@ class Tagger:
         self,
         images: Tagged | Iterable[Tagged],
         *,
+        preset: Preset | None = None,
         threshold: float | None = None,
         top_k: int | None = None,
         all_scores: bool = False,
@@ -114,8 +116,10 @@ class Tagger:
 
         Args:
             images: Paths of images or folders, Pillow images, arrays ``(H, W, 3)`` uint8; one or many.
+            preset: How readily labels are given: ``strict``, ``balanced``, ``generous``. With none of these three
+                ``balanced``, or a run's own thresholds.
             threshold: Give labels from this probability on.
-            top_k: Give so many labels; with neither, the relative rule or a run's own thresholds decide.
+            top_k: Give so many labels.
             all_scores: Keep every label's score in `TaggedImage.scores`.
 
         Yields:
@@ -123,9 +127,10 @@ class Tagger:
             or ``image 3`` where the fourth of them is in memory.
 
         Raises:
-            UsageError: a threshold is asked for and nothing is calibrated, or the run's scores fit ``top_k`` alone.
+            UsageError: a threshold is asked for and nothing is calibrated, the run's scores fit ``top_k`` alone, or a
+                preset is asked for beside one of these.
         """
-        rule = Rule(threshold, top_k)
+        rule = Rule.asked(preset, threshold, top_k)
         check_rule(self._job.predictor.run, rule)
         rule.check(self.labels, calibrated=self._job.predictor.calibration is not None)
         source, problems = self._source(images)

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -63,6 +63,28 @@ Labels = Annotated[
         help="One label a line, a table with the column label, Lightroom's keywords or JSON; or the words: 'cat, dog'.",
         show_default=False,
     ),
+]
+PresetName = Literal["strict", "balanced", "generous"]
+Preset = Annotated[
+    PresetName | None,
+    typer.Option(
+        "--preset",
+        help="How readily labels are given: strict few and sure ones, generous many.",
+        show_default="balanced",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Give labels from this probability on, in place of a preset. Needs a calibrated backbone or run.",
+        show_default="a calibrated run's own for each label",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(min=1, help="Give the K best labels, in place of a preset.", show_default=False),
 ]
 Backbone = Annotated[
     str | None,

@@ -44,6 +44,10 @@ def review(
         ),
     ] = None,
     root: o.Root = None,
+    preset: Annotated[
+        o.PresetName | None,
+        typer.Option(help="As in c2srt tag.", show_default="balanced", rich_help_panel=EMBEDDINGS),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0.0, max=1.0, help="Give labels from this probability on.", rich_help_panel=EMBEDDINGS),
@@ -98,7 +102,7 @@ def review(
         profile=profile,
         graph=graph,
         backbone=backbone,
-        rule=Rule(threshold=threshold, top_k=top_k),
+        rule=Rule.asked(preset, threshold, top_k),
         machine=Machine(device=device, workers=workers),
     )
     with running("reviewing") as progress:

@@ -38,12 +38,14 @@ def show_summary(summary: "Summary", console: "Console") -> None:
         table.add_row(Text(_start(terminal_text(one.label), LABEL)), f"{one.count:,}", sure, *paths)
     if given:
         console.print(table)
-    none = len(summary.labels) - len(given)
     rest = [counted(len(given) - SHOWN, "more label")] if len(given) > SHOWN else []
-    rest += [f"{counted(none, 'label')} given to none"] if none else []
     rest += [f"{counted(summary.untagged, 'photograph')} without a label"] if summary.untagged else []
     if rest:
         console.print(Text(", ".join(rest), "dim"))
+    if missing := summary.not_found:
+        names = [terminal_text(label) for label in missing[:SHOWN]] + (["…"] if missing[SHOWN:] else [])
+        where = f"in {counted(summary.photographs, 'photograph')}"
+        console.print(Text(f"not found {where}: {counted(len(missing), 'label')}: {', '.join(names)}", "dim"))
     if often := summary.suspicious:
         console.print(
             Text(f"given suspiciously often: {', '.join(_often(one, summary) for one in often[:5])}", "yellow")

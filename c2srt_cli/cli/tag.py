@@ -32,9 +32,11 @@ def tag(
             "-o",
             help="File to write; its suffix says the format. For txt, kohya and xmp a folder, if not the photographs'.",
             show_default="stdout",
-            rich_help_panel=o.OUTPUT,
         ),
     ] = None,
+    preset: o.Preset = None,
+    threshold: o.Threshold = None,
+    top_k: o.TopK = None,
     format: Annotated[  # noqa: A002 - the name the user types
         Format | None,
         typer.Option(
@@ -67,25 +69,6 @@ def tag(
             "labels that it goes with. With --run its edges attach labels that the run has not.",
             show_default="none; with --run their nearest seen labels by text",
             rich_help_panel=o.MODEL,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Give labels from this probability on. Needs a calibrated backbone or run. By default a calibrated "
-            "run gives each label from its own threshold on.",
-            rich_help_panel="Decision",
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Give the K best labels. By default, without a calibrated run: those with a tenth of the best one's "
-            "odds or more, at most 10.",
-            rich_help_panel="Decision",
         ),
     ] = None,
     settings: Annotated[
@@ -221,7 +204,7 @@ def tag(
         patch_attention=patch_attention.value if patch_attention else None,
         fit=fit.value if fit else None,
         draft=draft,
-        rule=Rule(threshold=threshold, top_k=top_k),
+        rule=Rule.asked(preset, threshold, top_k),
         all_scores=all_scores,
         explain=explain,
         vocabulary=vocabulary,

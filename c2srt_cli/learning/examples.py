@@ -110,11 +110,12 @@ def score(job: TagJob, items: Sequence[Item], progress: Progress) -> Scored:
                 found = job.predictor.scores(batch.embedding)
                 ranking, logit = (part[: len(good)].float().cpu().numpy() for part in (found.ranking, found.logit))
                 relative = logit if found.relative is None else found.relative[: len(good)].float().cpu().numpy()
-                probabilities = job.predictor.probability(logit)
+                probabilities, order = job.predictor.probability(logit), job.predictor.order(ranking, logit)
                 own = np.zeros(logit.shape, bool)
                 for i in range(len(good)):
                     mine = None if probabilities is None else probabilities[i]
-                    own[i, job.rule.choose(ranking[i], mine, job.thresholds, scale, relative[i])] = True
+                    kept = job.rule.choose(order[i], mine, job.thresholds, scale, relative[i], bar=job.bar)
+                    own[i, kept] = True
                 embeddings.append(normalize(batch.embedding.global_[: len(good)].float(), dim=-1).cpu())
                 logits.append(logit)
                 given.append(own)

@@ -105,7 +105,9 @@ def starts_of(job: TagJob, found: Scored) -> list[Start]:
         given = [cache_fit.GIVEN] * len(maps) if own is None else np.clip(own, 1e-6, 1 - 1e-6).tolist()
         return [Start(one.slope, one.intercept, at) for one, at in zip(maps, given, strict=True)]
     if calibration is not None:
-        return [Start(calibration.slope, calibration.intercept, cache_fit.GIVEN)] * len(job.labels)
+        offsets = np.zeros(len(job.labels)) if calibration.offsets is None else calibration.offsets
+        intercepts = (calibration.intercept + offsets).tolist()
+        return [Start(calibration.slope, intercept, cache_fit.GIVEN) for intercept in intercepts]
     slope, starts = SOFTER * job.encoder.backbone.logit_scale, []
     for scores, given in zip(found.logits.T, found.given.T, strict=True):
         rate = max(float(given.mean()), 1 / len(given))

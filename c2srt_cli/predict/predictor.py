@@ -111,8 +111,8 @@ class Predictor:
             UsageError: the graph has none of the labels.
         """
         model = METHODS[options.method](options, backbone)
-        calibration = calibration_of_backbone(backbone, options)
         whole, text, hops = labels, embed(labels), 0
+        calibration = calibration_of_backbone(backbone, options, text)
         if graph is not None:
             sources = sources_of(labels, graph)
             progress.note(sources.note(len(labels)))
@@ -152,7 +152,10 @@ class Predictor:
         chosen = self.columns[columns]
         cache = None if self.cache is None else self.cache.of(torch.from_numpy(columns).to(self.model.device))
         labels = self.vocabulary.of(chosen).to(self.model.device)
-        return replace(self, columns=chosen, labels=labels, attached=None, cache=cache)
+        calibration = self.calibration
+        if isinstance(calibration, Calibration):
+            calibration = calibration.of_columns(columns)
+        return replace(self, columns=chosen, labels=labels, attached=None, cache=cache, calibration=calibration)
 
     def with_profile(self, profile: Profile, labels: LabelSet, basis: Mapping[str, Any]) -> "Predictor":
         """The same with what people have corrected.
@@ -226,6 +229,16 @@ class Predictor:
             return self.calibration.probability(logits, self.seen)
         return None if self.calibration is None else self.calibration.probability(logits)
 
+    def order(self, ranking: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """By which the labels of one image are ordered, ``(..., L)``: their scores, or what is known of their odds.
+
+        Args:
+            ranking: `Scores.ranking`.
+            logits: `Scores.logit`.
+        """
+        known = self.calibration
+        return known.log_odds(logits) if isinstance(known, Calibration) and known.offsets is not None else ranking
+
     @property
     def thresholds(self) -> np.ndarray | None:
         """The probability from which each label is given unless the user says otherwise, ``(L,)``."""
@@ -249,7 +262,7 @@ class Predictor:
         if self.run is None or self.attached is None:
             known, over = self.calibration, self.vocabulary.graph
             assert not isinstance(known, RunCalibration)
-            own |= {"calibration": None if known is None else [known.slope, known.intercept]}
+            own |= {"calibration": None if known is None else known.record}
             own |= {} if over is None else {"graph": over.fingerprint}
             return own | ({} if self.background is None else {"background": self.background.fingerprint})
         graph = self.attached.graph

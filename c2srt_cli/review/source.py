@@ -11,6 +11,7 @@ from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.labels import read_labels
 from c2srt_cli.progress import Progress
 from c2srt_cli.review.options import ReviewOptions
+from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.model import holds_embeddings
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.reading import open_tags, read_reasons
@@ -62,7 +63,7 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
         "--profile": not embeddings and options.profile is not None,
         "--graph": not embeddings and options.graph is not None,
         "--backbone": not embeddings and options.backbone is not None,
-        "--threshold, --top-k": not embeddings and not options.rule.relative,
+        "--preset, --threshold, --top-k": not embeddings and options.rule != Rule(),
     }
     if given := [name for name, wrong in others.items() if wrong]:
         what = "embeddings: their reasons are worked out" if embeddings else "tags: they are shown as they were given"

@@ -1,14 +1,18 @@
 """Scores → probabilities, by the logistic map that a backbone or a run carries in ``calibration.json``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue
 
-from c2srt_cli.artifacts.records import Probability, Record, parse, read_bytes
+from c2srt_cli.artifacts.records import Probability, Record, Sha256, parse, read_bytes
+
+#: How readily labels are given: the names of what a calibration may have a probability for.
+PRESETS = ("strict", "balanced", "generous")
+Preset = Literal["strict", "balanced", "generous"]
 
 
 class _Map(Record):
@@ -17,9 +21,29 @@ class _Map(Record):
     intercept: Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
+class FrequencyOptions(Record):
+    """How a label's frequency counts: see `frequency.LabelFrequency`.
+
+    Attributes:
+        weight: Log-odds per unit of log frequency.
+        sharpness: Of the kernel between texts.
+        smoothing: Words' worth of the floor that every label hears.
+        floor: Log frequency of a label that is like no word.
+        sha256: Of the file of words.
+    """
+
+    weight: Annotated[float, Field(ge=0, le=10)]
+    sharpness: Annotated[float, Field(gt=0, le=1e4)]
+    smoothing: Annotated[float, Field(gt=0, le=1e4)]
+    floor: Annotated[float, Field(ge=-50, le=0)]
+    sha256: Sha256
+
+
 class _Logistic(_Map):
     method: Literal["logistic"]
     scoring: dict[str, JsonValue]
+    frequency: FrequencyOptions | None = None
+    presets: dict[Preset, Probability] = Field(default_factory=dict)
 
 
 class _BySeen(Record):
@@ -33,17 +57,23 @@ class _BySeen(Record):
 
 @dataclass(frozen=True)
 class Calibration:
-    """``probability = 1 / (1 + exp(-(slope * score + intercept)))`` (Platt 1999), with the scoring it was fitted for.
+    """``probability = 1 / (1 + exp(-(slope * score + intercept + offset)))`` (Platt 1999), and for which scoring.
 
     Attributes:
         slope: Per unit of score.
         intercept: Log-odds at score 0.
         scoring: The scoring options under which it holds, such as ``{"pool": "isr", "alpha": 0.5}``.
+        frequency: How often labels occur counts too, like this; None where it does not.
+        presets: The probability from which labels are given, by preset; none where that is not known.
+        offsets: What labels' frequencies add, ``(L,)``: see `of_labels`.
     """
 
     slope: float
     intercept: float
     scoring: Mapping[str, Any]
+    frequency: FrequencyOptions | None = None
+    presets: Mapping[str, float] = field(default_factory=dict)
+    offsets: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.slope, self.intercept]).all() or self.slope <= 0:
@@ -53,16 +83,39 @@ class Calibration:
     def read(cls, path: Path) -> "Calibration":
         """Read ``calibration.json``: ``{"method": "logistic", "slope": …, "intercept": …, "scoring": {…}}``.
 
+        It may have ``frequency`` and ``presets`` besides.
+
         Raises:
             InputError: it is not such a file.
         """
         found = parse(_Logistic, read_bytes(path), path, what="is no calibration")
-        return cls(found.slope, found.intercept, found.scoring)
+        return cls(found.slope, found.intercept, found.scoring, found.frequency, found.presets)
+
+    def of_labels(self, log_frequencies: np.ndarray) -> "Calibration":
+        """The map of labels with these log frequencies, ``(L,)``."""
+        assert self.frequency is not None
+        return replace(self, offsets=self.frequency.weight * log_frequencies.astype(np.float64))
+
+    def of_columns(self, columns: np.ndarray) -> "Calibration":
+        """The map of some of the labels."""
+        return self if self.offsets is None else replace(self, offsets=self.offsets[columns])
+
+    @property
+    def record(self) -> list[Any]:
+        """What decides its probabilities, beside the labels, and what is given by them, as JSON."""
+        known = self.frequency is not None or self.presets
+        more = [None if self.frequency is None else self.frequency.model_dump(), dict(self.presets)] if known else []
+        return [self.slope, self.intercept, *more]
+
+    def log_odds(self, scores: np.ndarray) -> np.ndarray:
+        """Log-odds of scores ``(..., L)``, float64; of any shape where no frequencies count."""
+        found: np.ndarray = self.slope * scores.astype(np.float64) + self.intercept
+        return found if self.offsets is None else found + self.offsets
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
-        """Probabilities of scores of any shape, float64 in (0, 1)."""
-        log_odds = self.slope * scores.astype(np.float64) + self.intercept
-        return np.exp(-np.logaddexp(0.0, -log_odds))
+        """Probabilities of scores, likewise, in (0, 1)."""
+        probabilities: np.ndarray = np.exp(-np.logaddexp(0.0, -self.log_odds(scores)))
+        return probabilities
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from c2srt_cli.artifacts import fingerprint
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.predict.predictor import Predictor
+from c2srt_cli.scoring.calibration import Calibration, Preset
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.sources import Source, SourceBatch
 from c2srt_cli.tagging.verdicts import Verdicts
@@ -153,6 +154,20 @@ class TagJob:
         thresholds = self.predictor.cache.thresholds.cpu().numpy()
         return np.where(np.isnan(thresholds), 0, np.where(logits >= thresholds, 1, -1)).astype(np.int8)
 
+    @property
+    def bar(self) -> float | None:
+        """The probability from which the preset gives labels; None where it compares them with each other."""
+        return self._bar(self.rule.preset)
+
+    @property
+    def found_from(self) -> float | None:
+        """The probability that a label must reach somewhere to be found at all; None where that is not known."""
+        return self._bar("balanced")
+
+    def _bar(self, preset: Preset) -> float | None:
+        known = self.predictor.calibration
+        return known.presets.get(preset) if isinstance(known, Calibration) else None
+
     @cached_property
     def thresholds(self) -> np.ndarray:
         """The probability from which a label is given whatever the rule says, ``(L,)``, NaN where there is none.
@@ -163,7 +178,7 @@ class TagJob:
         learned, cache = self.predictor.thresholds, self.predictor.cache
         if learned is not None and cache is not None:  # what a profile has learned goes before them
             learned = np.where(np.isnan(cache.thresholds.cpu().numpy()), learned, np.nan)
-        return own if learned is None or not self.rule.relative else np.where(np.isnan(own), learned, own)
+        return own if learned is None or not self.rule.by_preset else np.where(np.isnan(own), learned, own)
 
 
 def what_decides(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict import runs
+from c2srt_cli.predict.calibration import calibration_of
 from c2srt_cli.predict.profile import Profile
 from c2srt_cli.predict.split import split_in
 from c2srt_cli.progress import Progress
@@ -122,14 +123,23 @@ def check_rule(run: Run | None, rule: Rule) -> None:
     """Refuse a rule that a run's scores do not meet.
 
     Raises:
-        UsageError: they are scaled over the vocabulary, and something else than the best few is asked for.
+        UsageError: they are scaled over the vocabulary, and something else than the best few is asked for; or the run
+            has a threshold for every label, and another preset is asked for.
     """
-    if run is not None and not METHODS[run.options.method].can_calibrate and rule.top_k is None:
+    if run is None:
+        return
+    if not METHODS[run.options.method].can_calibrate and rule.top_k is None:
         raise UsageError(
-            f"{run.options.method} scales its scores over the vocabulary, so that neither a threshold nor the relative "
-            "rule fits them",
+            f"{run.options.method} scales its scores over the vocabulary, so that neither a threshold nor a preset "
+            "fits them",
             where=f"--run {run.folder}",
             hint="give --top-k",
+        )
+    if rule.by_preset and rule.preset != "balanced" and calibration_of(run) is not None:
+        raise UsageError(
+            "the run gives each label from a threshold of its own on",
+            where=f"--preset {rule.preset}",
+            hint="leave it out, or say from which probability on: --threshold",
         )
 
 

@@ -34,7 +34,7 @@ def tag_to_stream(job: TagJob, writer: Writer, stream: TextIO | Path, progress: 
     check_explain(job, fresh=False)
     failures = list(job.source.problems)
     stamps: dict[str, Stamp] = {}
-    summary = Summary(job.labels.names)
+    summary = Summary(job.labels.names, found_from=job.found_from)
 
     def rows() -> Generator[TaggedImage, None, None]:
         with closing(tag_images(job, job.source.items, progress)) as batches:

@@ -1,5 +1,6 @@
 """A run by label: how often each was given, how sure, and which photographs to look at."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -44,6 +45,11 @@ class Given:
             self.doubtful, self._least = path, sure
 
     @property
+    def most(self) -> float:
+        """What says how sure it is of the photograph that it fits best."""
+        return self._most
+
+    @property
     def sure(self) -> float:
         """Mean probability of its tags; of a method that is not calibrated the mean score."""
         return self.total / self.count
@@ -59,6 +65,8 @@ class Summary:
         tags: Of these.
         untagged: Those of them without a label.
         calibrated: Whether `Given.sure` is a probability.
+        found_from: The probability that the best photograph of a label must have for the label to be found; None where
+            every label that is given is.
     """
 
     labels: Sequence[str]
@@ -66,6 +74,7 @@ class Summary:
     tags: int = 0
     untagged: int = 0
     calibrated: bool = False
+    found_from: float | None = None
     _given: dict[str, Given] = field(default_factory=dict)
 
     def watch(self, rows: Iterable[TaggedImage | KeptImage]) -> Iterator[TaggedImage | KeptImage]:
@@ -89,6 +98,13 @@ class Summary:
         """Labels that were given, the most frequent first, equal ones as they were asked for."""
         place = {label: number for number, label in enumerate(self.labels)}
         return sorted(self._given.values(), key=lambda one: (-one.count, place.get(one.label, len(place))))
+
+    @property
+    def not_found(self) -> list[str]:
+        """Labels that fit no photograph, in their order; a tag that one may have, under a lower bar, stays."""
+        least = -math.inf if self.found_from is None or not self.calibrated else self.found_from
+        found = {name for name, one in self._given.items() if one.most >= least}
+        return [label for label in self.labels if label not in found]
 
     @property
     def suspicious(self) -> list[Given]:

@@ -46,7 +46,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
         logits = found.logit[: len(good)].cpu().numpy()
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
         relative = logits if found.relative is None else found.relative[: len(good)].cpu().numpy()
-        probabilities = job.predictor.probability(logits)
+        probabilities, order = job.predictor.probability(logits), job.predictor.order(scores, logits)
         learned = job.learned(logits)
         names = job.labels.names
         finite = np.isfinite(scores).all(1) & np.isfinite(logits).all(1)
@@ -58,13 +58,14 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
                 continue
             mine = None if probabilities is None else probabilities[i]
             kept = job.rule.choose(
-                scores[i],
+                order[i],
                 mine,
                 job.thresholds,
                 job.encoder.backbone.logit_scale,
                 relative[i],
                 None if learned is None else learned[i],
                 None if job.verdicts is None else job.verdicts.of(item.name, item.stamp.sha256),
+                job.bar,
             )
             tags = tuple(
                 Tag(

@@ -136,7 +136,7 @@ class Update:
                 done.update((item.name, item.stamp) for item, _ in batch)
                 new += sum(isinstance(result, TaggedImage) for _, result in batch)
         failures = list(job.source.problems)
-        summary = Summary(job.labels.names)
+        summary = Summary(job.labels.names, found_from=job.found_from)
         results = summary.watch(self._results(journal, kept, failures))
         self._write(results, kept | done, failures, unchanged=not new and self._is(kept))
         failures_path = targets.failures_of(self.writer, self.out)

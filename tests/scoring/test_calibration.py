@@ -18,6 +18,49 @@ def test_probability_is_the_logistic_of_the_score(tmp_path: Path) -> None:
     assert calibration.scoring == {"pool": "isr"}
 
 
+FREQUENCY = {"weight": 0.5, "sharpness": 20.0, "smoothing": 0.3, "floor": -8.0, "sha256": "0" * 64}
+FULL = {"method": "logistic", "slope": 18.0, "intercept": -2.0, "scoring": {}, "frequency": FREQUENCY}
+
+
+def test_how_often_labels_occur_is_added_to_their_log_odds(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({**FULL, "presets": {"strict": 0.5, "generous": 0.125}}))
+    calibration = Calibration.read(path)
+    assert calibration.presets == {"strict": 0.5, "generous": 0.125}
+    labels = calibration.of_labels(np.array([-1.0, -3.0, -8.0]))
+    scores = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], np.float32)
+    expected = 18.0 * scores.astype(float) - 2.0 + np.array([-0.5, -1.5, -4.0])
+    np.testing.assert_allclose(labels.log_odds(scores), expected, rtol=1e-12)
+    np.testing.assert_allclose(labels.probability(scores), expit(expected), rtol=1e-12)
+    some = labels.of_columns(np.array([2, 0]))
+    np.testing.assert_array_equal(some.probability(scores[:, [2, 0]]), labels.probability(scores)[:, [2, 0]])
+    assert calibration.of_columns(np.array([2])) is calibration, "there is nothing of single labels in it"
+    plain = Calibration(18.0, -2.0, {})
+    assert plain.record == [18.0, -2.0]
+    assert calibration.record != plain.record
+    json.dumps(labels.record)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"presets": {"loose": 0.1}}, "presets"),
+        ({"presets": {"strict": 1.5}}, "presets.strict"),
+        ({"frequency": {**FREQUENCY, "weight": -1}}, "frequency.weight"),
+        ({"frequency": {**FREQUENCY, "sharpness": 0}}, "frequency.sharpness"),
+        ({"frequency": {**FREQUENCY, "floor": 1}}, "frequency.floor"),
+        ({"frequency": {**FREQUENCY, "sha256": "0"}}, "frequency.sha256"),
+        ({"frequency": {"weight": 1.0}}, "frequency"),
+    ],
+)
+def test_frequencies_and_presets_are_checked(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({**FULL, **change}))
+    with pytest.raises(InputError, match="is no calibration") as refused:
+        Calibration.read(path)
+    assert said in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "value",
     [

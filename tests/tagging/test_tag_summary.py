@@ -65,6 +65,26 @@ def test_many_tags_of_little_faith_are_suspicious(probability: float | None, cou
     assert [one.label for one in summary.suspicious] == ["sky"] * suspicious
 
 
+@pytest.mark.parametrize(
+    ("probability", "found_from", "missing"),
+    [
+        (0.29, 0.3, ["sky", "sea", "owl"]),
+        (0.3, 0.3, ["sea", "owl"]),
+        (0.01, None, ["sea", "owl"]),
+        (None, 0.3, ["sea", "owl"]),
+    ],
+)
+def test_a_label_that_fits_no_photograph_is_not_found(
+    probability: float | None, found_from: float | None, missing: list[str]
+) -> None:
+    summary = Summary(["sky", "sea", "owl"], found_from=found_from)
+    summary.add(TaggedImage("a.jpg", (Tag("sky", 0.2, probability, None),)))
+    summary.add(TaggedImage("b.jpg", (Tag("sky", 0.1, None if probability is None else 0.001, None),)))
+    assert summary.not_found == missing
+    assert [one.count for one in summary.given] == [2], "no tag is taken back"
+    assert f"not found in 2 photographs: {len(missing)} labels: {', '.join(missing)}" in shown(summary, 120)
+
+
 def shown(summary: Summary, width: int) -> str:
     stream = io.StringIO()
     show_summary(summary, Console(file=stream, width=width, highlight=False))

@@ -198,7 +198,7 @@ def calibrate(args: argparse.Namespace) -> None:
     """Fit the probabilities of an exported backbone."""
     from train_mini.calibrate import calibrate as fit
 
-    fit(f"local-dir:{args.out.absolute()}", args.coco, args.out / "calibration.json")
+    fit(f"local-dir:{args.out.absolute()}", args.coco, _photos(args), args.out)
 
 
 def baselines(args: argparse.Namespace) -> None:
