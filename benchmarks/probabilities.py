@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from backbone_quality import embed
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 
 from c2srt_cli.backbone.registry import load_backbone
 from c2srt_cli.embeddings.text import embed_labels
@@ -147,7 +147,7 @@ def not_found(known: Calibration, scores: np.ndarray, truth: np.ndarray) -> None
     tags = choose(known.log_odds(scores)[:, : truth.shape[1]], "balanced", known.presets.get("balanced"))
     for _ in range(20):
         some = random.choice(len(truth), min(200, len(truth)), replace=False)
-        there, given = truth[some].any(0), tags[some].any(0)
+        there, given = np.any(truth[some], 0), np.any(tags[some], 0)
         rows.append((there.mean(), given[there].mean(), given[~there].mean()))
     share, found, wrongly = np.mean(rows, 0)
     print(

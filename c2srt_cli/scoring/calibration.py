@@ -11,8 +11,8 @@ from pydantic import Field, JsonValue
 from c2srt_cli.artifacts.records import Probability, Record, Sha256, parse, read_bytes
 
 #: How readily labels are given: the names of what a calibration may have a probability for.
-PRESETS = ("strict", "balanced", "generous")
 Preset = Literal["strict", "balanced", "generous"]
+PRESETS: tuple[Preset, ...] = ("strict", "balanced", "generous")
 
 
 class _Map(Record):
@@ -72,7 +72,7 @@ class Calibration:
     intercept: float
     scoring: Mapping[str, Any]
     frequency: FrequencyOptions | None = None
-    presets: Mapping[str, float] = field(default_factory=dict)
+    presets: Mapping[Preset, float] = field(default_factory=dict)
     offsets: np.ndarray | None = None
 
     def __post_init__(self) -> None:

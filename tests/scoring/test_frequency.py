@@ -17,7 +17,7 @@ WORDS, DIM = 7, 5
 
 def table(path: Path, **changed: np.ndarray) -> FrequencyOptions:
     random = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "text": random.normal(size=(WORDS, DIM)).astype(np.float16),
         "log_frequency": random.uniform(-9, -1, WORDS).astype(np.float32),
     }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from c2srt_cli.errors import UsageError
 from c2srt_cli.labels import read_labels
-from c2srt_cli.scoring.calibration import PRESETS
+from c2srt_cli.scoring.calibration import PRESETS, Preset
 from c2srt_cli.tagging.decision import Rule
 
 LOGIT_SCALE = 100.0
@@ -58,7 +58,7 @@ def cases(draw: st.DrawFn) -> tuple[list[float], list[float] | None, list[float 
         threshold = draw(st.one_of(st.none(), eighths))
     else:
         probabilities, own, threshold = None, [None] * count, None
-    preset = draw(st.sampled_from(PRESETS))
+    preset: Preset = draw(st.sampled_from(PRESETS))
     return scores, probabilities, own, Rule(threshold, draw(st.one_of(st.none(), st.integers(1, 130))), preset)
 
 
@@ -148,7 +148,7 @@ def test_one_thing_says_how_labels_are_chosen() -> None:
     assert Rule.asked("strict") == Rule(preset="strict")
     for other in ({"threshold": 0.0}, {"top_k": 2}):
         with pytest.raises(UsageError, match="says how labels are chosen") as refused:
-            Rule.asked("strict", **other)  # type: ignore[arg-type]
+            Rule.asked("strict", **other)
         assert refused.value.exit_code == 2
     with pytest.raises(UsageError, match="no such preset"):
         Rule.asked("loose")  # type: ignore[arg-type]

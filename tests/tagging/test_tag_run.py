@@ -227,7 +227,7 @@ class TestDecision:
                 probability = job.predictor.probability(np.array(row.scores))
                 assert probability is not None
                 learned = [known.unseen_threshold, known.threshold]
-                bars = [1.0, 0.0, *(learned if rule.relative else [0.55, 0.55])]
+                bars = [1.0, 0.0, *(learned if rule.by_preset else [0.55, 0.55])]
                 expected = {n for n, p, bar in zip(job.labels.names, probability, bars, strict=True) if p >= bar}
                 assert {tag.label for tag in row.tags} == expected
         job = prepare(inputs / "photos", tmp_path / "table.csv", run, rule=Rule(top_k=2))

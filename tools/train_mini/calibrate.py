@@ -13,7 +13,7 @@ the other half checks them, also each in turn without its entry.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def calibrate(backbone_spec: str, coco: Path, photos: Sequence[Photo], out: Path
     own = np.where(random.random(len(words)) < HIDDEN, [_place(table, word) for word in words], -1)
     slope, weight, intercept = fit(scores, truth, _log_frequency(table, text, own))
 
-    def probability(of: np.ndarray, log_frequency: np.ndarray | float) -> np.ndarray:
+    def probability(of: np.ndarray, log_frequency: np.ndarray) -> np.ndarray:
         found: np.ndarray = 1 / (1 + np.exp(-(slope * of + weight * log_frequency + intercept)))
         return found
 
@@ -89,10 +89,8 @@ def calibrate(backbone_spec: str, coco: Path, photos: Sequence[Photo], out: Path
     scores = _scores(backbone, checked, text)
     half = np.arange(len(checked)) % 2 == 0
     hidden = _log_frequency(table, text, np.array([_place(table, name) for name in names]))
-    levels = [
-        _level(lambda level, i=i: probability(scores[half, i], level).mean(), human[half, i].mean())
-        for i in range(len(names))
-    ]
+    columns = zip(scores[half].T, human[half].T, strict=True)
+    levels = [_level(slope * mine + intercept, float(shown.mean())) / weight for mine, shown in columns]
     table = _with_levels(table, names, text, levels)
     save_table(out, table)
     options = table[0].options.model_copy(update={"weight": weight, "sha256": file_sha256(out / FREQUENCY)})
@@ -159,12 +157,12 @@ def _table(backbone: Backbone, photos: Sequence[Photo], vocabulary: Vocabulary) 
     return LabelFrequency(options, _text(backbone, words), np.log(counts / len(photos) + RARE)), words
 
 
-def _level(mean: Callable[[float], float], wanted: float) -> float:
-    """The log frequency at which the mean probability is what is wanted, by bisection."""
+def _level(log_odds: np.ndarray, wanted: float) -> float:
+    """What is to be added to log-odds for their mean probability to be what is wanted, by bisection."""
     low, high = -40.0, 40.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if mean(middle) < wanted else (low, middle)
+        low, high = (middle, high) if (1 / (1 + np.exp(-log_odds - middle))).mean() < wanted else (low, middle)
     return low
 
 
@@ -181,7 +179,10 @@ def _with_levels(table: Table, names: Sequence[str], text: np.ndarray, levels: S
 def save_table(out: Path, table: Table) -> None:
     """Write the file that `LabelFrequency.read` reads."""
     frequency, words = table
-    arrays = {"text": frequency.text.astype(np.float16), "log_frequency": frequency.log_frequency.astype(np.float32)}
+    arrays: dict[str, np.ndarray] = {
+        "text": frequency.text.astype(np.float16),
+        "log_frequency": frequency.log_frequency.astype(np.float32),
+    }
     save_file(arrays, out / FREQUENCY, metadata={"words": json.dumps(words)})
 
 
