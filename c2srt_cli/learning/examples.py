@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from c2srt_cli.artifacts import file_sha256
 from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.predict.calibration import order_of
 from c2srt_cli.predict.profile import Verdict
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.job import TagJob
@@ -110,7 +111,8 @@ def score(job: TagJob, items: Sequence[Item], progress: Progress) -> Scored:
                 found = job.predictor.scores(batch.embedding)
                 ranking, logit = (part[: len(good)].float().cpu().numpy() for part in (found.ranking, found.logit))
                 relative = logit if found.relative is None else found.relative[: len(good)].float().cpu().numpy()
-                probabilities, order = job.predictor.probability(logit), job.predictor.order(ranking, logit)
+                probabilities = job.predictor.probability(logit)
+                order = order_of(job.predictor.calibration, ranking, logit)
                 own = np.zeros(logit.shape, bool)
                 for i in range(len(good)):
                     mine = None if probabilities is None else probabilities[i]

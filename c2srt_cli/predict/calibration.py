@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from c2srt_cli.backbone.registry import Backbone
@@ -41,3 +42,15 @@ def calibration_of_backbone(backbone: Backbone, options: Any, text: Tensor) -> C
         return calibration
     frequency = LabelFrequency.read(path.with_name(FREQUENCY), calibration.frequency, backbone.dim)
     return calibration.of_labels(frequency(text.float().cpu().numpy()))
+
+
+def order_of(calibration: Calibration | RunCalibration | None, ranking: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """By which the labels of one image are ordered, ``(..., L)``: their scores, or what is known of their odds.
+
+    Args:
+        calibration: Of the labels.
+        ranking: `Scores.ranking`.
+        logits: `Scores.logit`.
+    """
+    known = calibration if isinstance(calibration, Calibration) else None
+    return ranking if known is None or known.offsets is None else known.log_odds(logits)

@@ -229,16 +229,6 @@ class Predictor:
             return self.calibration.probability(logits, self.seen)
         return None if self.calibration is None else self.calibration.probability(logits)
 
-    def order(self, ranking: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """By which the labels of one image are ordered, ``(..., L)``: their scores, or what is known of their odds.
-
-        Args:
-            ranking: `Scores.ranking`.
-            logits: `Scores.logit`.
-        """
-        known = self.calibration
-        return known.log_odds(logits) if isinstance(known, Calibration) and known.offsets is not None else ranking
-
     @property
     def thresholds(self) -> np.ndarray | None:
         """The probability from which each label is given unless the user says otherwise, ``(L,)``."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from c2srt_cli.errors import Interrupted
+from c2srt_cli.predict.calibration import order_of
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.explanation import explain
 from c2srt_cli.tagging.job import TagJob
@@ -46,7 +47,8 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
         logits = found.logit[: len(good)].cpu().numpy()
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
         relative = logits if found.relative is None else found.relative[: len(good)].cpu().numpy()
-        probabilities, order = job.predictor.probability(logits), job.predictor.order(scores, logits)
+        probabilities = job.predictor.probability(logits)
+        order = order_of(job.predictor.calibration, scores, logits)
         learned = job.learned(logits)
         names = job.labels.names
         finite = np.isfinite(scores).all(1) & np.isfinite(logits).all(1)
