@@ -22,7 +22,7 @@ from c2srt_cli.learning.fit_labels import Judged
 from c2srt_cli.learning.options import LearnOptions
 from c2srt_cli.learning.photographs import Photographs
 from c2srt_cli.methods.method import Method
-from c2srt_cli.methods.registry import DEFAULT, METHODS
+from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.methods.tokens import check_tokens
 from c2srt_cli.predict.profile import RUN, Learned
 from c2srt_cli.progress import Progress
@@ -35,6 +35,8 @@ from c2srt_cli.training.validation import predict
 
 #: Photographs with keywords from which a training is worth while; fewer are taken for verdicts.
 LEAST = 300
+#: What it trains, which takes the least time.
+METHOD = "label-propagation"
 #: Parts of the cross-validation of thresholds.
 FOLDS = 5
 #: What the training reads, beside the profile until it is finished.
@@ -123,7 +125,7 @@ def train_on_keywords(  # noqa: PLR0917
     text = read_text(embeddings / TEXT, labels, templates, backbone.dim)
     if text is None:
         text = embed_labels(backbone, labels, templates, progress)
-    method = METHODS[DEFAULT].defaults()
+    method = METHODS[METHOD].defaults()
     write_graph(folder / "graph.json", embedding_graph(labels, text, k=method.neighbours))
     job = prepare_training(
         TrainOptions(
@@ -139,7 +141,7 @@ def train_on_keywords(  # noqa: PLR0917
         ),
         progress,
     )
-    progress.note(f"training {DEFAULT} on {len(names):,} photographs and {int(annotations.seen.sum()):,} labels")
+    progress.note(f"training {METHOD} on {len(names):,} photographs and {int(annotations.seen.sum()):,} labels")
     train(job, progress)
     run = Run.open(out)
     learned, total = _expected(
@@ -150,7 +152,7 @@ def train_on_keywords(  # noqa: PLR0917
 
 def _embeddings(options: LearnOptions, photographs: Photographs, folder: Path, progress: Progress) -> Path:
     """Embeddings that the method can be trained from: those that are named, else new ones."""
-    kind, store = METHODS[DEFAULT], photographs.store
+    kind, store = METHODS[METHOD], photographs.store
     backbone = options.backbone
     if store is not None:
         try:

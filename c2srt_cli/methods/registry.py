@@ -59,4 +59,4 @@ METHODS = Registry(
 )
 
 #: What `train` takes where no method is named.
-DEFAULT = "label-propagation"
+DEFAULT = "c2srt"

@@ -34,6 +34,7 @@ from c2srt_cli.training.run import Run
 GRID = """
 seeds = [0, 3]
 [base]
+method = "label-propagation"
 graph = "graph.json"
 epochs = 1
 batch_size = 8

@@ -9,7 +9,7 @@ from c2srt_cli.ablation.grid import Grid, read_grid, slug
 from c2srt_cli.errors import InputError
 from c2srt_cli.training.config import as_toml, resolve
 
-BASE = '[base]\ngraph = "corel5k-374"\n'
+BASE = '[base]\nmethod = "label-propagation"\ngraph = "corel5k-374"\n'
 
 
 def read(folder: Path, text: str) -> Grid:
@@ -67,7 +67,7 @@ def test_another_method_starts_from_its_own_choices(tmp_path: Path) -> None:
     ("base", "name"),
     [
         ('method = "mkt"', "mkt"),
-        ('graph = "corel5k-374"', "label-propagation"),
+        ('graph = "corel5k-374"', "c2srt"),
         ('method = "zero-shot"\ngraph = "voc-20"', "zero-shot, base"),
     ],
 )
@@ -84,6 +84,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         row = 1
         alpha = 0.5
         [base]
+        method = "label-propagation"
         graph = "corel5k-347"
         seed = 3
         [rows.a]

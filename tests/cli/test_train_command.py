@@ -50,5 +50,5 @@ def test_a_dry_run_checks_the_folder_too(
         captured = capsys.readouterr()
         assert end.value.code == code
         assert (said in captured.err) == (code > 0)
-        assert captured.out.startswith('method = "label-propagation"') == (code == 0)
+        assert captured.out.startswith('method = "c2srt"') == (code == 0)
     assert not (tmp_path / "new").exists()

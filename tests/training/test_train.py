@@ -150,7 +150,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(inputs: Path, tm
     run(inputs, tmp_path / "whole", epochs=8)
     options = [*("-e", inputs / "e", "-a", inputs / "a", "-g", inputs / "graph.json", "-o", tmp_path / "parts")]
     options += ["--epochs", 8, *["--set", "batch_size=8", "--set", "validation=0.2", "--set", "lr=1e-3"]]
-    command = [sys.executable, "-m", "c2srt_cli", "train", *map(str, options)]
+    command = [sys.executable, "-m", "c2srt_cli", "train", "label-propagation", *map(str, options)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as one:
         assert one.stderr is not None
