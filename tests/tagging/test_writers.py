@@ -84,6 +84,7 @@ def test_registry_names_kinds_and_all_scores() -> None:
         "excel": ("excel", "file", ".csv", True),
         "parquet": ("parquet", "file", ".parquet", True),
         "txt": ("txt", "sidecar", ".txt", False),
+        "kohya": ("kohya", "sidecar", ".txt", False),
         "xmp": ("xmp", "sidecar", ".xmp", False),
         "table": ("table", "stream", "", False),
     }
