@@ -28,7 +28,8 @@ from c2srt_cli.methods.pooling import ISR
 from c2srt_cli.methods.zero_shot import ZeroShot, score
 from c2srt_cli.predict.calibration import calibration_of_backbone
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.calibration import PRESETS, Calibration, Preset
+from c2srt_cli.scoring.calibration import Calibration
+from c2srt_cli.scoring.presets import PRESETS, Preset
 from c2srt_cli.tagging.decision import Rule
 
 SIZES = (5, 50, 374)

@@ -17,7 +17,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.images import ImageFile, MemoryImage, PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, open_labels
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.calibration import Preset
+from c2srt_cli.scoring.presets import Preset
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.model import check_rule, open_run

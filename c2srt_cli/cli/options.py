@@ -3,12 +3,13 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from c2srt_cli.cli import completion
 from c2srt_cli.errors import UsageError
+from c2srt_cli.scoring import presets
 from c2srt_cli.text import path_list
 
 IMAGES, MODEL, MACHINE, OUTPUT = "Photographs", "Model", "Machine", "Output"
@@ -64,9 +65,8 @@ Labels = Annotated[
         show_default=False,
     ),
 ]
-PresetName = Literal["strict", "balanced", "generous"]
 Preset = Annotated[
-    PresetName | None,
+    presets.Preset | None,
     typer.Option(
         "--preset",
         help="How readily labels are given: strict few and sure ones, generous many.",

@@ -10,6 +10,7 @@ from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted
+from c2srt_cli.scoring.presets import Preset
 
 EMBEDDINGS = "Embeddings"
 
@@ -45,7 +46,7 @@ def review(
     ] = None,
     root: o.Root = None,
     preset: Annotated[
-        o.PresetName | None,
+        Preset | None,
         typer.Option(help="As in c2srt tag.", show_default="balanced", rich_help_panel=EMBEDDINGS),
     ] = None,
     threshold: Annotated[

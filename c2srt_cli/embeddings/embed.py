@@ -193,8 +193,7 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
     with disk_errors(out), ExitStack() as held:
         held.enter_context(lock(out / LOCK, wait=wait))
         job, made, removed, count = _begin(job, progress)
-        mine, of = job.share or (0, 1)
-        parts = [number for number in open_parts(out) if number % of == mine]
+        parts = _own_parts(out, job.share)
         if wait:
             held.close()
         for number in parts:
@@ -243,9 +242,14 @@ def _begin(job: EmbedJob, progress: Progress) -> tuple[EmbedJob, EmbeddingOption
 
 def _left(out: Path, made: EmbeddingOptions, share: tuple[int, int] | None) -> int:
     """Images that one of several processes is to encode."""
-    mine, of = share or (0, 1)
-    parts = [part_path(out, number) for number in open_parts(out) if number % of == mine]
+    parts = [part_path(out, number) for number in _own_parts(out, share)]
     return sum(max(0, len(assigned(folder, made)) - len(known_rows(folder, made))) for folder in parts)
+
+
+def _own_parts(out: Path, share: tuple[int, int] | None) -> list[int]:
+    """Numbers of the parts that are left to one of several processes, or to the only one."""
+    mine, of = share or (0, 1)
+    return [number for number in open_parts(out) if number % of == mine]
 
 
 def _finish(job: EmbedJob, made: EmbeddingOptions, progress: Progress) -> None:

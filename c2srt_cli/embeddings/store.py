@@ -6,7 +6,7 @@ and header of a shard are compared when it is read first.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -145,12 +145,6 @@ class Store:
             places[mine] = np.arange(start, start + len(mine))
             start += len(mine)
         return pa.concat_tables(tables).take(pa.array(places)) if tables else pa.table({name: [] for name in names})
-
-    @property
-    def rows(self) -> list[Row]:
-        """Every image as an object, failures last: for a few thousand of them."""
-        table = self.columns(*(column.name for column in fields(Row)))
-        return [*rows_of(table), *self.failures]
 
     def verify(self) -> int:
         """Read every row, and compare each shard with the checksum it was written with.

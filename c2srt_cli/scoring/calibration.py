@@ -9,10 +9,7 @@ import numpy as np
 from pydantic import Field, JsonValue
 
 from c2srt_cli.artifacts.records import Probability, Record, Sha256, parse, read_bytes
-
-#: How readily labels are given: the names of what a calibration may have a probability for.
-Preset = Literal["strict", "balanced", "generous"]
-PRESETS: tuple[Preset, ...] = ("strict", "balanced", "generous")
+from c2srt_cli.scoring.presets import Preset
 
 
 class _Map(Record):

@@ -7,7 +7,7 @@ import numpy as np
 
 from c2srt_cli.errors import UsageError
 from c2srt_cli.labels import LabelSet
-from c2srt_cli.scoring.calibration import PRESETS, Preset
+from c2srt_cli.scoring.presets import PRESETS, Preset
 
 #: The relative rule keeps labels whose odds, at the model's own temperature, are this share of the best one's or more.
 RELATIVE_ODDS: dict[Preset, float] = {"strict": 0.3, "balanced": 0.1, "generous": 0.03}

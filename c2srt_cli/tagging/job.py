@@ -16,7 +16,8 @@ from c2srt_cli.artifacts import fingerprint
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.predict.predictor import Predictor
-from c2srt_cli.scoring.calibration import Calibration, Preset
+from c2srt_cli.scoring.calibration import Calibration
+from c2srt_cli.scoring.presets import Preset
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.sources import Source, SourceBatch
 from c2srt_cli.tagging.verdicts import Verdicts

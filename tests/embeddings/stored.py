@@ -1,6 +1,6 @@
 """Embeddings written by hand, for the tests of what reads them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ import torch
 
 from c2srt_cli.artifacts import manifest, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.index import Row, table_of
+from c2srt_cli.embeddings.index import Row, rows_of, table_of
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.part import part_path, publish
 from c2srt_cli.embeddings.shards import write_shard
@@ -34,6 +34,11 @@ MADE: dict[str, Any] = {
     "torch": "2.9",
 }
 OPTIONS = EmbeddingOptions.of_manifest(Path("e"), {"options": MADE})
+
+
+def stored_rows(store: Store) -> list[Row]:
+    """Every image as an object, failures last."""
+    return [*rows_of(store.columns(*(column.name for column in fields(Row)))), *store.failures]
 
 
 def row(path: str, shard: int, at: int, **other: object) -> Row:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from photos import write_photos
 from safetensors.torch import load_file
+from stored import stored_rows
 
 from c2srt_cli.datasets.annotations import Annotations, Incidence, write_annotations
 from c2srt_cli.embeddings.embed import EmbedOptions, EmbedResult, embed, prepare_embedding
@@ -50,7 +51,7 @@ def test_exactly_what_is_listed_under_its_path(annotations: Path, tiny: str) -> 
     assert (result.total, result.encoded) == (4, 3)
     assert [(row.path, row.reason) for row in result.failures] == [("gone.png", "missing")]
     store = Store.open(annotations.parent / "e")
-    assert {row.path for row in store.rows} == set(PATHS)
+    assert {row.path for row in stored_rows(store)} == set(PATHS)
     assert store.manifest["options"]["root"] == str(annotations.parent / "photos")
     text = load_file(annotations.parent / "e/text.safetensors")["text"]
     assert (tuple(text.shape), store.manifest["inputs"]) == ((2, 32), {"labels": LABELS.fingerprint})

@@ -18,6 +18,7 @@ import torch
 from photos import Killed, content, die_at, encoding_threads, file_limit, fingerprints, stop_after, write_photos
 from PIL import Image
 from safetensors.torch import load_file
+from stored import stored_rows
 from tiny_runs import split_for
 
 from c2srt_cli import __version__, artifacts
@@ -285,7 +286,7 @@ class TestMovedAndUpgraded:
         run(tmp_path / "library", tmp_path / "e", tiny)
         result = run(tmp_path / "library/a", tmp_path / "e", tiny, root=tmp_path / "library")
         assert (result.total, result.encoded, result.removed) == (2, 0, 2)
-        assert {row.path for row in Store.open(tmp_path / "e").rows} == {"a/p0000.png", "a/p0001.png"}
+        assert {row.path for row in stored_rows(Store.open(tmp_path / "e"))} == {"a/p0000.png", "a/p0001.png"}
 
     @pytest.mark.parametrize(
         "change", [{"torch": "2.0.0"}, {"backbone": "local-dir:/nowhere"}, {"config_sha256": None}, {"templates": []}]
@@ -343,7 +344,7 @@ class TestIncremental:
         assert [row.path for row in result.failures] == ["p0000a.jpg"]
         run(mixed, tmp_path / "fresh", tiny)
         assert same(by_path(tmp_path / "e"), by_path(tmp_path / "fresh"))
-        rows = {row.path: row for row in Store.open(tmp_path / "e").rows}
+        rows = {row.path: row for row in stored_rows(Store.open(tmp_path / "e"))}
         assert rows["p0002.png"].mtime_ns == 1
         assert Store.open(tmp_path / "e").verify() == 12
 
@@ -391,7 +392,7 @@ class TestIncremental:
         result = run(tmp_path / "photos", tmp_path / "e", tiny)
         assert (result.total, result.encoded, len(result.failures)) == (4, 0, 1)
         assert same(by_path(tmp_path / "e"), before)
-        rows = {row.path: row for row in Store.open(tmp_path / "e").rows}
+        rows = {row.path: row for row in stored_rows(Store.open(tmp_path / "e"))}
         assert rows["broken.jpg"].ctime_ns == (tmp_path / "photos/broken.jpg").stat().st_ctime_ns
 
     @pytest.mark.usefixtures("small_shards")

@@ -18,6 +18,14 @@ def test_probability_is_the_logistic_of_the_score(tmp_path: Path) -> None:
     assert calibration.scoring == {"pool": "isr"}
 
 
+def refusal(kind: type[Calibration | RunCalibration], folder: Path, value: dict[str, object], what: str) -> str:
+    path = folder / "calibration.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(InputError, match=what) as refused:
+        kind.read(path)
+    return str(refused.value)
+
+
 FREQUENCY = {"weight": 0.5, "sharpness": 20.0, "smoothing": 0.3, "floor": -8.0, "sha256": "0" * 64}
 FULL = {"method": "logistic", "slope": 18.0, "intercept": -2.0, "scoring": {}, "frequency": FREQUENCY}
 
@@ -54,11 +62,7 @@ def test_how_often_labels_occur_is_added_to_their_log_odds(tmp_path: Path) -> No
     ],
 )
 def test_frequencies_and_presets_are_checked(tmp_path: Path, change: dict[str, object], said: str) -> None:
-    path = tmp_path / "calibration.json"
-    path.write_text(json.dumps({**FULL, **change}))
-    with pytest.raises(InputError, match="is no calibration") as refused:
-        Calibration.read(path)
-    assert said in str(refused.value)
+    assert said in refusal(Calibration, tmp_path, {**FULL, **change}, "is no calibration")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +128,4 @@ def test_a_run_s_record_there_and_back(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_run_s_calibration_can_be(tmp_path: Path, change: dict[str, object], said: str) -> None:
-    path = tmp_path / "calibration.json"
-    path.write_text(json.dumps({**RUN, **change}))
-    with pytest.raises(InputError, match="is no calibration of a run") as refused:
-        RunCalibration.read(path)
-    assert said in str(refused.value)
+    assert said in refusal(RunCalibration, tmp_path, {**RUN, **change}, "is no calibration of a run")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from c2srt_cli.errors import UsageError
 from c2srt_cli.labels import read_labels
-from c2srt_cli.scoring.calibration import PRESETS, Preset
+from c2srt_cli.scoring.presets import PRESETS, Preset
 from c2srt_cli.tagging.decision import Rule
 
 LOGIT_SCALE = 100.0
