@@ -146,6 +146,16 @@ def test_names_are_text(view: Any, folder: Path) -> None:
     until(view, "one => [...document.querySelectorAll('.pswp__img')].some(i => i.src === one)", arg=original)
 
 
+def test_keys_at_once_reach_what_the_first_shows(view: Any) -> None:
+    """Before the browser has told the page that its address is another."""
+    label(view, ATTACKS[3])
+    press = "names => names.forEach(key => document.dispatchEvent(new KeyboardEvent('keydown', {key})))"
+    view.evaluate(press, ["a", "End"])
+    assert view.text_content("#details p").startswith(f"d%2e#/p{COUNT - 1}.png")
+    view.wait_for_timeout(50)
+    assert view.text_content("#details p").startswith(f"d%2e#/p{COUNT - 1}.png")
+
+
 def test_keys_and_the_file(view: Any, folder: Path) -> None:
     label(view, ATTACKS[0])
     keys(view, "y", "n", "u", "n", " ", "y")

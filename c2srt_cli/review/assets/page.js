@@ -44,7 +44,7 @@ class Page {
   }
 
   listen() {
-    addEventListener("hashchange", () => this.read());
+    addEventListener("hashchange", () => this.follow());
     document.addEventListener("keydown", event => this.key(event));
     get("find").addEventListener("input", () => this.list());
     get("find").addEventListener("keydown", event => {
@@ -68,9 +68,14 @@ class Page {
     });
   }
 
+  follow() {
+    if (location.hash !== this.address) this.read();
+  }
+
   // The address says which label is chosen: "#" and its name; without one all photographs are shown.
   read() {
-    let name = location.hash.slice(1);
+    this.address = location.hash;
+    let name = this.address.slice(1);
     try { name = decodeURIComponent(name); } catch { /* not ours: looked up as it stands */ }
     this.chosen = this.index.has(name) ? name : undefined;
     this.tag = undefined;
@@ -80,6 +85,7 @@ class Page {
 
   go(label) {
     location.hash = label === undefined ? "" : "#" + encodeURIComponent(label);
+    this.follow(); // the browser says so later, and the next key is meant for what is shown then
   }
 
   get item() { return this.grid.items[this.grid.cursor]; }
