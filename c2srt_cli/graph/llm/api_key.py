@@ -62,21 +62,26 @@ class Mask:
     """Takes the key out of text, however a server spells it: as it is, in JSON, in URLs, in HTML, in other case."""
 
     def __init__(self, key: str) -> None:
-        self._key = re.compile("".join(map(_spellings, key)), re.IGNORECASE) if len(key) >= SHORTEST else None
+        parts = re.findall(r"\\+|.", key)
+        self._key = re.compile("".join(map(_spellings, parts)), re.IGNORECASE) if len(key) >= SHORTEST else None
 
     def __call__(self, text: str) -> str:
         """The text with … for the key."""
         return self._key.sub("…", text) if self._key else text
 
 
-def _spellings(character: str) -> str:
-    """One character of the key, in all ways; atomic, so that the time grows with the text and no faster."""
+def _spellings(part: str) -> str:
+    """One character of the key, in all ways; atomic, so that the time grows with the text and no faster.
+
+    Backslashes in a row are one part: none of them may take those of the next.
+    """
+    character, count = part[0], len(part)
     code, plain, back = f"{ord(character):02x}", re.escape(character), r"\\{1,8}"
     numbers = f"&#x0{{0,6}}{code};?", f"&#0{{0,6}}{ord(character)};?", re.escape(html.escape(character))
     # the longest first: the u of \\u0055 could be a U behind a backslash, the % of %25 could be one
     ways = [f"{back}u00{code}", f"{back}x{code}", f"%(?:25)?{code}", *numbers, f"{back}{plain}", plain]
     if character == "\\":
-        ways = [*ways[:-3], back]
+        ways = [f"(?:{'|'.join(ways[:-3])}){{{count}}}", rf"\\{{{count},{8 * count}}}"]
     elif character not in "%&":
         ways.insert(0, ways.pop())
     return f"(?>{'|'.join(ways)})"

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from c2srt_cli.errors import C2srtError, InputError
@@ -19,6 +19,8 @@ keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, m
 
 @settings(max_examples=30)
 @given(keys, st.text(max_size=9), st.text(max_size=9))
+@example("0000\\\\", "", "")
+@example("\\\\\\sk\\\\u0041", "", "")
 def test_a_key_is_found_in_every_spelling(key: str, before: str, after: str) -> None:
     mask = Mask(key)
     spellings = (
