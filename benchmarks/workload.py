@@ -34,6 +34,7 @@ def write_labels(path: Path, count: int) -> Path:
         "".join(rng.choice(list("bcdfglmnprst")) + rng.choice(list("aeiou")) for _ in range(2)) for _ in range(400)
     ]
     labels = dict.fromkeys(f"{words[i // 400 % 400]} {words[i % 400]}" for i in rng.permutation(160_000))
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(list(labels)[:count]) + "\n")
     return path
 
