@@ -1,7 +1,7 @@
 """``c2srt review``: a page to look at tags, and to correct them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted
 from c2srt_cli.scoring.presets import Preset
+
+if TYPE_CHECKING:
+    from c2srt_cli.review.options import ReviewResult
 
 EMBEDDINGS = "Embeddings"
 
@@ -108,9 +111,14 @@ def review(
     )
     with running("reviewing") as progress:
         result = run_review(options, progress)
+    report_page(result)
+    finish(len(result.failures), allowed=allow_failures)
+
+
+def report_page(result: "ReviewResult") -> None:
+    """Say what is on a page, and where it is."""
     note_failures([f"not shown: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
     if result.changed:
         note(f"{counted(result.changed, 'photograph')} changed since the tags were given: tag again", "yellow")
     shown = f"{counted(result.photographs, 'photograph')}, {counted(result.labels, 'label')}"
     note(f"{shown}, {counted(result.made, 'thumbnail')} made; open {result.page} in a browser")
-    finish(len(result.failures), allowed=allow_failures)

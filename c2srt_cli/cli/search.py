@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2srt_cli.artifacts import check_writable
+from c2srt_cli.artifacts import check_folder, check_writable
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
+from c2srt_cli.cli.review import report_page
 from c2srt_cli.errors import UsageError, counted, percent
 
 if TYPE_CHECKING:
+    from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.search.search import Hit, SearchResult
 
 #: Photographs that are shown unless more are asked for.
@@ -70,6 +72,17 @@ def search(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.", rich_help_panel=o.OUTPUT)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines.", rich_help_panel=o.OUTPUT)] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Make a page to look at them, as c2srt review does; the best 100 others are below the line.",
+            show_default=False,
+            rich_help_panel=o.OUTPUT,
+        ),
+    ] = None,
     exact: Annotated[
         bool,
         typer.Option(
@@ -78,6 +91,7 @@ def search(
             rich_help_panel=o.MODEL,
         ),
     ] = False,
+    profile: o.Profile = None,
     backbone: o.Backbone = None,
     templates: o.ScoringTemplates = None,
     null: o.Null = False,
@@ -107,6 +121,8 @@ def search(
     if tag is not None and not yes and not sys.stdin.isatty():
         raise UsageError("nobody can be asked here", where="--tag", hint="give --yes to write without asking")
     keyword = None if tag is None else _keyword(tag)
+    if out is not None:
+        check_folder(out)
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.search.search import prepare_search
     from c2srt_cli.search.search import search as run_search
@@ -119,6 +135,7 @@ def search(
         exclude=tuple(exclude or ()),
         root=root,
         labels=query.labels,
+        profile=profile,
         backbone=backbone,
         templates=templates,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
@@ -133,6 +150,8 @@ def search(
         _show(hits)
     note(f"{counted(len(hits), 'photograph')} of {result.total:,} in {result.root}")
     note_failures([f"not searched: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
+    if out is not None and hits:
+        _write_page(result, hits, keyword or query.title, threshold, out, options.machine)
     problems = _write(result, hits, keyword, yes=yes) if keyword is not None and hits else 0
     finish(len(result.failures) + problems, allowed=allow_failures)
 
@@ -178,6 +197,34 @@ def _show(hits: "list[Hit]") -> None:
         sure = f"{hit.score:.3f}" if hit.probability is None else percent(hit.probability)
         table.add_row(str(number), sure, Text(terminal_text(hit.path)))
     Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def _write_page(
+    result: "SearchResult", hits: "list[Hit]", label: str, threshold: float | None, out: Path, machine: "Machine"
+) -> None:
+    from c2srt_cli.review.ranking import OTHERS
+    from c2srt_cli.review.review import write_review
+    from c2srt_cli.review.source import Tagged
+    from c2srt_cli.tagging.record import Tag, TaggedImage
+
+    shown = result.hits[: len(hits) + OTHERS]
+    tags = [(Tag(label, hit.score, hit.probability, None),) for hit in hits] + [()] * (len(shown) - len(hits))
+    images = [TaggedImage(hit.path, given, (hit.score,)) for hit, given in zip(shown, tags, strict=True)]
+    tagged = Tagged(
+        title=label,
+        root=result.root.absolute(),
+        labels=(label,),
+        scored=(label,),
+        total=len(images),
+        images=images,
+        sha256=result.sha256,
+        rule={"threshold": threshold},
+        fit=None,
+        grid=None,
+        problems=[],
+    )
+    with running("reviewing") as progress:
+        report_page(write_review(tagged, out, machine.decode_threads, progress))
 
 
 def _write(result: "SearchResult", hits: "list[Hit]", keyword: str, *, yes: bool) -> int:

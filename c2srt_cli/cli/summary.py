@@ -66,7 +66,7 @@ def where_next(photos: list[str], labels: str, out: Path | None, *, embeddings: 
     named = shlex.join([*photos, "--labels", labels])
     if embeddings:
         return f"next: c2srt review {named} --out review"
-    return f"next: c2srt tag {named} --out tags.csv, then c2srt review tags.csv --out review"
+    return f"next: c2srt tag {named} --format html --out review"
 
 
 def _often(one: "Given", summary: "Summary") -> str:

@@ -4,22 +4,26 @@ import dataclasses
 import sys
 from contextlib import nullcontext
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from c2srt_cli.artifacts import check_writable, is_stream
+from c2srt_cli.artifacts import check_folder, check_writable, is_stream
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running, stderr
+from c2srt_cli.cli.review import report_page
 from c2srt_cli.cli.summary import pass_over, show_summary, where_next
 from c2srt_cli.cli.tag_output import opened, report, writer_of
 from c2srt_cli.errors import UsageError
 from c2srt_cli.labels import read_labels
 from c2srt_cli.tagging.writers import WRITERS, Captions
 
-Format = StrEnum("Format", list(WRITERS))  # type: ignore[misc] # the registry is the one list of formats
+#: The page of ``c2srt review``: written from the tags beside it.
+PAGE = "html"
+Format = StrEnum("Format", [*WRITERS, PAGE])  # type: ignore[misc] # the registry is the one list of formats
 
 
 def tag(
@@ -42,7 +46,8 @@ def tag(
         typer.Option(
             "--format",
             "-f",
-            help="; ".join(f"[bold]{writer.name}[/] {writer.summary}" for writer in WRITERS.values()) + ".",
+            help="; ".join(f"[bold]{writer.name}[/] {writer.summary}" for writer in WRITERS.values())
+            + f"; [bold]{PAGE}[/] a folder with the page of c2srt review.",
             show_default="by --out; else a table on a terminal, jsonl in a pipe",
             rich_help_panel=o.OUTPUT,
         ),
@@ -167,7 +172,13 @@ def tag(
     With [bold]--run[/] labels are scored by what was learned. One that the run was trained on is known by its name;
     any other is attached to the run's graph, and aggregates from those that are.
     """
-    writer = writer_of(format.value if format else None, out, all_scores=all_scores)
+    page = None
+    if format == PAGE:
+        if out is None:
+            raise UsageError("a page goes into a folder", where=f"--format {PAGE}", hint="give --out review")
+        check_folder(out)
+        page, out, explain, all_scores = out, out / "tags.jsonl", explain or out / "why.jsonl", True
+    writer = writer_of(format.value if format and page is None else None, out, all_scores=all_scores)
     for name, given in (("--vocabulary", vocabulary), ("--restore", restore), ("--replace", replace)):
         if given and writer.kind != "sidecar":
             raise UsageError(f"{writer.name} is written anew as a whole", where=name, hint="it goes with --format xmp")
@@ -182,6 +193,9 @@ def tag(
     from rich.console import Console
 
     from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.review.options import ReviewOptions
+    from c2srt_cli.review.review import begin_page, review
+    from c2srt_cli.review.thumbnails import Thumbnailed
     from c2srt_cli.tagging.decision import Rule
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
     from c2srt_cli.tagging.summary import FEW
@@ -213,7 +227,10 @@ def tag(
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
         writer=writer,
         out=out,
+        picture=None if page is None else partial(Thumbnailed.beside, page),
     )
+    if page is not None:
+        begin_page(page)
     streams = writer.kind != "sidecar" and (out is None or is_stream(out))
     with opened(writer, out) if streams else nullcontext() as stream:
         with running("preparing") as progress:
@@ -237,7 +254,13 @@ def tag(
                 )
     if result.summary.photographs > FEW:
         show_summary(result.summary, Console(highlight=False) if briefly else stderr())
-    report(result, out)
-    if result.summary.photographs > FEW:
+    report(result, page or out)
+    failures = len(result.failures)
+    if page is not None and out is not None:
+        with running("reviewing") as progress:
+            made = review(ReviewOptions(out, page, explain=explain, root=root, machine=options.machine), progress)
+        report_page(made)
+        failures += len(made.failures)
+    elif result.summary.photographs > FEW:
         note(where_next(photos, labels, out, embeddings=bool(job.source.inputs), reviewable=bool(writer.rows)))
-    finish(len(result.failures), allowed=allow_failures)
+    finish(failures, allowed=allow_failures)

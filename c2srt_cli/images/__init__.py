@@ -6,7 +6,7 @@ from c2srt_cli.images.files import ImageFiles
 from c2srt_cli.images.fit import FITS, PixelSpec
 from c2srt_cli.images.formats import SUFFIXES, extra_reads, is_raw
 from c2srt_cli.images.picture import ImageFile, MemoryImage, Picture
-from c2srt_cli.images.pixels import Pixels, load_pixels
+from c2srt_cli.images.pixels import Pixels, load_each, load_pixels
 from c2srt_cli.images.search import FailedFile
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "extra_reads",
     "find_images",
     "is_raw",
+    "load_each",
     "load_pixels",
 ]

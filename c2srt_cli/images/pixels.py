@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +58,19 @@ class Pixels:
 
 
 def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
-    """Read, decode, turn upright and fit one image; only the first frame of several. Safe to call from many threads.
+    """`load_each` for one square."""
+    return load_each(path, spec)[0]
 
-    Decoding is strict: a picture that breaks off is an error. What Pillow gives no sign of is wrong bits that its
-    decoders conceal in the middle of a JPEG, WebP or AVIF, as every viewer does.
+
+def load_each(path: Path, *specs: PixelSpec) -> list[Pixels]:
+    """Read, decode, turn upright and fit one image, once for all squares; only the first frame of several.
+
+    Safe to call from many threads. Decoding is strict: a picture that breaks off is an error. What Pillow gives no sign
+    of is wrong bits that its decoders conceal in the middle of a JPEG, WebP or AVIF, as every viewer does.
+
+    Args:
+        path: The file.
+        specs: The squares; the first one says how large the picture is decoded.
 
     Raises:
         ImageError: the file is ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt`` or ``too-large``.
@@ -71,11 +80,12 @@ def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
     try:
         kind = format_of(data)
         with _reasons(kind):
-            image, (width, height) = _prepare(open_picture(data, kind, spec), spec)
+            images, (width, height) = _prepare(open_picture(data, kind, specs[0]), specs)
     except ImageError as error:
         error.sha256 = digest
         raise
-    return Pixels(np.array(image), width, height, digest, len(data), status.st_mtime_ns, status.st_ctime_ns)
+    facts = (width, height, digest, len(data), status.st_mtime_ns, status.st_ctime_ns)
+    return [Pixels(np.array(image), *facts) for image in images]
 
 
 def fit_picture(picture: Image.Image, spec: PixelSpec) -> Pixels:
@@ -87,8 +97,8 @@ def fit_picture(picture: Image.Image, spec: PixelSpec) -> Pixels:
     if not picture.width * picture.height:
         raise ImageError("empty", "the picture has no pixels")
     with _reasons("a picture"):
-        image, (width, height) = _prepare(nullcontext(in_memory(picture)), spec)
-    return Pixels(np.array(image), width, height, "", -1, -1, -1)
+        images, (width, height) = _prepare(nullcontext(in_memory(picture)), (spec,))
+    return Pixels(np.array(images[0]), width, height, "", -1, -1, -1)
 
 
 @contextmanager
@@ -139,21 +149,28 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _prepare(picture: AbstractContextManager[Opened], spec: PixelSpec) -> tuple[Image.Image, tuple[int, int]]:
-    """The fitted square, and the sides of the upright original."""
+def _prepare(
+    picture: AbstractContextManager[Opened], specs: Sequence[PixelSpec]
+) -> tuple[list[Image.Image], tuple[int, int]]:
+    """The fitted squares, and the sides of the upright original."""
     with PILLOW, picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
-        (width, height), part = opened.size, opened.part
-        image = opaque(opened.decode())
-        convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None
-        if convert is not None and image.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
-            image, convert = convert(image), None
-        image = image if image.mode == "RGB" else image.convert("RGB")
-        if opened.orientation in _TRANSPOSE:
-            part = _turn(part, image.size, opened.orientation)
-            image = image.transpose(_TRANSPOSE[opened.orientation])
+        width, height = opened.size
         if opened.orientation in (5, 6, 7, 8):
             width, height = height, width
-        return fit_square(image, part, (width, height), spec, convert), (width, height)
+        image = opaque(opened.decode())
+        return [_square(image, opened, (width, height), spec) for spec in specs], (width, height)
+
+
+def _square(image: Image.Image, opened: Opened, upright: tuple[int, int], spec: PixelSpec) -> Image.Image:
+    part = opened.part
+    convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None
+    if convert is not None and image.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
+        image, convert = convert(image), None
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if opened.orientation in _TRANSPOSE:
+        part = _turn(part, image.size, opened.orientation)
+        image = image.transpose(_TRANSPOSE[opened.orientation])
+    return fit_square(image, part, upright, spec, convert)
 
 
 def _turn(part: _Box, size: tuple[int, int], orientation: int) -> _Box:

@@ -1,6 +1,8 @@
 """The stage behind ``c2srt review``: tags → a page to look at, to correct and to save the corrections from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from c2srt_cli.artifacts import (
@@ -15,7 +17,7 @@ from c2srt_cli.artifacts import (
     remove_leftovers,
     write_json,
 )
-from c2srt_cli.errors import ImageError, InputError, Interrupted
+from c2srt_cli.errors import ImageError, InputError, Interrupted, counted
 from c2srt_cli.progress import Progress
 from c2srt_cli.review.options import ReviewOptions, ReviewResult
 from c2srt_cli.review.page import PAGE, address, write_page
@@ -25,6 +27,8 @@ from c2srt_cli.review.thumbnails import Thumbnail, forget_others, make_thumbnail
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
 
 KIND, SCHEMA = "review", 1
+#: Photographs whose scores are held at once, between two looks at whether the user wants to stop.
+CHUNK = 64
 #: Decimals of scores and probabilities on the page.
 DIGITS = 4
 
@@ -39,33 +43,61 @@ def review(options: ReviewOptions, progress: Progress) -> ReviewResult:
         Interrupted: the user stopped it; a rerun goes on with the thumbnails that are missing.
         UsageError: options contradict each other, or another process is writing there.
     """
-    out = options.out
-    with open_source(options, progress) as tagged, disk_errors(out):
+    with open_source(options, progress) as tagged:
+        return write_review(tagged, options.out, options.machine.decode_threads, progress)
+
+
+def write_review(tagged: Tagged, out: Path, workers: int, progress: Progress) -> ReviewResult:
+    """`review` of images whose tags are known.
+
+    Args:
+        tagged: They and their tags.
+        out: The folder of the page.
+        workers: Threads that decode.
+        progress: Callbacks.
+    """
+    with disk_errors(out):
         previous_manifest(out, KIND)
-        images = list(tagged.images)
-        if not images:
-            raise InputError("there is no tagged photograph in it", where=str(options.source))
+        images = iter(tagged.images)
+        first = next(images, None)
+        if first is None:
+            raise InputError("there is no tagged photograph in it", where=tagged.title)
         with lock(out / LOCK):
             remove_leftovers(out)
-            made = manifest(KIND, SCHEMA, {"root": str(tagged.root), "source": options.source.name}, {})
+            made = manifest(KIND, SCHEMA, {"root": str(tagged.root), "source": tagged.title}, {})
             write_json(out / UNFINISHED, made)
             (out / MANIFEST).unlink(missing_ok=True)
-            result = _write(options, tagged, images, progress)
+            result = _write(tagged, chain([first], images), out, workers, progress)
             write_json(out / MANIFEST, made)
             (out / UNFINISHED).unlink()
     return result
 
 
-def _write(options: ReviewOptions, tagged: Tagged, images: list[TaggedImage], progress: Progress) -> ReviewResult:
-    out, failures = options.out, list(tagged.problems)
+def begin_page(out: Path) -> None:
+    """Make a folder that of a page, before what it shows is tagged.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    with disk_errors(out):
+        previous_manifest(out, KIND)
+        if not (out / MANIFEST).exists():
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / UNFINISHED, manifest(KIND, SCHEMA, {}, {}))
+
+
+def _write(tagged: Tagged, images: Iterable[TaggedImage], out: Path, workers: int, progress: Progress) -> ReviewResult:
+    failures: list[FailedImage] = []
     ranking = Ranking(tagged.labels, tagged.scored)
     photographs: list[list[Any]] = []
     reasons: list[list[Any]] = []
     thumbnails: list[Thumbnail] = []
     done = changed = 0
-    names = [image.path for image in images]
-    for part in make_thumbnails(out, tagged.root, names, tagged.sha256, options.machine.decode_threads):
-        for image, found in zip(images[done:], part, strict=False):
+    rest = iter(images)
+    while part := list(islice(rest, CHUNK)):
+        names = [image.path for image in part]
+        made = make_thumbnails(out, tagged.root, names, tagged.sha256, workers)
+        for image, found in zip(part, made, strict=True):
             if isinstance(found, ImageError):
                 failures.append(FailedImage(image.path, found.reason, found.detail))
                 continue
@@ -75,9 +107,10 @@ def _write(options: ReviewOptions, tagged: Tagged, images: list[TaggedImage], pr
             thumbnails.append(found)
             changed += tagged.sha256.get(image.path, found.sha256) != found.sha256
         done += len(part)
-        progress.advance(done, len(images))
-        if progress.stopped() and done < len(images):
-            raise Interrupted(f"{done:,} of {len(images):,} photographs have their thumbnail")
+        progress.advance(done, tagged.total or done)
+        if progress.stopped() and done != tagged.total:
+            raise Interrupted(f"{counted(done, 'photograph')} have their thumbnail")
+    failures += tagged.problems
     if not photographs:
         raise InputError(
             "none of its photographs can be read there",
@@ -88,7 +121,7 @@ def _write(options: ReviewOptions, tagged: Tagged, images: list[TaggedImage], pr
     labels, given, others = ranking.lists()
     data = {
         "id": fingerprint(str(tagged.root))[:16],
-        "title": options.source.name,
+        "title": tagged.title,
         "root": address(tagged.root, out),
         "fit": tagged.fit,
         "grid": tagged.grid,
@@ -100,8 +133,8 @@ def _write(options: ReviewOptions, tagged: Tagged, images: list[TaggedImage], pr
     }
     write_page(out, data, reasons if any(reasons) else [])
     forget_others(out, {thumbnail_path(one.sha256) for one in thumbnails})
-    made = sum(one.made for one in thumbnails)
-    return ReviewResult(out / PAGE, len(photographs), len(labels), made, changed, tuple(failures))
+    new = sum(one.made for one in thumbnails)
+    return ReviewResult(out / PAGE, len(photographs), len(labels), new, changed, tuple(failures))
 
 
 def _given(number: int, tag: Tag) -> list[float | None]:

@@ -1,7 +1,7 @@
 """What is to be looked at: tags from a file, or embeddings that are tagged on the way."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from c2srt_cli.tagging.model import holds_embeddings
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.reading import open_tags, read_reasons
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
+from c2srt_cli.tagging.sources import Item
 from c2srt_cli.tagging.tag import prepare_tagging
 from c2srt_cli.tagging.tagger import tag_images
 from c2srt_cli.tagging.targets import finished
@@ -26,9 +27,11 @@ class Tagged:
     """Images with their tags.
 
     Attributes:
+        title: What the page is called.
         root: The folder that their paths are relative to.
         labels: Those to show, in this order; None for those that turn out to be given.
         scored: The labels of `TaggedImage.scores`.
+        total: How many they are, where that is known.
         images: Read as they are asked for, with the reasons of their tags where these are known.
         sha256: Of the images' files when they were tagged, as far as it is known.
         rule: The fields of the `Rule` that chose the tags; none where it is not known.
@@ -37,9 +40,11 @@ class Tagged:
         problems: Gets the images that have no tags.
     """
 
+    title: str
     root: Path
     labels: tuple[str, ...] | None
     scored: tuple[str, ...]
+    total: int | None
     images: Iterable[TaggedImage]
     sha256: Mapping[str, str]
     rule: Mapping[str, Any]
@@ -69,7 +74,8 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
         what = "embeddings: their reasons are worked out" if embeddings else "tags: they are shown as they were given"
         raise UsageError(f"does not go with {what}", where=", ".join(given), hint="leave it out")
     if embeddings:
-        yield _embeddings(options, progress)
+        with _embeddings(options, progress) as tagged:
+            yield tagged
         return
     there = finished(options.source) if options.source.is_file() else None
     with open_tags(options.source) as tags:
@@ -82,9 +88,11 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
             )
         grid, reasons = (None, {}) if options.explain is None else read_reasons(options.explain)
         yield Tagged(
+            title=options.source.name,
             root=(options.root or Path(made["root"])).absolute(),
             labels=None if options.labels is None else read_labels(options.labels).names,
             scored=tags.scored,
+            total=None if there is None else len(there.images) or None,
             images=(_with_reasons(image, reasons) for image in tags.images),
             sha256={} if there is None else {name: stamp.sha256 for name, stamp in there.images.items()},
             rule=made.get("rule") or {},
@@ -94,7 +102,8 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
         )
 
 
-def _embeddings(options: ReviewOptions, progress: Progress) -> Tagged:
+@contextmanager
+def _embeddings(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
     if options.labels is None:
         raise UsageError(
             "embeddings have no tags yet", where=str(options.source), hint="give --labels: they are scored"
@@ -117,24 +126,27 @@ def _embeddings(options: ReviewOptions, progress: Progress) -> Tagged:
     )
     problems = list(job.source.problems)
 
-    def images() -> Iterator[TaggedImage]:
-        for _, result in chain.from_iterable(tag_images(job, job.source.items, progress)):
+    def images(batches: Iterable[list[tuple[Item, TaggedImage | FailedImage]]]) -> Iterator[TaggedImage]:
+        for _, result in chain.from_iterable(batches):
             if isinstance(result, FailedImage):
                 problems.append(result)
             else:
                 yield result
 
-    return Tagged(
-        root=job.source.root.absolute(),
-        labels=job.labels.names,
-        scored=job.labels.names,
-        images=images(),
-        sha256={item.name: item.stamp.sha256 for item in job.source.items},
-        rule=asdict(job.rule),
-        fit=job.pixels["fit"],
-        grid=job.grid,
-        problems=problems,
-    )
+    with closing(tag_images(job, job.source.items, Progress(note=progress.note))) as found:
+        yield Tagged(
+            title=options.source.name,
+            root=job.source.root.absolute(),
+            labels=job.labels.names,
+            scored=job.labels.names,
+            total=len(job.source.items),
+            images=images(found),
+            sha256={item.name: item.stamp.sha256 for item in job.source.items},
+            rule=asdict(job.rule),
+            fit=job.pixels["fit"],
+            grid=job.grid,
+            problems=problems,
+        )
 
 
 def _with_reasons(image: TaggedImage, reasons: Mapping[str, list[dict[str, Any]]]) -> TaggedImage:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from PIL import Image
 
 from c2srt_cli.artifacts import TEMPORARY, file_sha256
 from c2srt_cli.errors import ImageError
-from c2srt_cli.images import PixelSpec, load_pixels
+from c2srt_cli.images import ImageFile, Pixels, PixelSpec, load_each, load_pixels
 
 #: Where they lie below the page. A search for photographs passes over folders of this name.
 FOLDER = "c2srt-thumbs"
@@ -20,8 +20,6 @@ FOLDER = "c2srt-thumbs"
 SIDE = 384
 _SPEC = PixelSpec(SIDE, fit="pad", icc=True)
 _QUALITY = 80
-#: Photographs between two looks at whether the user wants to stop.
-CHUNK = 64
 _END = b"\xff\xd9"
 _SIDES = re.compile(rb"(\d{1,9})x(\d{1,9})")
 
@@ -49,9 +47,9 @@ def thumbnail_path(sha256: str) -> str:
 
 
 def make_thumbnails(
-    out: Path, root: Path, names: Sequence[str], sha256: Mapping[str, str], workers: int
-) -> Iterator[list[Thumbnail | ImageError]]:
-    """Make those that are not there, in parts of `CHUNK` photographs; photographs are only read.
+    out: Path, root: Path, names: Iterable[str], sha256: Mapping[str, str], workers: int
+) -> list[Thumbnail | ImageError]:
+    """Make those that are not there; photographs are only read.
 
     Args:
         out: The folder of the page.
@@ -68,8 +66,7 @@ def make_thumbnails(
             return error
 
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        for start in range(0, len(names), CHUNK):
-            yield list(pool.map(one, names[start : start + CHUNK]))
+        return list(pool.map(one, names))
 
 
 def _thumbnail(out: Path, path: Path, sha256: str) -> Thumbnail:
@@ -78,7 +75,32 @@ def _thumbnail(out: Path, path: Path, sha256: str) -> Thumbnail:
             sha256 = file_sha256(path)
     if sha256 and (there := _read(out / thumbnail_path(sha256), sha256)) is not None:
         return there
-    pixels = load_pixels(path, _SPEC)
+    return _write(out, load_pixels(path, _SPEC))
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnailed(ImageFile):
+    """A photograph whose thumbnail is made where it is decoded anyway.
+
+    Attributes:
+        out: The folder of the page.
+    """
+
+    out: Path = Path()
+
+    @classmethod
+    def beside(cls, out: Path, file: ImageFile) -> "Thumbnailed":
+        """That of a file, for the page in a folder."""
+        return cls(file.path, file.name, out)
+
+    def load(self, spec: PixelSpec) -> Pixels:
+        """See `load_pixels`."""
+        pixels, small = load_each(self.path, spec, _SPEC)
+        _write(self.out, small)
+        return pixels
+
+
+def _write(out: Path, pixels: Pixels) -> Thumbnail:
     ratio = max(pixels.width, pixels.height) / SIDE
     width, height = max(1, round(pixels.width / ratio)), max(1, round(pixels.height / ratio))
     left, top = (SIDE - width) // 2, (SIDE - height) // 2  # where `pad` has put it

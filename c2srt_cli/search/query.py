@@ -46,6 +46,12 @@ class Query:
             raise InputError("no such file", where="--like", problems=missing)
 
     @property
+    def title(self) -> str:
+        """The query as people write it down: its words alone where there are no others."""
+        wanted = [*map(_bare, self.words), *(path.name for path in self.pictures)]
+        return " - ".join([" + ".join(wanted), *map(_bare, self.without)])
+
+    @property
     def labels(self) -> LabelSet:
         """The words, each once, without their article: templates bring their own."""
         texts = {_key(text): _bare(text) for text in (*self.words, *self.without)}

@@ -1,8 +1,8 @@
 """The stage behind ``c2srt search``: all photographs by their global embeddings, the best also by their patches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,14 @@ class SearchResult:
         hits: Best first; where not all were looked at closely, those that were.
         total: Photographs that were searched.
         failures: Those that cannot be read.
+        sha256: Of the bytes of those that were looked at closely, as far as it is known.
     """
 
     root: Path
     hits: list[Hit]
     total: int
     failures: tuple[FailedImage, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,12 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
     rows = None
     if isinstance(job.source, EmbeddingSource) and not exact and len(items) > CANDIDATES:
         terms = torch.cat([job.predictor.text.float()[: len(query.labels)], pictures])
-        order = np.argsort(-query.combine(_global_scores(job.source, terms)), kind="stable")
+        order = np.argsort(-query.combine(_global_scores(job, job.source, terms)), kind="stable")
         items = [items[i] for i in np.sort(order[:CANDIDATES])]
         # a few rows of many shards: to compare the checksum of each would be to read them all
         rows = job.source.batches(items, checked=False)
     names: list[str] = []
+    sha256: dict[str, str] = {}
     scores: list[np.ndarray] = []
     logits: list[np.ndarray] = []
     done = 0
@@ -128,6 +131,7 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
                 scores.append(np.concatenate([words, like], 1)[: len(good)])  # (n, T)
                 logits.append(found.logit[: len(good), :1].float().cpu().numpy())
                 names += good
+                sha256 |= {item.name: item.stamp.sha256 for item in batch.items if item.stamp.sha256}
             done += len(batch.items)
             progress.advance(done, len(items))
             if progress.stopped() and done < len(items):
@@ -145,6 +149,7 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
         ],
         len(job.source.items),
         tuple(failures),
+        sha256,
     )
 
 
@@ -173,13 +178,17 @@ def _cosines(embeddings: Tensor, others: Tensor) -> np.ndarray:
     return cosines
 
 
-def _global_scores(source: EmbeddingSource, terms: Tensor) -> np.ndarray:
-    """Cosines of each item's global embedding with every term, ``(N, T)``.
+def _global_scores(job: TagJob, source: EmbeddingSource, terms: Tensor) -> np.ndarray:
+    """Cosines of each item's global embedding with every term, and what a profile adds to words, ``(N, T)``.
 
     Raises:
         InputError: a shard is damaged.
     """
     scores = np.empty((len(source.items), len(terms)), np.float32)
+    cache = job.predictor.cache
     for places, embeddings in source.global_embeddings():
         scores[places] = _cosines(embeddings, terms)
+        if cache is not None:
+            words = len(cache.offsets)
+            scores[places, :words] += cache(embeddings).cpu().numpy()
     return scores

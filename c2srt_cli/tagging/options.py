@@ -1,10 +1,12 @@
 """What ``c2srt tag`` is asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from c2srt_cli.embeddings.encoder import Machine
+from c2srt_cli.images import ImageFile, Picture
 from c2srt_cli.labels import LabelSpec
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.tagging.decision import Rule
@@ -40,6 +42,7 @@ class TagOptions:
         machine: Device, precision, batch shape, threads.
         writer: The format of the results, where they go to files: the runtime of an unfinished run is reused.
         out: Their file or folder; None for the photographs' own folder, where sidecars are written.
+        picture: How each photograph is read; None for the usual way.
     """
 
     inputs: tuple[str, ...]
@@ -66,3 +69,4 @@ class TagOptions:
     machine: Machine = Machine()
     writer: Writer | None = None
     out: Path | None = None
+    picture: Callable[[ImageFile], Picture] | None = None

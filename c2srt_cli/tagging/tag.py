@@ -57,6 +57,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     if options.out is None and options.writer is not None and options.writer.kind == "sidecar":
         check_writable(found.root, folder=True)
     threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
+    pictures = found.files if options.picture is None else [options.picture(file) for file in found.files]
     return load_tagger(
         options,
         named,
@@ -64,7 +65,7 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         graph,
         progress,
         lambda encoder, pixels: ImageSource(
-            found.root, found.files, found.problems, encoder, pixels, threads, found.passes_over
+            found.root, pictures, found.problems, encoder, pixels, threads, found.passes_over
         ),
         begun=begun,
     )

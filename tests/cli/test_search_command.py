@@ -1,6 +1,8 @@
+import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packets import SUBJECT
@@ -64,3 +66,26 @@ def test_a_keyword_is_no_markup(
     assert command._write(SearchResult(photos, hits, 2, ()), hits, "[/red]", yes=False) == 0
     assert "Write [/red] into the sidecars of 2 photographs?" in capsys.readouterr().err
     assert not list(photos.glob("*.xmp"))
+
+
+def page_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "data.js").read_text().removeprefix("review(").removesuffix(");\n"))
+    return found
+
+
+def test_as_a_page(tiny: str, tmp_path: Path) -> None:
+    """What is found above the line, and the others below, in the order of the search."""
+    photos = write_photos(tmp_path / "photos", 6)[0].parent
+    search = ["search", str(photos), "a red fox", "--not", "snow", "--backbone", tiny, *FAST, "--json"]
+    every = CliRunner().invoke(app, [*search, "--top", "6"])
+    done = CliRunner().invoke(app, [*search, "--top", "2", "--out", str(tmp_path / "page")])
+    assert done.exit_code == 0, done.output
+    page, found = page_of(tmp_path / "page"), [json.loads(line) for line in every.stdout.splitlines()]
+    assert page["labels"] == ["red fox - snow"] == [page["title"]]
+    paths = [page["photographs"][number][0] for number, *_ in page["given"][0] + page["others"][0]]
+    assert paths == [one["path"] for one in found]
+    assert [len(page["given"][0]), len(page["others"][0])] == [2, 4]
+    assert [one[1] for one in page["given"][0]] == pytest.approx([one["score"] for one in found[:2]], abs=1e-4)
+    for path, sha256, *_ in page["photographs"]:
+        assert sha256 == hashlib.sha256((photos / path).read_bytes()).hexdigest()
+    assert len(list((tmp_path / "page/c2srt-thumbs").rglob("*.jpg"))) == 6

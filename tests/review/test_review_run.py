@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Run
 from photos import content, fingerprints, stop_after, write_photos
 
 from c2srt_cli.artifacts import MANIFEST
@@ -130,7 +131,7 @@ def test_tags_of_others(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny")
 def test_a_rerun_keeps_what_is_there(photos: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tags, out = tagged(photos, tiny, tmp_path / "t.jsonl"), tmp_path / "review"
-    monkeypatch.setattr(thumbnails, "CHUNK", 2)
+    monkeypatch.setattr("c2srt_cli.review.review.CHUNK", 2)
     with pytest.raises(Interrupted):
         run(tags, out, stop_after(1))
     assert not (out / MANIFEST).exists() and not (out / "index.html").exists()
@@ -180,3 +181,28 @@ def test_what_cannot_be(
         run(source, tmp_path / "review", root=photos, **options)
     assert told in str(error.value)
     assert not (tmp_path / "review/index.html").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tags_as_a_page_in_one_run(
+    c2srt: Run, photos: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tag and review make one after the other, and no photograph is decoded a second time."""
+    (photos / "bad.png").write_bytes(b"\x89PNG nothing")
+    line = ("tag", photos, "-l", "cat, dog, house", "--top-k", "2", "--backbone", tiny, "--precision", "float32")
+    two = (*line, "--all-scores", "--explain", tmp_path / "why.jsonl", "--out", tmp_path / "tags.jsonl")
+    assert c2srt(*two).code == 5
+    result = run(tmp_path / "tags.jsonl", tmp_path / "two", explain=tmp_path / "why.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr(thumbnails, "load_pixels", None)
+        done = c2srt(*line, "--format", "html", "--out", tmp_path / "one")
+    assert (done.code, "open " in done.err) == (5, True), done.err
+    first, second = content(tmp_path / "one"), content(tmp_path / "two")
+    assert {name: first[name] for name in second} == second
+    assert (tmp_path / "one/tags.jsonl").read_bytes() == (tmp_path / "tags.jsonl").read_bytes()
+    assert result.photographs == 6
+    before = content(tmp_path / "one")
+    assert "6 unchanged" in c2srt(*line, "--format", "html", "--out", tmp_path / "one").err
+    assert content(tmp_path / "one") == before
+    assert c2srt(*line, "--format", "html").code == 2
+    assert c2srt(*line, "--format", "html", "--out", photos / "p0000.png").code == 3

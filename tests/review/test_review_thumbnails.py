@@ -19,7 +19,7 @@ def sha(path: Path) -> str:
 
 
 def make(out: Path, root: Path, *names: str, known: Mapping[str, str] | None = None) -> list[Thumbnail | ImageError]:
-    return [one for part in make_thumbnails(out, root, names, known or {}, 2) for one in part]
+    return make_thumbnails(out, root, names, known or {}, 2)
 
 
 def quarters(size: tuple[int, int] = (300, 200), *, orientation: int = 1) -> bytes:
