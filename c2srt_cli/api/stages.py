@@ -20,6 +20,7 @@ from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.learning.learn import learn as run_learn
 from c2srt_cli.learning.options import LearnOptions, LearnResult
 from c2srt_cli.methods.registry import DEFAULT, METHODS
+from c2srt_cli.predict.profile import is_profile
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
 from c2srt_cli.training.prepare import TrainOptions, prepare_training
@@ -210,11 +211,12 @@ def evaluate(
     """Figures of a run, or of a method that needs no training, on a test set: ``c2srt evaluate``.
 
     Args:
-        run: The run, its folder, or ``zero-shot``.
+        run: The run, its folder, that of a profile, or ``zero-shot``.
         embeddings: A folder that `embed` wrote.
         annotations: A folder that `prepare` wrote.
         protocol: Of the dataset; its first where None.
-        graph: A graph's file, or the name of one that comes with c2srt, for zero-shot: a run has its own.
+        graph: A graph's file, or the name of one that comes with c2srt, for zero-shot, or the one that the profile was
+            learned with: a run has its own.
         options: Of zero-shot, by the names that ``c2srt train zero-shot --print-options`` prints.
         replicates: Draws of the bootstrap over images; 0 for none.
         device: Where to compute; the fastest there is where None.
@@ -225,7 +227,7 @@ def evaluate(
         UsageError: there is no such method or protocol, or a run is given what it has decided.
     """
     name = str(run.folder) if isinstance(run, Run) else os.fspath(run)
-    if (graph or options) and name not in METHODS:
+    if name not in METHODS and (options or (graph and not is_profile(name))):
         raise UsageError("a run keeps what it was trained with", where=name, hint="graph and options are for zero-shot")
     test_set = TestSet.open(Path(embeddings), Path(annotations), protocol)
     measured = measure(

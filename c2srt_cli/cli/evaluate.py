@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from c2srt_cli.artifacts import check_folder
+from c2srt_cli.artifacts import artifact_kind, check_folder
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import running
@@ -69,10 +69,13 @@ def evaluate(
             "--graph",
             "-g",
             autocompletion=completion.graphs,
-            help="Category graph, a file or the name of a shipped one, that raises the scores of zero-shot; not of a "
-            "zero-shot after --against.",
+            help="Category graph, a file or the name of a shipped one, that raises the scores of zero-shot (not of one "
+            "after --against), or that profiles were learned with.",
             show_default=False,
         ),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", "-r", help="Run that profiles were learned with.", show_default=False)
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -103,15 +106,19 @@ def evaluate(
 
     With --against, runs before it count as seeds of one method, and so do those after it.
     """
-    if templates is not None and ZERO_SHOT not in [*methods, *(against or ())]:
+    given = [*methods, *(against or ())]
+    profiles = [one for one in given if artifact_kind(Path(one)) == "profile"]
+    if templates is not None and not profiles and ZERO_SHOT not in given:
         raise UsageError(
             "a run keeps the templates that it was trained with",
             where=f"--templates {templates}",
             hint=f"leave it out, or evaluate {ZERO_SHOT} too",
         )
-    for name, given in (("--graph", graph), ("--set", settings)):
-        if given and ZERO_SHOT not in methods:
+    for name, value, others in (("--graph", graph, profiles), ("--set", settings, [])):
+        if value and not others and ZERO_SHOT not in methods:
             raise UsageError("a run keeps what it was trained with", where=name, hint=f"evaluate {ZERO_SHOT}")
+    if run is not None and not profiles:
+        raise UsageError("is about the run that a profile was learned with", where="--run", hint=f"evaluate {run}")
 
     if scores is not None:
         check_folder(scores, "--scores")
@@ -136,6 +143,7 @@ def evaluate(
         running=running,
         graph=read_graph(graph) if graph else None,
         options=resolve(ZERO_SHOT, parse_set(settings or []), where="--set"),
+        run=run,
     )
     tables = [summary_table(measured.reports)]
     if against:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder, check_writable
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.cli.review import report_page
 from c2srt_cli.errors import UsageError, counted, percent
 
 if TYPE_CHECKING:
-    from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.search.search import Hit, SearchResult
 
 #: Photographs that are shown unless more are asked for.
@@ -91,7 +91,22 @@ def search(
             rich_help_panel=o.MODEL,
         ),
     ] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", "-r", help="Score with what c2srt train learned.", rich_help_panel=o.MODEL),
+    ] = None,
     profile: o.Profile = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph",
+            "-g",
+            autocompletion=completion.graphs,
+            help="As in c2srt tag.",
+            show_default="none",
+            rich_help_panel=o.MODEL,
+        ),
+    ] = None,
     backbone: o.Backbone = None,
     templates: o.ScoringTemplates = None,
     null: o.Null = False,
@@ -124,6 +139,8 @@ def search(
     if out is not None:
         check_folder(out)
     from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.review.review import write_review
+    from c2srt_cli.search.page import page_of
     from c2srt_cli.search.search import prepare_search
     from c2srt_cli.search.search import search as run_search
     from c2srt_cli.tagging.options import TagOptions
@@ -135,7 +152,9 @@ def search(
         exclude=tuple(exclude or ()),
         root=root,
         labels=query.labels,
+        run=run,
         profile=profile,
+        graph=graph,
         backbone=backbone,
         templates=templates,
         machine=Machine(device, precision.value if precision else None, batch_size, workers),
@@ -151,7 +170,9 @@ def search(
     note(f"{counted(len(hits), 'photograph')} of {result.total:,} in {result.root}")
     note_failures([f"not searched: {one.path}: {one.reason}: {one.detail}" for one in result.failures])
     if out is not None and hits:
-        _write_page(result, hits, keyword or query.title, threshold, out, options.machine)
+        page = page_of(result, len(hits), keyword or query.title, threshold)
+        with running("reviewing") as progress:
+            report_page(write_review(page, out, options.machine.decode_threads, progress))
     problems = _write(result, hits, keyword, yes=yes) if keyword is not None and hits else 0
     finish(len(result.failures) + problems, allowed=allow_failures)
 
@@ -197,34 +218,6 @@ def _show(hits: "list[Hit]") -> None:
         sure = f"{hit.score:.3f}" if hit.probability is None else percent(hit.probability)
         table.add_row(str(number), sure, Text(terminal_text(hit.path)))
     Console(markup=False, emoji=False, highlight=False).print(table)
-
-
-def _write_page(
-    result: "SearchResult", hits: "list[Hit]", label: str, threshold: float | None, out: Path, machine: "Machine"
-) -> None:
-    from c2srt_cli.review.ranking import OTHERS
-    from c2srt_cli.review.review import write_review
-    from c2srt_cli.review.source import Tagged
-    from c2srt_cli.tagging.record import Tag, TaggedImage
-
-    shown = result.hits[: len(hits) + OTHERS]
-    tags = [(Tag(label, hit.score, hit.probability, None),) for hit in hits] + [()] * (len(shown) - len(hits))
-    images = [TaggedImage(hit.path, given, (hit.score,)) for hit, given in zip(shown, tags, strict=True)]
-    tagged = Tagged(
-        title=label,
-        root=result.root.absolute(),
-        labels=(label,),
-        scored=(label,),
-        total=len(images),
-        images=images,
-        sha256=result.sha256,
-        rule={"threshold": threshold},
-        fit=None,
-        grid=None,
-        problems=[],
-    )
-    with running("reviewing") as progress:
-        report_page(write_review(tagged, out, machine.decode_threads, progress))
 
 
 def _write(result: "SearchResult", hits: "list[Hit]", keyword: str, *, yes: bool) -> int:

@@ -17,6 +17,7 @@ from c2srt_cli.evaluation.score import check_test_set, predictor, score_split
 from c2srt_cli.graph.category_graph import CategoryGraph
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.predict.profile import is_profile
 from c2srt_cli.progress import Progress
 
 #: Replicates of the bootstrap of a comparison, where none are asked for.
@@ -86,6 +87,7 @@ def measure(
     running: Callable[[str], AbstractContextManager[Progress]] | None = None,
     graph: CategoryGraph | None = None,
     options: Options | None = None,
+    run: Path | None = None,
 ) -> Measured:
     """Score a test set by each method, and report every figure of its protocol.
 
@@ -100,8 +102,9 @@ def measure(
         scores: Folder to keep the scores in; None to keep none.
         progress: Takes notes and counts.
         running: Gives a progress of its own for what it is told; instead of ``progress``.
-        graph: Raises the scores of those of ``methods`` that need no training.
-        options: Of these.
+        graph: Raises the scores of those of ``methods`` that need no training, and of profiles, learned with it.
+        options: Of those that need no training.
+        run: The run whose tags profiles correct.
 
     Raises:
         InputError: a run is missing or damaged, or belongs to other labels.
@@ -114,9 +117,18 @@ def measure(
         for number, method in enumerate(given):
             with running(f"scoring {method}") if running else nullcontext(progress or Progress()) as shown:
                 raised = number < len(methods) and method in METHODS
-                own, edges = (options, graph) if raised else (None, None)
+                edges = graph if raised or is_profile(method) else None
                 one = predictor(
-                    method, test_set.store, annotations, templates, shown, device, backbone, graph=edges, options=own
+                    method,
+                    test_set.store,
+                    annotations,
+                    templates,
+                    shown,
+                    device,
+                    backbone,
+                    graph=edges,
+                    options=options if raised else None,
+                    run=run,
                 )
                 if method in METHODS and method not in given[:number]:
                     note_hardly_known(one.model.backbone, annotations.labels, shown)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import artifact_kind, fingerprint
+from c2srt_cli.artifacts import fingerprint
 from c2srt_cli.backbone.precision import find_device
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.embeddings.store import TEXT, Store
@@ -24,7 +24,7 @@ from c2srt_cli.labels import LabelSet, read_templates
 from c2srt_cli.methods.options import Options
 from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.predictor import Predictor
-from c2srt_cli.predict.profile import KIND, Profile, basis_of
+from c2srt_cli.predict.profile import Profile, basis_of, is_profile
 from c2srt_cli.predict.runs import open_run
 from c2srt_cli.predict.split import split_in
 from c2srt_cli.progress import Progress
@@ -43,6 +43,7 @@ def predictor(  # noqa: PLR0917
     *,
     graph: CategoryGraph | None = None,
     options: Options | None = None,
+    run: Path | None = None,
 ) -> Predictor:
     """A method that needs no training, or the run in a folder, for all labels of a test set.
 
@@ -54,16 +55,19 @@ def predictor(  # noqa: PLR0917
         progress: For the embedding of labels.
         device: Where to compute; None for the fastest there is.
         called: The name that the backbone has here, where it is not the one that the tokens and the run name.
-        graph: Which labels are evidence for which, for a method without a run, or None.
+        graph: Which labels are evidence for which, for a method without a run or a profile, or None.
         options: Of a method without a run; None for those that it has by default.
+        run: The run whose tags the profile corrects, or None.
 
     Raises:
         InputError: the run is of other labels or another backbone, or the tokens do not serve the method.
-        UsageError: there is neither such a method nor such a run.
+        UsageError: there is neither such a method nor such a run, or the profile was learned with others.
     """
     where, columns = find_device(device or "auto"), np.arange(len(annotations.labels))
-    if artifact_kind(Path(method)) == KIND:
-        return _corrected(Profile.open(Path(method)), store, annotations, templates, progress, device, called)
+    if is_profile(method):
+        profile = Profile.open(Path(method))
+        folder = profile.run_beside(run)
+        return _corrected(profile, folder, graph, store, annotations, templates, progress, device, called)
     if method in METHODS and not METHODS[method].trainable:
         backbone = store.options.load_backbone(store.folder, called)
         prompts = _templates(store, templates)
@@ -79,17 +83,19 @@ def predictor(  # noqa: PLR0917
         if graph is not None and one.model.options.propagation.gain == "fit":
             fit_gain(one, store, annotations, progress)
         return one
-    run = open_run(Path(method))
-    if [label.key for label in run.labels] != [label.key for label in annotations.labels]:
+    trained = open_run(Path(method))
+    if [label.key for label in trained.labels] != [label.key for label in annotations.labels]:
         raise InputError("the run has other labels than the annotations", where=method)
-    if not np.array_equal(run.seen, annotations.seen):
+    if not np.array_equal(trained.seen, annotations.seen):
         raise InputError("the run was trained with other labels seen than these annotations say", where=method)
-    model = run.method(asked=called).move(where, torch.float32)
-    return Predictor.of(model, run.vocabulary(), columns, run.labels.names, split_in(store, model, run))
+    model = trained.method(asked=called).move(where, torch.float32)
+    return Predictor.of(model, trained.vocabulary(), columns, trained.labels.names, split_in(store, model, trained))
 
 
 def _corrected(  # noqa: PLR0917
     profile: Profile,
+    folder: Path | None,
+    graph: CategoryGraph | None,
     store: Store,
     annotations: Annotations,
     templates: str | None,
@@ -97,20 +103,20 @@ def _corrected(  # noqa: PLR0917
     device: str | None,
     called: str | None,
 ) -> Predictor:
-    """What a profile raises: its own run, for any labels, or the backbone as it is."""
+    """What a profile raises: a run, for any labels, or the backbone as it is; by a graph where there is one."""
     labels, run = annotations.labels, None
-    if profile.run is None:
-        one = predictor("zero-shot", store, annotations, templates, progress, device, called)
+    if folder is None:
+        one = predictor("zero-shot", store, annotations, templates, progress, device, called, graph=graph)
         prompts = _templates(store, templates)
     else:
-        run = open_run(profile.run)
+        run = open_run(folder)
         model = run.method(asked=called).move(find_device(device or "auto"), torch.float32)
         prompts = run.made.templates
 
         def embed(some: LabelSet) -> Tensor:
             return embed_labels(model, some, prompts, progress)
 
-        one = Predictor.of_run(run, model, labels, embed, split_in(store, model, run))
+        one = Predictor.of_run(run, model, labels, embed, split_in(store, model, run), graph)
     backbone = one.model.backbone
     basis = basis_of(
         backbone.id,
@@ -120,7 +126,7 @@ def _corrected(  # noqa: PLR0917
         prompts,
         one.scoring,
         None if run is None else fingerprint(run.manifest),
-        None,
+        None if graph is None else graph.fingerprint,
     )
     judged = {verdict.sha256 for verdict in profile.verdicts}
     known = pc.is_in(store.columns("sha256")["sha256"], value_set=pa.array(judged, pa.string()))

@@ -9,7 +9,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from c2srt_cli.artifacts import MANIFEST, UNFINISHED, differences, file_sha256, fingerprint, read_manifest, write_json
+from c2srt_cli.artifacts import (
+    MANIFEST,
+    UNFINISHED,
+    artifact_kind,
+    differences,
+    file_sha256,
+    fingerprint,
+    read_manifest,
+    write_json,
+)
 from c2srt_cli.artifacts.records import Count, Probability, Record, RelativePath, Sha256, Text, parse, read_bytes
 from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.errors import InputError, UsageError
@@ -134,6 +143,16 @@ class Profile:
         """The folder of the run that was trained on people's keywords, if there is one."""
         return self.folder / RUN if RUN in self.manifest["inputs"] else None
 
+    def run_beside(self, asked: Path | None) -> Path | None:
+        """The run that scores: its own, else the one that is asked for, if any.
+
+        Raises:
+            UsageError: there are both.
+        """
+        if self.run is not None and asked is not None:
+            raise UsageError("brings a run of its own", where=f"--profile {self.folder}", hint="leave --run out")
+        return asked if self.run is None else self.run
+
     @property
     def fingerprint(self) -> str:
         """Of everything in it."""
@@ -187,6 +206,11 @@ class Profile:
             for label, place in zip(labels, own.match(labels), strict=True)
             if place >= 0 and self.model is not None and label.wordings != own.labels[place].wordings
         ]
+
+
+def is_profile(name: str | Path) -> bool:
+    """Whether a folder is a profile's, also where that is damaged."""
+    return artifact_kind(Path(name)) == KIND
 
 
 def basis_of(  # noqa: PLR0917

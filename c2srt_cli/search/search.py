@@ -99,7 +99,7 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
     Args:
         prepared: What is searched for, and where.
         progress: Callbacks.
-        exact: Look at the patches of all photographs of embeddings, as is done where there are none.
+        exact: Look at the patches of all photographs of embeddings, as is done where there are none, and by a run.
 
     Raises:
         InputError: embeddings are damaged.
@@ -109,7 +109,8 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
     failures = list(job.source.problems)
     items: Sequence[Item] = job.source.items
     rows = None
-    if isinstance(job.source, EmbeddingSource) and not exact and len(items) > CANDIDATES:
+    whole = exact or job.predictor.run is not None  # a run's scores are not those of the frozen backbone's globals
+    if isinstance(job.source, EmbeddingSource) and not whole and len(items) > CANDIDATES:
         terms = torch.cat([job.predictor.text.float()[: len(query.labels)], pictures])
         order = np.argsort(-query.combine(_global_scores(job, job.source, terms)), kind="stable")
         items = [items[i] for i in np.sort(order[:CANDIDATES])]

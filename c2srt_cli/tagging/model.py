@@ -90,11 +90,7 @@ def open_run(options: TagOptions) -> tuple[Run | None, CategoryGraph | None]:
         InputError: it is no finished run, or the graph cannot be read.
         UsageError: options are given that the run has decided.
     """
-    folder = options.run
-    if options.profile is not None and (own := Profile.open(options.profile).run) is not None:
-        if folder is not None:
-            raise UsageError("brings a run of its own", where=f"--profile {options.profile}", hint="leave --run out")
-        folder = own
+    folder = options.run if options.profile is None else Profile.open(options.profile).run_beside(options.run)
     if folder is None:
         if options.graph is not None and options.method.propagation.gain == "fit":
             raise UsageError(

@@ -18,7 +18,7 @@ from packets import bag, packet
 from photos import content, write_photos
 from safetensors.numpy import load_file
 from tiny import write_tiny_model
-from tiny_runs import write_embedded
+from tiny_runs import train_run, write_dense_graph, write_embedded
 
 from c2srt_cli import Tagger, embed
 from c2srt_cli import learn as learn_from
@@ -189,6 +189,37 @@ def test_embeddings_teach_the_same(  # noqa: PLR0917 - fixtures
     first, second = (load_file(folder / "examples.safetensors") for folder in (profile, out))
     for name, values in first.items():
         np.testing.assert_allclose(second[name], values, atol=2e-3, err_msg=name)  # tokens are kept in bfloat16
+
+
+def test_a_search_finds_as_tag_scores(  # noqa: PLR0917 - fixtures
+    c2srt: Run, tiny: str, photos: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of photographs and of embeddings, of which only the best as a whole are looked at closely."""
+    library = tmp_path / "library"
+    embed(photos, out=library, backbone=tiny, precision="float32")
+    asked = ("--profile", profile, "--json", "--top", PHOTOS)
+    scored = command("tag", photos, "-l", "cat", "--all-scores", "-f", "jsonl", "--profile", profile, backbone=tiny)
+    expected = scores(c2srt(*scored).out)[:, 0]
+
+    def found(*arguments: object) -> dict[str, float]:
+        done = c2srt("search", *arguments, *asked)
+        assert done.code == 0, done.err
+        return {row["path"]: row["score"] for row in map(json.loads, done.out.splitlines())}
+
+    names = sorted(path.name for path in photos.glob("*.png"))
+    everything = found(photos, "a cat", "--backbone", tiny, "--precision", "float32", "--batch-size", 4)
+    np.testing.assert_allclose([everything[name] for name in names], expected, atol=1e-6)
+    assert list(everything) == sorted(everything, key=lambda name: -everything[name])
+    plain = c2srt("search", library, "cat", "--exact", "--json", "--top", PHOTOS).out
+    monkeypatch.setattr("c2srt_cli.search.search.CANDIDATES", 5)
+    learned = load_file(profile / "examples.safetensors")
+    whole = unit(tiny, photos)
+    raised = np.exp(-5.5 * (1 - whole @ learned["examples"].T)) @ learned["weights"][:, 0] + learned["offsets"][0]
+    text = Tagger(["cat"], backbone=tiny, precision="float32")._job.text.numpy()
+    nearest = np.argsort(-((whole @ text.T)[:, 0] + raised))[:5]
+    fast = found(library, "cat")
+    assert set(fast) == {names[i] for i in nearest} != set([json.loads(row)["path"] for row in plain.splitlines()][:5])
+    np.testing.assert_allclose(list(fast.values()), [everything[name] for name in fast], atol=2e-3)
 
 
 def refused(c2srt: Run, *arguments: object) -> str:
@@ -367,37 +398,40 @@ def test_many_keywords_are_a_run(
     assert Profile.open(out).model is not None
 
 
-def test_a_profile_is_measured_beside_its_start(c2srt: Run, tmp_path: Path) -> None:
-    inputs = tmp_path / "inputs"
-    annotations = write_embedded(inputs, photos=12, train=6, labels=4, seen=4, method="zero-shot")
+@pytest.mark.parametrize("base", ["alone", "graph", "run"])
+def test_a_profile_is_measured_beside_its_start(base: str, c2srt: Run, tmp_path: Path) -> None:
+    """Its scores are those of tag with the same graph or run; without these it is refused."""
+    inputs, profile, scored = tmp_path / "inputs", tmp_path / "profile", tmp_path / "scores"
+    method = "label-propagation" if base == "run" else "zero-shot"
+    annotations = write_embedded(inputs, photos=12, train=6, labels=4, seen=4, method=method)
+    write_dense_graph(inputs / "graph.json", annotations.labels)
+    if base == "run":
+        train_run(inputs, inputs / "run")
+    options = {"alone": (), "graph": ("--graph", inputs / "graph.json"), "run": ("--run", inputs / "run")}[base]
     judged = [
         json.dumps({"path": path, "sha256": hashlib.sha256((inputs / "photos" / path).read_bytes()).hexdigest(),
                     "label": "thing 1", "verdict": said}) + "\n"
         for path, said in zip(annotations.paths[3:8], ("yes", "no", "yes", "no", "yes"), strict=True)
     ]  # fmt: skip
     (tmp_path / "corrections.jsonl").write_text("".join(judged))
-    learned = c2srt("learn", tmp_path / "corrections.jsonl", inputs / "e", "-o", tmp_path / "profile")
+    labels = ("-l", inputs / "a/labels.csv")
+    learned = c2srt("learn", tmp_path / "corrections.jsonl", inputs / "e", *labels, "-o", profile, *options)
     assert learned.code == 0, learned.err
-    scored = tmp_path / "scores"
-    done = c2srt(
-        "evaluate",
-        "zero-shot",
-        tmp_path / "profile",
-        "-e",
-        inputs / "e",
-        "-a",
-        inputs / "a",
-        "--scores",
-        scored,
-        "--json",
-    )
+    test_set = ("-e", inputs / "e", "-a", inputs / "a", "--scores", scored, "--json")
+    start = inputs / "run" if base == "run" else "zero-shot"
+    done = c2srt("evaluate", start, profile, *test_set, *options)
     assert done.code == 0, done.err
-    assert "2 test images were judged" in done.err and "zero-shot, profile" in done.out
-    before, after = (load_file(scored / f"{n}-zero-shot/gzsl.safetensors")["scores"].T for n in (0, 1))
+    assert "2 test images were judged" in done.err and f"{method}, profile" in done.out
+    before, after = (load_file(scored / f"{n}-{method}/gzsl.safetensors")["scores"].T for n in (0, 1))
     np.testing.assert_array_equal(after[:, [0, 2, 3]], before[:, [0, 2, 3]])
-    asked = ("tag", inputs / "e", "-l", inputs / "a/labels.csv", "--all-scores", "-f", "jsonl")
-    tagged = c2srt(*asked, "--profile", tmp_path / "profile")
+    assert not np.allclose(after[:, 1], before[:, 1])
+    tagged = c2srt("tag", inputs / "e", *labels, "--all-scores", "-f", "jsonl", "--profile", profile, *options)
     np.testing.assert_allclose(after[:, 1], scores(tagged.out)[6:, 1], atol=1e-6)
+    found = c2srt("search", inputs / "e", "thing 1", "--json", "--top", 12, "--profile", profile, *options)
+    hits = {row["path"]: row["score"] for row in map(json.loads, found.out.splitlines())}
+    np.testing.assert_allclose([hits[path] for path in annotations.paths[6:]], after[:, 1], atol=1e-6)
+    if options:
+        assert str(options[0]) in refused(c2srt, "evaluate", profile, *test_set)
 
 
 def test_the_api_learns_and_tags(tiny: str, photos: Path, corrections: Path) -> None:
