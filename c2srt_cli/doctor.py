@@ -101,6 +101,7 @@ def _parts() -> list[Finding]:
         ("rawpy", "raw"),
         ("pillow-jxl-plugin", "jxl"),
         ("transformers", "hf"),
+        ("ray", "ray"),
         ("scikit-image", "demo"),
         ("scikit-learn", "demo"),
     ):

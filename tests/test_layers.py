@@ -28,7 +28,7 @@ LAYERS = (
     ("images",),
     ("labels",),
     ("text",),
-    ("artifacts", "memory", "progress", "threads"),
+    ("artifacts", "cluster", "memory", "progress", "threads"),
     ("errors",),
     ("__init__",),
 )

@@ -1,6 +1,7 @@
 """``c2srt embed``: photographs → cached tokens."""
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +95,7 @@ def embed(
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
+    cluster: o.Cluster = None,
     part_size: Annotated[
         int, typer.Option(min=1, help="Photographs of a new part.", rich_help_panel=o.OUTPUT)
     ] = 10_000,
@@ -112,6 +114,7 @@ def embed(
     """
     kind, share = METHODS.find(method), None if shard is None else _share(shard)
 
+    from c2srt_cli.cluster import joined
     from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
     from c2srt_cli.embeddings.embed import embed as run
     from c2srt_cli.embeddings.encoder import Machine
@@ -140,8 +143,8 @@ def embed(
         share=share,
     )
     check_folder(out)
-    with running("embedding") as progress:
-        result = run(prepare_embedding(options, progress), progress)
+    with running("embedding") as progress, joined(cluster, cores=workers, device=device) as there:
+        result = run(prepare_embedding(replace(options, cluster=there), progress), progress)
     note(
         f"{result.total - len(result.failures):,} photographs in {out}: {result.encoded:,} encoded now, "
         f"{result.removed:,} removed"

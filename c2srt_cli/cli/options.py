@@ -192,6 +192,16 @@ Workers = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|ADDRESS",
+        help="Work on a Ray cluster: this machine's, started where none runs, or one at an address. All its machines "
+        "must see the photographs and --out under the same path; --workers are then the cores of each worker.",
+        show_default="this process alone",
+        rich_help_panel=MACHINE,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(

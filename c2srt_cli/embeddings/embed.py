@@ -17,6 +17,7 @@ from c2srt_cli.artifacts import (
 )
 from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.backbone.tower import ImageTower
+from c2srt_cli.cluster import Cluster
 from c2srt_cli.datasets.annotations import read_annotations
 from c2srt_cli.embeddings.assign import assign
 from c2srt_cli.embeddings.comparison import Comparison, compare
@@ -26,6 +27,7 @@ from c2srt_cli.embeddings.index import Row, table_of, write_index
 from c2srt_cli.embeddings.job import EmbedJob, check_space, resolved_options
 from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
+from c2srt_cli.embeddings.on_cluster import embed_parts, remote_encoder
 from c2srt_cli.embeddings.part import PART, assigned, known_rows, open_parts, part_numbers, part_path
 from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.previous import check_moved, check_options, discard, previous_options
@@ -66,6 +68,7 @@ class EmbedOptions:
         overwrite: Start again instead of resuming.
         part_size: Images of a new part.
         share: Which of how many processes this is, ``(i, n)``: it does the parts ``i``, ``i + n``, …; all where None.
+        cluster: Whose workers encode; this process where None.
     """
 
     inputs: tuple[str, ...]
@@ -88,6 +91,7 @@ class EmbedOptions:
     overwrite: bool = False
     part_size: int = PART
     share: tuple[int, int] | None = None
+    cluster: Cluster | None = None
 
 
 def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
@@ -103,6 +107,8 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
         raise UsageError("name either images or --annotations", hint="c2srt embed ./photos --out embeddings")
     if options.share is not None and options.overwrite:
         raise UsageError("one of several processes cannot start again", hint=f"delete {options.out}, then start them")
+    if options.share is not None and options.cluster is not None:
+        raise UsageError("a cluster shares the parts out by itself", where="--shard", hint="leave out one of the two")
     annotations = None if options.annotations is None else read_annotations(options.annotations, options.root)
     if annotations is not None:
         found = annotated_images(annotations)
@@ -126,7 +132,12 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     previous = previous_options(options.out, overwrite=options.overwrite)
     if found is None and previous is None:  # what there was has gone since
         found = _find(options, progress)
-    encoder = make_encoder(backbone, split, options.machine, previous.runtime if previous else None)
+    stored = previous.runtime if previous else None
+    if options.cluster is not None:
+        progress.note(options.cluster.describe())
+        encoder = remote_encoder(options.cluster, backbone, split, options.machine, stored)
+    else:
+        encoder = make_encoder(backbone, split, options.machine, stored)
     if encoder.probed:
         progress.note(encoder.describe())
     labels = None if annotations is None else annotations.labels
@@ -147,6 +158,7 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
         overwrite=options.overwrite,
         part_size=options.part_size,
         share=options.share,
+        cluster=options.cluster,
     )
 
 
@@ -196,8 +208,11 @@ def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
         parts = _own_parts(out, job.share)
         if wait:
             held.close()
-        for number in parts:
-            embed_part(job, made, number, count, progress)
+        if job.cluster is not None:
+            embed_parts(job.cluster, job, made, parts, count, progress)
+        else:
+            for number in parts:
+                embed_part(job, made, number, count, progress)
         if wait:
             held.enter_context(lock(out / LOCK, wait=wait))
         left = len(open_parts(out))

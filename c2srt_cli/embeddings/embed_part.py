@@ -36,8 +36,18 @@ class Count:
     failures: list[Row] = field(default_factory=list)
 
 
-def embed_part(job: EmbedJob, made: EmbeddingOptions, number: int, count: Count, progress: Progress) -> None:
-    """Encode what is left of a part, and publish it; nothing where that is done.
+def embed_part(
+    job: EmbedJob, made: EmbeddingOptions, number: int, count: Count, progress: Progress, *, wait: float = 0
+) -> None:
+    """Encode what is left of a part, and publish it; count it alone where that is done.
+
+    Args:
+        job: What the parts are those of.
+        made: What they are made with.
+        number: Of the part.
+        count: Of this run.
+        progress: Takes counts.
+        wait: Seconds for another process that writes it.
 
     Raises:
         InputError: the disk is full, or a shard of it is damaged.
@@ -45,19 +55,20 @@ def embed_part(job: EmbedJob, made: EmbeddingOptions, number: int, count: Count,
         UsageError: another process is writing it.
     """
     folder = part_path(job.out, number)
-    with lock(folder / LOCK), disk_errors(folder):
-        if (folder / MANIFEST).exists():
-            return
-        remove_leftovers(folder)
+    with lock(folder / LOCK, wait=wait), disk_errors(folder):
         index = assigned(folder, made)
-        wanted = index.filter(pc.not_equal(index["status"], "removed"))
-        files = ImageFiles.of(job.root, wanted["path"].to_pylist())
-        current, plan = plan_work(files, known_rows(folder, made))
-        if plan:
-            _encode(job, made, number, plan, current, count, progress)
-        rows = [row if row.status == "removed" else current[row.path] for row in rows_of(index)]
-        publish(folder, table_of(rows), made)
-    count.live += len(files)
+        if (folder / MANIFEST).exists():  # published by another process, or by one that was lost before it said so
+            rows = rows_of(index)
+        else:
+            remove_leftovers(folder)
+            wanted = index.filter(pc.not_equal(index["status"], "removed"))
+            files = ImageFiles.of(job.root, wanted["path"].to_pylist())
+            current, plan = plan_work(files, known_rows(folder, made))
+            if plan:
+                _encode(job, made, number, plan, current, count, progress)
+            rows = [row if row.status == "removed" else current[row.path] for row in rows_of(index)]
+            publish(folder, table_of(rows), made)
+    count.live += sum(row.status != "removed" for row in rows)
     count.failures += [row for row in rows if row.status == "failed"]
 
 

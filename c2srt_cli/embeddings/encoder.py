@@ -141,7 +141,7 @@ def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Run
     """
     asked = {"device": machine.device, "dtype": machine.precision, "batch": machine.batch}
     fits = stored is not None and all(value in (None, getattr(stored, key)) for key, value in asked.items())
-    if stored is not None and fits and _is_there(stored.device):
+    if stored is not None and fits and is_there(stored.device):
         runtime, probed = stored, False
     else:
         runtime, probed = probe(
@@ -156,7 +156,7 @@ def make_encoder(backbone: Backbone, split: Split, machine: Machine, stored: Run
     return encoder
 
 
-def _is_there(device: str) -> bool:
+def is_there(device: str) -> bool:
     """Whether torch can use a device here: embeddings made on a GPU are also read on a laptop."""
     try:
         torch.empty(0, device=device)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from c2srt_cli.cluster import Cluster
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Encoder, Machine
 from c2srt_cli.embeddings.part import PART
@@ -33,6 +34,7 @@ class EmbedJob:
         overwrite: Start again instead of resuming.
         part_size: Images of a new part.
         share: See `EmbedOptions`.
+        cluster: Likewise.
     """
 
     found: Found | None
@@ -47,6 +49,7 @@ class EmbedJob:
     overwrite: bool = False
     part_size: int = PART
     share: tuple[int, int] | None = None
+    cluster: Cluster | None = None
 
 
 def resolved_options(job: EmbedJob) -> dict[str, Any]:
