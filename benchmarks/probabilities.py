@@ -6,7 +6,8 @@ Calibration: pairs of probability 0.1 or more, for vocabularies of 5, 50 and all
 and 1,000 ImageNet labels asked together with them; beside it what is wrong with a predictor that says of each of these
 pairs how often pairs of its vocabulary are true.
 Presets: thresholds on one half of the photographs (where they are chosen), the backbone's own on the other half, beside
-the relative rule, which needs no calibration, and the same on scores centred on the user's own photographs.
+the relative rule, which needs no calibration, and the same on scores centred on the user's own photographs. Of that
+rule also what it is worth for 1, 5, 20 and all words, with its test against background labels and without.
 Only annotated words are judged: Corel5k has at most five words a photograph, and what else is there counts as wrong.
 """
 
@@ -30,7 +31,7 @@ from c2srt_cli.predict.calibration import calibration_of_backbone
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration
 from c2srt_cli.scoring.presets import PRESETS, Preset
-from c2srt_cli.tagging.decision import Rule
+from c2srt_cli.tagging.decision import ABOVE_BACKGROUND, Rule
 
 SIZES = (5, 50, 374)
 DRAWS = 20
@@ -71,6 +72,9 @@ def main() -> None:
         calibration(known, scores, truth, beside)
         thresholds(known, scores[chosen], truth[chosen])
     presets(known, scores[~chosen], truth[~chosen], backbone.logit_scale)
+    background = scores[:, [every.index(label) for label in others[400]]]
+    standard = (scores - background.mean(1, keepdims=True)) / background.std(1, ddof=1, keepdims=True)
+    outstanding(scores * backbone.logit_scale, standard, truth)
     if known is not None:
         not_found(known, scores, truth)
 
@@ -142,6 +146,21 @@ def presets(known: Calibration | None, scores: np.ndarray, truth: np.ndarray, lo
         print(f"  {rows.sum():4} photographs: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items()))
 
 
+def outstanding(logits: np.ndarray, standard: np.ndarray, truth: np.ndarray) -> None:
+    """The relative rule in balanced, with labels that do not stand out and without."""
+    print(f"\nrelative rule, not below {ABOVE_BACKGROUND['balanced']} sd above the background, and without that")
+    random, words = np.random.default_rng(0), np.flatnonzero(truth.sum(0) >= 10)
+    for size in (1, 5, 20, len(words)):
+        draws = 1 if size == len(words) else DRAWS if size > 1 else len(words)
+        sets = words[:, None] if size == 1 else [random.choice(words, size, replace=False) for _ in range(draws)]
+        for name, above in (("with", standard), ("without", None)):
+            given = [choose(logits[:, one], "balanced", None, None if above is None else above[:, one]) for one in sets]
+            print(
+                f"  {size:>4} {name:8}"
+                + measure(np.concatenate(given, 1), np.concatenate([truth[:, one] for one in sets], 1), draws)
+            )
+
+
 def not_found(known: Calibration, scores: np.ndarray, truth: np.ndarray) -> None:
     """Collections of 200 photographs: which words of those that are there, and of those that are not, are given."""
     random, rows = np.random.default_rng(1), []
@@ -156,22 +175,26 @@ def not_found(known: Calibration, scores: np.ndarray, truth: np.ndarray) -> None
     )
 
 
-def choose(odds: np.ndarray, preset: Preset, bar: float | None = None) -> np.ndarray:
+def choose(
+    odds: np.ndarray, preset: Preset, bar: float | None = None, standard: np.ndarray | None = None
+) -> np.ndarray:
     """Which labels of log-odds ``(N, L)`` are given, ``(N, L)``, as `tag` chooses them."""
     rule, said, own = Rule.asked(preset), 1 / (1 + np.exp(-odds)), np.full(odds.shape[1], np.nan)
     given = np.zeros(odds.shape, bool)
     for row, (mine, probabilities) in enumerate(zip(odds, said, strict=True)):
-        given[row, rule.choose(mine, probabilities, own, 1.0, bar=bar)] = True
+        above = None if standard is None else standard[row]
+        given[row, rule.choose(mine, probabilities, own, 1.0, bar=bar, standard=above)] = True
     return given
 
 
-def measure(given: np.ndarray, truth: np.ndarray) -> str:
-    """Precision, recall, F1 over all pairs, tags a photograph and photographs without."""
+def measure(given: np.ndarray, truth: np.ndarray, vocabularies: int = 1) -> str:
+    """Precision, recall, F1 over all pairs of vocabularies side by side, tags a photograph and photographs without."""
     right = (given & truth).sum()
     precision, recall = right / max(1, given.sum()), right / truth.sum()
     f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-    bare = (~given.any(1)).mean()
-    return f"P {precision:.3f}  R {recall:.3f}  F1 {f1:.3f}  {given.sum(1).mean():5.2f} tags, none {bare:.0%}"
+    bare = (~given.reshape(len(given), vocabularies, -1).any(2)).mean()
+    tags = given.sum(1).mean() / vocabularies
+    return f"P {precision:.3f}  R {recall:.3f}  F1 {f1:.3f}  {tags:5.2f} tags, none {bare:.0%}"
 
 
 def calibration_error(p: np.ndarray, y: np.ndarray) -> float:

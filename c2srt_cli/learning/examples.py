@@ -111,12 +111,16 @@ def score(job: TagJob, items: Sequence[Item], progress: Progress) -> Scored:
                 found = job.predictor.scores(batch.embedding)
                 ranking, logit = (part[: len(good)].float().cpu().numpy() for part in (found.ranking, found.logit))
                 relative = logit if found.relative is None else found.relative[: len(good)].float().cpu().numpy()
+                standard = None if found.standard is None else found.standard[: len(good)].float().cpu().numpy()
                 probabilities = job.predictor.probability(logit)
                 order = order_of(job.predictor.calibration, ranking, logit)
                 own = np.zeros(logit.shape, bool)
                 for i in range(len(good)):
                     mine = None if probabilities is None else probabilities[i]
-                    kept = job.rule.choose(order[i], mine, job.thresholds, scale, relative[i], bar=job.bar)
+                    above = None if standard is None else standard[i]
+                    kept = job.rule.choose(
+                        order[i], mine, job.thresholds, scale, relative[i], bar=job.bar, standard=above
+                    )
                     own[i, kept] = True
                 embeddings.append(normalize(batch.embedding.global_[: len(good)].float(), dim=-1).cpu())
                 logits.append(logit)

@@ -34,6 +34,8 @@ class Scores(NamedTuple):
         contribution: What each source adds to the score, ``(B, T, K)``; None without propagation.
         sides: Logits of the global and the local side, ``(B, T, 2)``, that RAM's losses look at; None otherwise.
         relative: At which the relative rule looks, ``(B, T)``; None where that is `logit`.
+        standard: What each label has to say by itself, in standard deviations above the mean of background labels,
+            ``(B, T)``; None where these are not asked.
         playing: Labels that play unseen in a step of training, ``(T,)`` bool; None where none do.
         own: There what each label, in that step too, has to say by itself, ``(B, T)``.
     """
@@ -46,5 +48,6 @@ class Scores(NamedTuple):
     contribution: Tensor | None = None
     sides: Tensor | None = None
     relative: Tensor | None = None
+    standard: Tensor | None = None
     playing: Tensor | None = None
     own: Tensor | None = None

@@ -82,6 +82,7 @@ class ZeroShot(Method):
         base, share = self.base_scores(image, labels.text)
         evidence = Evidence.of(base, self.base_scores(image, labels.background)[0])
         found = Scores(base, base, share) if not labels.layers else self.raised(base, evidence, labels, share)
+        found = found._replace(standard=(base[:, : labels.asked] - evidence.mean) / evidence.sd)
         if not self.options.standardise:
             return found
         base, added = (base - evidence.mean) / evidence.sd, found.contribution

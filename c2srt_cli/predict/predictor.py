@@ -119,7 +119,8 @@ class Predictor:
             graph, whole, hops = sources.graph, sources.graph.labels, model.hops(options)
             if len(whole) > len(labels):
                 text = torch.cat([text, embed(LabelSet(whole.labels[len(labels) :]))])
-        wanted = graph is not None or getattr(options, "standardise", False)
+        by_odds = calibration is None or not calibration.presets  # so that what fits nothing can be told
+        wanted = by_odds or graph is not None or getattr(options, "standardise", False)
         background = Background.of(backbone, progress) if wanted else None
         vocabulary = Vocabulary(
             text,

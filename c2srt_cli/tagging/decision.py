@@ -11,6 +11,8 @@ from c2srt_cli.scoring.presets import PRESETS, Preset
 
 #: The relative rule keeps labels whose odds, at the model's own temperature, are this share of the best one's or more.
 RELATIVE_ODDS: dict[Preset, float] = {"strict": 0.3, "balanced": 0.1, "generous": 0.03}
+#: ... and that lie this many standard deviations above what a background label scores on the same image.
+ABOVE_BACKGROUND: dict[Preset, float] = {"strict": 2.5, "balanced": 1.5, "generous": 1.0}
 #: No preset gives more labels than this.
 MOST = 10
 
@@ -23,9 +25,10 @@ class Rule:
     has a probability for each preset, from which labels are given: a photograph that fits none gets none, and other
     labels change nothing of one. Where nothing is known of probabilities the rule is relative: a label is kept when
     ``exp(logit_scale * score)`` is at least a share of the best label's, a tenth in ``balanced``. The model was trained
-    to compare captions at that temperature, so this needs no tuning; it gives every image at least one label, and
-    does not change its mind about a label when the vocabulary grows by labels that fit the image less. Neither gives
-    more than ten. A label's own threshold goes before any of these.
+    to compare captions at that temperature, so this needs no tuning; it does not change its mind about a label when
+    the vocabulary grows by labels that fit the image less. So that no image is forced to bear the best of labels that
+    all fit it badly, those are passed over that do not stand out of 400 background labels. Neither gives more than
+    ten. A label's own threshold goes before any of these.
 
     A calibrated run knows a threshold for every label, and these take the place of the preset. One that is not
     calibrated keeps the relative rule, at the backbone's temperature, also where scores were transferred and are no
@@ -88,6 +91,7 @@ class Rule:
         learned: np.ndarray | None = None,
         verdicts: np.ndarray | None = None,
         bar: float | None = None,
+        standard: np.ndarray | None = None,
     ) -> np.ndarray:
         """Indices of the labels of one image, best first.
 
@@ -100,6 +104,8 @@ class Rule:
             learned: What a profile decides, ``(L,)``: 1 given, -1 not, 0 nothing. It goes before the relative rule.
             verdicts: What somebody has said of this image, likewise; it goes before everything.
             bar: The probability of the preset; the rule is relative where None.
+            standard: Standard deviations above the background, ``(L,)``, by which the relative rule passes labels over;
+                none where None.
         """
         if verdicts is not None and (verdicts < 0).any():  # as if they had not been asked for
             logits = np.where(verdicts < 0, -np.inf, scores if logits is None else logits)
@@ -110,7 +116,10 @@ class Rule:
                 close = probabilities >= bar
             else:
                 logits = scores if logits is None else logits
+                if standard is not None:
+                    logits = np.where(standard >= ABOVE_BACKGROUND[self.preset], logits, -np.inf)
                 close = logits >= logits.max() + math.log(RELATIVE_ODDS[self.preset]) / logit_scale
+                close &= np.isfinite(logits)
             keep = np.zeros(len(scores), bool)
             keep[_best(np.flatnonzero(close), scores, MOST)] = True
             keep = keep if learned is None else np.where(learned == 0, keep, learned > 0)

@@ -47,6 +47,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
         logits = found.logit[: len(good)].cpu().numpy()
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
         relative = logits if found.relative is None else found.relative[: len(good)].cpu().numpy()
+        standard = None if found.standard is None else found.standard[: len(good)].cpu().numpy()
         probabilities = job.predictor.probability(logits)
         order = order_of(job.predictor.calibration, scores, logits)
         learned = job.learned(logits)
@@ -68,6 +69,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
                 None if learned is None else learned[i],
                 None if job.verdicts is None else job.verdicts.of(item.name, item.stamp.sha256),
                 job.bar,
+                None if standard is None else standard[i],
             )
             tags = tuple(
                 Tag(

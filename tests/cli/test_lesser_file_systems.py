@@ -29,7 +29,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(stage: str, inputs: Path, out: Path, tiny: str) -> tuple[object, ...]:
     backbone = ("--backbone", tiny)
-    tag = ("tag", out / "photos", "-l", "cat, dog, tree", *backbone, *FAST)
+    tag = ("tag", out / "photos", "-l", "cat, dog, tree", "--top-k", 2, *backbone, *FAST)
     return {
         "xmp": (*tag, "--format", "xmp"),
         "txt": (*tag, "--format", "txt"),

@@ -58,6 +58,7 @@ def test_a_graph_raises_scores_by_evidence_above_the_background() -> None:
     np.testing.assert_allclose(found.ranking, wanted["raised"], atol=1e-6)
     np.testing.assert_allclose(found.relative, wanted["raised"], atol=1e-6)
     np.testing.assert_allclose(found.logit, wanted["even"], atol=1e-6)
+    np.testing.assert_allclose(found.standard, wanted["base"], atol=1e-5)
     above = (own[:, :3] - background.mean(1, keepdims=True)) / background.std(1, ddof=1, keepdims=True)
     assert (above > SURE).any()
     assert ((above > 0) & (above < SURE)).any()

@@ -15,14 +15,16 @@ LOGIT_SCALE = 100.0
 
 
 ODDS = {"strict": 0.3, "balanced": 0.1, "generous": 0.03}
+ABOVE = {"strict": 2.5, "balanced": 1.5, "generous": 1.0}
 
 
-def by_the_book(
+def by_the_book(  # noqa: PLR0917
     scores: list[float],
     probabilities: list[float] | None,
     own: list[float | None],
     rule: Rule,
     bar: float | None = None,
+    standard: list[float] | None = None,
 ) -> list[int]:
     """The rule as its documentation states it, label by label."""
     best_first = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
@@ -35,8 +37,9 @@ def by_the_book(
         assert probabilities is not None
         given = set([i for i in best_first if probabilities[i] >= bar][:10])
     else:
-        odds = [math.exp(LOGIT_SCALE * (score - max(scores))) for score in scores]
-        given = set([i for i in best_first if odds[i] >= ODDS[rule.preset]][:10])
+        out = [i for i in best_first if standard is None or standard[i] >= ABOVE[rule.preset]]
+        best = max((scores[i] for i in out), default=0.0)
+        given = set([i for i in out if math.exp(LOGIT_SCALE * (scores[i] - best)) >= ODDS[rule.preset]][:10])
     if probabilities is not None:
         for i, threshold in enumerate(own):
             if threshold is not None:
@@ -63,11 +66,13 @@ def cases(draw: st.DrawFn) -> tuple[list[float], list[float] | None, list[float 
 
 
 @settings(max_examples=200, deadline=None)
-@given(cases(), st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 8)))
+@given(cases(), st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 8)), st.data())
 def test_the_rule_as_written(
-    case: tuple[list[float], list[float] | None, list[float | None], Rule], bar: float | None
+    case: tuple[list[float], list[float] | None, list[float | None], Rule], bar: float | None, data: st.DataObject
 ) -> None:
     scores, probabilities, own, rule = case
+    quarters = st.lists(st.integers(-8, 16).map(lambda n: n / 4), min_size=len(scores), max_size=len(scores))
+    standard = data.draw(st.one_of(st.none(), quarters))
     bar = None if probabilities is None else bar
     found = rule.choose(
         np.array(scores, np.float32),
@@ -75,8 +80,9 @@ def test_the_rule_as_written(
         np.array([np.nan if value is None else value for value in own]),
         LOGIT_SCALE,
         bar=bar,
+        standard=None if standard is None else np.array(standard, np.float32),
     )
-    assert found.tolist() == by_the_book(scores, probabilities, own, rule, bar)
+    assert found.tolist() == by_the_book(scores, probabilities, own, rule, bar, standard)
 
 
 @settings(max_examples=100, deadline=None)

@@ -105,7 +105,7 @@ def test_what_decides_is_recorded(inputs: Path, tiny: str) -> None:
     plain = prepare(inputs, inputs / "labels.txt", tiny).options
     raised = prepare(inputs, inputs / "labels.txt", tiny, graph=graph).options
     assert "graph" not in plain
-    assert "background" not in plain
+    assert plain["background"] == raised["background"], "an uncalibrated backbone has its labels stand out of it"
     assert raised["options"]["propagation"] == {"gain": GAIN}
     assert len(raised["background"]) == len(raised["graph"]) == 64
     job = prepare(inputs, inputs / "labels.txt", tiny, graph=graph)

@@ -114,7 +114,20 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_file_is_summed_up_beside_it(c2srt: Run, tiny: str, photos: Path) -> None:
     out = photos.parent / "tags.jsonl"
-    asked = ("tag", photos, "-l", "cat, dog", "--backbone", tiny, "--precision", "float32", "--batch-size", "11")
+    asked = (
+        "tag",
+        photos,
+        "-l",
+        "cat, dog",
+        "--backbone",
+        tiny,
+        "--precision",
+        "float32",
+        "--batch-size",
+        "11",
+        "--top-k",
+        "1",
+    )
     done = c2srt(*asked, "--out", out)
     assert done.code == 0 and not done.out
     rows = [json.loads(line) for line in out.read_text().splitlines()]
@@ -141,7 +154,20 @@ def test_a_terminal_gets_lines_for_few_and_the_summary_for_many(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stdout", terminal)
     table = ["--format", "table"] if how == "asked for" else []
-    asked = ("tag", photos, "-l", "cat, dog", "--backbone", tiny, "--precision", "float32", "--batch-size", "11")
+    asked = (
+        "tag",
+        photos,
+        "-l",
+        "cat, dog",
+        "--backbone",
+        tiny,
+        "--precision",
+        "float32",
+        "--batch-size",
+        "11",
+        "--top-k",
+        "1",
+    )
     done = c2srt(*asked, *table)
     assert done.code == 0, done.err
     text = terminal.getvalue()

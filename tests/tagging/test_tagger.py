@@ -26,6 +26,7 @@ from c2srt_cli.embeddings.text import embed_labels
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.images import PixelSpec, find_images, load_pixels
 from c2srt_cli.labels import read_labels
+from c2srt_cli.labels.everyday import everyday_labels
 from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging import tag as tag_module
@@ -247,11 +248,31 @@ class TestLabels:
             stored = tagged(prepare(e, tmp_path / "copy.txt", None, machine=Machine()))
         assert stored == tagged(prepare(tmp_path / "photos", labels, tiny, machine=BF16))
         labels.write_text("cat\n")
-        rows = tagged(prepare(e, labels, None, machine=Machine())).values()
+        rows = tagged(prepare(e, labels, None, machine=Machine(), rule=Rule(top_k=1))).values()
         assert {tag.label for row in rows for tag in row.tags} == {"cat"}
 
 
 class TestDecision:
+    def test_what_does_not_stand_out_is_not_given(self, tiny: str, tmp_path: Path) -> None:
+        write_photos(tmp_path / "photos", 6)
+        everyday = read_labels(everyday_labels()).names
+        of_background = tagged(prepare(tmp_path / "photos", everyday_labels(), tiny, all_scores=True))
+        scores = np.array([row.scores for row in of_background.values()], np.float64)
+        standard = (scores - scores.mean(1, keepdims=True)) / scores.std(1, ddof=1, keepdims=True)
+        best, place = standard[0].max(), int(standard[0].argmax())
+        assert best > 1.5, "else the case is empty"
+        for label in (everyday[place], everyday[int(standard[0].argmin())]):
+            found = tagged(prepare(tmp_path / "photos", label, tiny))  # asked for alone, so the best of those asked for
+            column = everyday.index(label)
+            assert [bool(row.tags) for row in found.values()] == (standard[:, column] >= 1.5).tolist()
+        scale = load_backbone(tiny).logit_scale
+        for preset, odds, above in (("strict", 0.3, 2.5), ("balanced", 0.1, 1.5), ("generous", 0.03, 1.0)):
+            found = tagged(prepare(tmp_path / "photos", everyday_labels(), tiny, rule=Rule.asked(preset)))
+            for mine, z, row in zip(scores, standard, found.values(), strict=True):
+                close = (mine >= mine.max() + np.log(odds) / scale) & (z >= above)
+                ranked = [everyday[i] for i in np.argsort(-mine, kind="stable") if close[i]]
+                assert [tag.label for tag in row.tags] == ranked[:10]
+
     def test_threshold(self, tiny: str, tmp_path: Path, labels: Path) -> None:
         write_photos(tmp_path / "photos", 3)
         spec = calibrated(tiny, tmp_path / "model", {"pool": "isr", "alpha": 0.5})
