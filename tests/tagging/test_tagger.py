@@ -29,6 +29,7 @@ from c2srt_cli.labels import read_labels
 from c2srt_cli.labels.everyday import everyday_labels
 from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
+from c2srt_cli.scoring.presets import Preset
 from c2srt_cli.tagging import tag as tag_module
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
@@ -262,11 +263,16 @@ class TestDecision:
         best, place = standard[0].max(), int(standard[0].argmax())
         assert best > 1.5, "else the case is empty"
         for label in (everyday[place], everyday[int(standard[0].argmin())]):
-            found = tagged(prepare(tmp_path / "photos", label, tiny))  # asked for alone, so the best of those asked for
+            found = tagged(prepare(tmp_path / "photos", Path(label), tiny))  # alone, so the best of those asked for
             column = everyday.index(label)
             assert [bool(row.tags) for row in found.values()] == (standard[:, column] >= 1.5).tolist()
         scale = load_backbone(tiny).logit_scale
-        for preset, odds, above in (("strict", 0.3, 2.5), ("balanced", 0.1, 1.5), ("generous", 0.03, 1.0)):
+        presets: list[tuple[Preset, float, float]] = [
+            ("strict", 0.3, 2.5),
+            ("balanced", 0.1, 1.5),
+            ("generous", 0.03, 1.0),
+        ]
+        for preset, odds, above in presets:
             found = tagged(prepare(tmp_path / "photos", everyday_labels(), tiny, rule=Rule.asked(preset)))
             for mine, z, row in zip(scores, standard, found.values(), strict=True):
                 close = (mine >= mine.max() + np.log(odds) / scale) & (z >= above)
