@@ -263,7 +263,8 @@ class TestDecision:
         best, place = standard[0].max(), int(standard[0].argmax())
         assert best > 1.5, "else the case is empty"
         for label in (everyday[place], everyday[int(standard[0].argmin())]):
-            found = tagged(prepare(tmp_path / "photos", Path(label), tiny))  # alone, so the best of those asked for
+            (tmp_path / "one.txt").write_text(label)
+            found = tagged(prepare(tmp_path / "photos", tmp_path / "one.txt", tiny))  # alone, so the best asked for
             column = everyday.index(label)
             assert [bool(row.tags) for row in found.values()] == (standard[:, column] >= 1.5).tolist()
         scale = load_backbone(tiny).logit_scale
