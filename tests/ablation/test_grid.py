@@ -141,28 +141,34 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_grid(tmp_path / "grid.toml")
 
 
-def test_the_recipe_of_corel5k_is_sound(tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[2] / "recipes/ablate-corel5k.toml"
-    for name in ("embedding", "random"):
-        graph = (recipe.parents[1] / "graphs/corel5k-374.json").read_bytes()
-        (tmp_path / f"corel5k-{name}.json").write_bytes(graph)
-    grid = read(tmp_path, recipe.read_text(encoding="utf-8"))
-    assert [row.name for row in grid.rows][::11] == ["label-propagation", "c2srt-paper"]
-    assert len(grid.rows) == 15
-    assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
+RECIPES = Path(__file__).parents[2] / "recipes"
+#: The methods of each recipe of an ablation, and how many rows it has.
+ABLATIONS: dict[str, tuple[set[str], int]] = {
+    "coco-18": ({"c2srt", "label-propagation", "mkt", "clip-ft", "zero-shot"}, 6),
+    "combined-corel5k": ({"label-propagation", "ram"}, 5),
+    "corel5k": ({"c2srt", "label-propagation", "mkt", "clip-ft", "zero-shot"}, 8),
+    "ist-corel5k": ({"c2srt"}, 12),
+    "label-propagation-corel5k": ({"label-propagation"}, 9),
+    "ram-corel5k": ({"ram", "mkt", "label-propagation"}, 11),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "methods"),
-    [
-        ("ablate-ram-corel5k", {"ram", "mkt", "label-propagation"}),
-        ("ablate-combined-corel5k", {"label-propagation", "ram"}),
-    ],
-)
-def test_the_recipes_of_ram_are_sound(name: str, methods: set[str]) -> None:
-    grid = read_grid(Path(__file__).parents[2] / f"recipes/{name}.toml")
+def test_every_recipe_of_an_ablation_is_read() -> None:
+    assert sorted(ABLATIONS) == sorted(path.stem.removeprefix("ablate-") for path in RECIPES.glob("ablate-*.toml"))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_the_recipe_of_an_ablation_is_sound(name: str, tmp_path: Path) -> None:
+    text = (RECIPES / f"ablate-{name}.toml").read_text(encoding="utf-8")
+    for source in ("embedding", "random"):  # a header says how to make them
+        graph = (RECIPES.parent / "graphs/corel5k-374.json").read_bytes()
+        (tmp_path / f"corel5k-{source}.json").write_bytes(graph)
+    grid = read(tmp_path, text)
+    methods, count = ABLATIONS[name]
     assert {row.options.method for row in grid.rows} == methods
-    assert len({as_toml(row.options) for row in grid.rows}) == len(grid.rows) >= 4
+    assert len(grid.rows) == count
+    assert f"c2srt ablate recipes/ablate-{name}.toml -e E -a A --out ablation" in text
+    assert not any("calibrate = true" in as_toml(row.options) for row in grid.rows)
 
 
 @pytest.mark.parametrize(

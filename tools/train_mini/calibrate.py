@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from probabilities import calibration_error
 from safetensors.numpy import save_file
 
 from c2srt_cli.artifacts import file_sha256
@@ -28,7 +29,7 @@ from c2srt_cli.labels import DEFAULT_TEMPLATE, Label, LabelSet
 from c2srt_cli.methods.pooling import ISR
 from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
-from c2srt_cli.scoring.calibration import FrequencyOptions
+from c2srt_cli.scoring.calibration import Calibration, FrequencyOptions
 from c2srt_cli.scoring.frequency import FREQUENCY, LabelFrequency
 from train_mini.corpus import Photo
 from train_mini.words import Vocabulary
@@ -73,11 +74,8 @@ def calibrate(backbone_spec: str, coco: Path, photos: Sequence[Photo], out: Path
     own = np.where(random.random(len(words)) < HIDDEN, [_place(table, word) for word in words], -1)
     slope, weight, intercept = fit(scores, truth, _log_frequency(table, text, own))
 
-    def probability(of: np.ndarray, log_frequency: np.ndarray) -> np.ndarray:
-        found: np.ndarray = 1 / (1 + np.exp(-(slope * of + weight * log_frequency + intercept)))
-        return found
-
-    said = probability(scores, _log_frequency(table, text, own))
+    known = Calibration(slope, intercept, {}, table[0].options.model_copy(update={"weight": weight}))
+    said = known.of_labels(_log_frequency(table, text, own)).probability(scores)
     print("words of Flickr8k's captions:", _error(said, truth))
     reliability(said.ravel(), truth.ravel())
     seen = {number: name for number, name in CLASSES.items() if name not in UNSEEN}
@@ -100,7 +98,7 @@ def calibrate(backbone_spec: str, coco: Path, photos: Sequence[Photo], out: Path
     print(json.dumps(value, indent=2))
     hidden = _log_frequency(table, text, np.array([_place(table, name) for name in names]))
     for how, frequency in (("in the table", table[0](text)), ("each without its entry", hidden)):
-        said = probability(scores, frequency)
+        said = known.of_labels(frequency).probability(scores)
         print(f"the {len(names)} seen classes, {how}:", _error(said, human))
         pairs = zip(names, said.mean(0), human.mean(0), strict=True)
         print("  said, was:", *(f"{name} {a:.2f} {b:.2f};" for name, a, b in pairs))
@@ -132,11 +130,7 @@ def _error(probability: np.ndarray, truth: np.ndarray) -> str:
     """Expected calibration error over pairs of probability 0.1 or more, and what is said less what is."""
     kept = probability >= 0.1
     p, y = probability[kept], truth[kept]
-    bins = np.minimum((p * 10).astype(int), 9)
-    parts = [
-        (bins == i).mean() * abs(p[bins == i].mean() - y[bins == i].mean()) for i in range(10) if (bins == i).any()
-    ]
-    return f"error {sum(parts):.3f}, signed {p.mean() - y.mean():+.3f}, {kept.sum():,} pairs"
+    return f"error {calibration_error(p, y):.3f}, signed {p.mean() - y.mean():+.3f}, {kept.sum():,} pairs"
 
 
 Table = tuple[LabelFrequency, list[str]]
