@@ -19,13 +19,14 @@ from sklearn.metrics import average_precision_score
 
 from c2srt_cli.artifacts import MANIFEST, manifest, write_json
 from c2srt_cli.datasets.annotations import Annotations, read_annotations
-from c2srt_cli.embeddings.index import Row, table_of
-from c2srt_cli.embeddings.part import part_path, publish
+from c2srt_cli.embeddings.part import publish
 from c2srt_cli.embeddings.shards import read_shard, shard_path
 from c2srt_cli.embeddings.store import KIND, SCHEMA, Store
 from c2srt_cli.embeddings.tensors import read_tensors, write_tensors
 from c2srt_cli.evaluation.protocol import protocol
 from c2srt_cli.evaluation.score import predictor, score_split
+from c2srt_cli.parts.folder import part_path
+from c2srt_cli.parts.index import Row, table_of
 from c2srt_cli.progress import Progress
 from c2srt_cli.search import search as module
 from c2srt_cli.search.query import Query

@@ -22,6 +22,7 @@ LAYERS = (
     ("methods",),
     ("scoring",),
     ("embeddings",),
+    ("parts",),
     ("graph",),
     ("backbone",),
     ("datasets",),

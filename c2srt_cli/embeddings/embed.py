@@ -1,46 +1,37 @@
 """The stage behind ``c2srt embed``: images → ``embeddings/``, resumable and incremental, by any number of processes."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from c2srt_cli.artifacts import (
-    LOCK,
-    MANIFEST,
-    UNFINISHED,
-    disk_errors,
-    lock,
-    manifest,
-    remove_leftovers,
-    write_json,
-)
+from c2srt_cli.artifacts import MANIFEST, UNFINISHED, manifest, remove_leftovers, write_json
 from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.backbone.tower import ImageTower
 from c2srt_cli.cluster import Cluster
 from c2srt_cli.datasets.annotations import read_annotations
-from c2srt_cli.embeddings.assign import assign
-from c2srt_cli.embeddings.comparison import Comparison, compare
+from c2srt_cli.embeddings.dataset import EmbeddingParts, adopt, holds_old_layout
 from c2srt_cli.embeddings.embed_part import Count, embed_part
 from c2srt_cli.embeddings.encoder import Machine, make_encoder, pixel_spec
-from c2srt_cli.embeddings.index import Row, table_of, write_index
 from c2srt_cli.embeddings.job import EmbedJob, check_space, resolved_options
 from c2srt_cli.embeddings.known_words import note_hardly_known
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.on_cluster import embed_parts, remote_encoder
-from c2srt_cli.embeddings.part import PART, assigned, known_rows, open_parts, part_numbers, part_path
+from c2srt_cli.embeddings.part import assigned, known_rows
 from c2srt_cli.embeddings.plan import annotated_images
 from c2srt_cli.embeddings.previous import check_moved, check_options, discard, previous_options
 from c2srt_cli.embeddings.split import Split, resolve_split
-from c2srt_cli.embeddings.store import KIND, PROBLEMS, SCHEMA, TEXT
+from c2srt_cli.embeddings.store import KIND, SCHEMA, TEXT
 from c2srt_cli.embeddings.text import embed_labels, read_text, save_text, text_labels, token_counter
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images import Found, find_images
 from c2srt_cli.labels import LabelSpec, open_labels, read_templates
+from c2srt_cli.parts.assign import assign
+from c2srt_cli.parts.comparison import Comparison, compare
+from c2srt_cli.parts.folder import PART, open_parts, own_parts, part_numbers, part_path
+from c2srt_cli.parts.index import Row
+from c2srt_cli.parts.problems import write_problems
+from c2srt_cli.parts.run import run_parts
 from c2srt_cli.progress import Progress
-
-#: Seconds for which a process waits that shares the work with others while one of them writes what is common to all.
-PATIENCE = 3600
 
 
 @dataclass(frozen=True)
@@ -191,38 +182,36 @@ class EmbedResult:
 
 
 def embed(job: EmbedJob, progress: Progress) -> EmbedResult:
-    """Write or bring up to date the embeddings of ``job.found`` in ``job.out``.
-
-    One process holds the folder for as long as it works. One of several holds it while it assigns the images to parts,
-    unless that is done, and while it writes what is common to all, and a part while it works on that.
+    """Write or bring up to date the embeddings of ``job.found`` in ``job.out``, as `run_parts` does it.
 
     Raises:
         InputError: something else is there, or embeddings made with other options, or the disk is too small.
         Interrupted: the user stopped it; a rerun goes on from there.
         UsageError: another process is writing there.
     """
-    out, wait = job.out, 0 if job.share is None else PATIENCE
-    with disk_errors(out), ExitStack() as held:
-        held.enter_context(lock(out / LOCK, wait=wait))
-        job, made, removed, count = _begin(job, progress)
-        parts = _own_parts(out, job.share)
-        if wait:
-            held.close()
-        if job.cluster is not None:
-            embed_parts(job.cluster, job, made, parts, count, progress)
-        else:
-            for number in parts:
-                embed_part(job, made, number, count, progress)
-        if wait:
-            held.enter_context(lock(out / LOCK, wait=wait))
-        left = len(open_parts(out))
-        if not left and not (out / MANIFEST).exists():
-            _finish(job, made, progress)
-    return EmbedResult(count.live, count.encoded, removed, tuple(count.failures), left)
+    begun, left = run_parts(
+        job.out,
+        job.share,
+        lambda: _begin(job, progress),
+        lambda run, numbers: _encode(run, numbers, progress),
+        lambda run: _finish(run.job, run.made, progress),
+    )
+    count = begun.count
+    return EmbedResult(count.live, count.encoded, begun.removed, tuple(count.failures), left)
 
 
-def _begin(job: EmbedJob, progress: Progress) -> tuple[EmbedJob, EmbeddingOptions, int, Count]:
-    """Assign images to parts. The job under the runtime of whoever came first, how many images have gone, a count."""
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A run whose images are assigned: the job under the runtime of whoever came first, and how many have gone."""
+
+    job: EmbedJob
+    made: EmbeddingOptions
+    removed: int
+    count: Count
+
+
+def _begin(job: EmbedJob, progress: Progress) -> _Begun:
+    """Assign images to parts."""
     out = job.out
     previous = previous_options(out, overwrite=job.overwrite)
     if previous is not None and job.share is not None and previous.runtime != job.encoder.runtime:
@@ -233,38 +222,42 @@ def _begin(job: EmbedJob, progress: Progress) -> tuple[EmbedJob, EmbeddingOption
     if previous is not None:
         check_options(out, previous, made)
     if job.found is None:
-        return job, made, 0, Count(_left(out, made, job.share))
+        return _Begun(job, made, 0, Count(_left(out, made, job.share)))
     remove_leftovers(out)
     names = job.found.files.names
-    found = Comparison(names, to_encode=len(names)) if job.overwrite else compare(out, job.found, made)
+    parts = EmbeddingParts(out, made, job.found.root, job.part_size)
+    found = Comparison.of_none(names) if job.overwrite else compare(parts, names)
     if previous is not None and previous.root != made.root:
         check_moved(out, previous.root, made.root, found, progress)
-    check_space(job, found.to_encode, progress)
+    check_space(job, found.left, progress)
     if job.overwrite:
         discard(out)
     # first this, then that: a folder with a payload is never without its options
     text = text_labels(out / TEXT)
     write_json(out / UNFINISHED, manifest(KIND, SCHEMA, options, {"labels": text} if text else {}))
     (out / MANIFEST).unlink(missing_ok=True)
-    assign(out, found, made, job.part_size)
+    if holds_old_layout(out):
+        adopt(out, made)
+    assign(out, parts, found)
     failures = [Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems]
-    (out / PROBLEMS).unlink(missing_ok=True)
-    if failures:
-        write_index(out / PROBLEMS, table_of(failures))
-    total = found.to_encode if job.share is None else _left(out, made, job.share)
-    return job, made, found.removed, Count(total, 0, found.live + len(failures), found.failures + failures)
+    write_problems(out, failures)
+    total = found.left if job.share is None else _left(out, made, job.share)
+    return _Begun(job, made, found.removed, Count(total, 0, found.live + len(failures), found.failures + failures))
+
+
+def _encode(run: _Begun, numbers: Sequence[int], progress: Progress) -> None:
+    """Encode parts, here or on a cluster."""
+    if run.job.cluster is not None:
+        embed_parts(run.job.cluster, run.job, run.made, numbers, run.count, progress)
+    else:
+        for number in numbers:
+            embed_part(run.job, run.made, number, run.count, progress)
 
 
 def _left(out: Path, made: EmbeddingOptions, share: tuple[int, int] | None) -> int:
     """Images that one of several processes is to encode."""
-    parts = [part_path(out, number) for number in _own_parts(out, share)]
+    parts = [part_path(out, number) for number in own_parts(out, share)]
     return sum(max(0, len(assigned(folder, made)) - len(known_rows(folder, made))) for folder in parts)
-
-
-def _own_parts(out: Path, share: tuple[int, int] | None) -> list[int]:
-    """Numbers of the parts that are left to one of several processes, or to the only one."""
-    mine, of = share or (0, 1)
-    return [number for number in open_parts(out) if number % of == mine]
 
 
 def _finish(job: EmbedJob, made: EmbeddingOptions, progress: Progress) -> None:

@@ -7,15 +7,16 @@ import pyarrow.compute as pc
 
 from c2srt_cli.artifacts import LOCK, MANIFEST, disk_errors, lock, remove_leftovers
 from c2srt_cli.embeddings import shards
-from c2srt_cli.embeddings.index import Row, rows_of, table_of
 from c2srt_cli.embeddings.job import EmbedJob
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import assigned, known_rows, part_path, publish
+from c2srt_cli.embeddings.part import assigned, known_rows, publish
 from c2srt_cli.embeddings.pipeline import encode
 from c2srt_cli.embeddings.plan import plan_work
 from c2srt_cli.embeddings.shard_writer import ShardWriter
 from c2srt_cli.errors import Interrupted
 from c2srt_cli.images import ImageFile, ImageFiles
+from c2srt_cli.parts.folder import part_path
+from c2srt_cli.parts.index import Row, rows_of, table_of
 from c2srt_cli.progress import Progress
 
 

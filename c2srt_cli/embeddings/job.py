@@ -10,10 +10,10 @@ import torch
 from c2srt_cli.cluster import Cluster
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Encoder, Machine
-from c2srt_cli.embeddings.part import PART
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import Found, PixelSpec
 from c2srt_cli.labels import LabelSet
+from c2srt_cli.parts.folder import PART
 from c2srt_cli.progress import Progress
 
 

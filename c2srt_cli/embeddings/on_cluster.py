@@ -11,12 +11,12 @@ from c2srt_cli.backbone.registry import Backbone, load_backbone
 from c2srt_cli.cluster import Cluster
 from c2srt_cli.embeddings.embed_part import Count, embed_part
 from c2srt_cli.embeddings.encoder import Encoder, Machine, is_there, make_encoder
-from c2srt_cli.embeddings.index import INDEX
 from c2srt_cli.embeddings.job import EmbedJob
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import part_path
 from c2srt_cli.embeddings.split import Split
 from c2srt_cli.errors import InputError, Interrupted
+from c2srt_cli.parts.folder import part_path
+from c2srt_cli.parts.index import INDEX
 from c2srt_cli.progress import Progress
 
 #: Seconds for which a worker waits for one before it, which was lost, to let go of a part.

@@ -1,9 +1,5 @@
-"""Parts: chunks of embeddings with an index and a manifest of their own, each written whole by whichever process.
+"""Parts of embeddings: an index, shards, and a manifest that says that they are whole."""
 
-A part whose manifest is there is done. Before that its index is the assignment: which images it is to hold.
-"""
-
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,18 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from c2srt_cli.artifacts import LOCK, MANIFEST, lock, manifest, read_manifest, write_json
+from c2srt_cli.artifacts import MANIFEST, manifest, read_manifest, write_json
 from c2srt_cli.artifacts.records import Count, Record, Sha256, checked
-from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index, rows_of, table_of, write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
 from c2srt_cli.embeddings.shards import Shard, read_shard, readable_shard, shard_numbers, shard_path
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts.index import AGAIN, INDEX, Row, read_index, rows_of, table_of, write_index
 
 KIND = "part"
 #: Layout of embeddings and of their parts.
 SCHEMA = 2
-#: Images of one part.
-PART = 10_000
 
 
 class ShardFile(Record):
@@ -134,22 +128,6 @@ def _size(path: Path) -> int:
         return -1
 
 
-def part_path(folder: Path, number: int) -> Path:
-    """Where part ``number`` lies."""
-    return folder / f"part-{number:05d}"
-
-
-def part_numbers(folder: Path) -> list[int]:
-    """Numbers of the parts in ``folder``, ascending."""
-    names = (re.fullmatch(r"part-([0-9]{5,9})", path.name) for path in folder.glob("part-*"))
-    return sorted(int(name[1]) for name in names if name and name[0] == part_path(folder, int(name[1])).name)
-
-
-def open_parts(folder: Path) -> list[int]:
-    """Numbers of those that are not done."""
-    return [number for number in part_numbers(folder) if not (part_path(folder, number) / MANIFEST).exists()]
-
-
 def live_shards(table: pa.Table) -> set[int]:
     """Shards that hold something which an index has not given up."""
     held = table["shard"].filter(pc.not_equal(table["status"], "removed"))
@@ -222,17 +200,3 @@ def part_files(folder: Path) -> list[Path]:
     """Index and shards of a part."""
     there = [folder / INDEX] if (folder / INDEX).exists() else []
     return [*there, *(shard_path(folder, number) for number in shard_numbers(folder))]
-
-
-def delete_part(folder: Path) -> None:
-    """Delete all of a part, its manifest first.
-
-    Raises:
-        UsageError: another process is writing it.
-    """
-    with lock(folder / LOCK):
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for path in folder.iterdir():
-            if not path.name.startswith(LOCK):
-                path.unlink()
-    folder.rmdir()

@@ -1,14 +1,13 @@
-"""What a run of `embed` has to do: which rows of an earlier run still hold, and which images to encode."""
+"""What a run of `embed` has to do: which images there are, which rows of a part still hold, and what to encode."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
-from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
 from c2srt_cli.datasets.annotations import Annotations
-from c2srt_cli.embeddings.index import Row
 from c2srt_cli.errors import InputError
-from c2srt_cli.images import FailedFile, Found, ImageFile, ImageFiles, extra_reads
+from c2srt_cli.images import FailedFile, Found, ImageFile, ImageFiles
+from c2srt_cli.parts.file_rows import held_row
+from c2srt_cli.parts.index import Row
 
 
 def annotated_images(annotations: Annotations) -> Found:
@@ -56,16 +55,3 @@ def plan_work(files: Sequence[ImageFile], known: dict[str, Row]) -> tuple[dict[s
         else:
             current[file.name] = held
     return current, plan
-
-
-def held_row(file: ImageFile, row: Row) -> Row | None:
-    """The row, with the times to record from now on; None where it no longer speaks of the file."""
-    now, then = file_stamp(file.path), Stamp(row.size, row.mtime_ns, row.ctime_ns, row.sha256)
-    if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
-        return None
-    if row.reason == "unsupported" and file.path.is_file() and extra_reads(file.path):  # an extra was installed
-        return None
-    if now.size == then.size == -1:  # missing, as before
-        return row
-    stamp = still_holds(file.path, now, then)
-    return None if stamp is None else replace(row, mtime_ns=stamp.mtime_ns, ctime_ns=stamp.ctime_ns)

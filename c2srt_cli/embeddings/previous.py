@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from c2srt_cli.artifacts import MANIFEST, UNFINISHED, check_same, peek_manifest, previous_manifest, write_json
-from c2srt_cli.embeddings.comparison import Comparison
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import delete_part, part_numbers, part_path
 from c2srt_cli.embeddings.store import KIND, READABLE, SCHEMA, payload
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts.comparison import Comparison
+from c2srt_cli.parts.folder import delete_part, part_numbers, part_path
 from c2srt_cli.progress import Progress
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from c2srt_cli.embeddings import shards
-from c2srt_cli.embeddings.index import Row
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.part import same_image
 from c2srt_cli.embeddings.pipeline import EncodedBatch, Outcome
+from c2srt_cli.parts.index import Row
 
 
 class ShardWriter:

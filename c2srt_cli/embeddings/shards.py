@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from c2srt_cli.artifacts.records import Sha256
-from c2srt_cli.embeddings.index import AGAIN, Row, row_problems
 from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
 from c2srt_cli.embeddings.tensors import TensorRecord, read_header, read_tensors, write_tensors
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts.index import AGAIN, Row, row_problems
 
 #: Images of one shard, failures counted in: the most work that a kill can lose.
 SHARD = 256

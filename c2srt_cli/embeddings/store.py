@@ -20,29 +20,21 @@ from torch import Tensor
 
 from c2srt_cli.artifacts import MANIFEST, fingerprint, read_manifest
 from c2srt_cli.backbone.tower import Tokens
-from c2srt_cli.embeddings.index import AGAIN, INDEX, Row, read_index, rows_of
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import (
-    SCHEMA,
-    Part,
-    ShardFile,
-    live_shards,
-    part_files,
-    part_numbers,
-    part_path,
-)
+from c2srt_cli.embeddings.part import SCHEMA, Part, ShardFile, live_shards, part_files
 from c2srt_cli.embeddings.shards import DELETE, Shard, read_shard, shard_path, shard_tensors
 from c2srt_cli.embeddings.tensors import read_tensors
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts.folder import part_numbers, part_path
+from c2srt_cli.parts.index import AGAIN, INDEX, Row, read_index, rows_of
+from c2srt_cli.parts.problems import PROBLEMS, read_problems
 
-__all__ = ["KIND", "PROBLEMS", "READABLE", "SCHEMA", "TEXT", "Row", "Store", "payload", "store_fingerprint"]
+__all__ = ["KIND", "READABLE", "SCHEMA", "TEXT", "Row", "Store", "payload", "store_fingerprint"]
 
 KIND = "embeddings"
 #: Layouts that are read: the first has no parts.
 READABLE = (1, SCHEMA)
 TEXT = "text.safetensors"
-#: What was named and is no file, as an index.
-PROBLEMS = "problems.parquet"
 #: Parts whose indexes are kept in memory to compare shards with.
 _INDEXES = 4
 
@@ -94,8 +86,7 @@ class Store:
             paths += table["path"].cast(pa.large_string()).chunks
             own = [np.full(len(table), place), table["shard"].to_numpy(), table["row"].to_numpy()]
             numbers.append(np.stack(own).astype(np.int32))
-        if (folder / PROBLEMS).exists():
-            failures += rows_of(read_index(folder / PROBLEMS))
+        failures += read_problems(folder)
         store = cls(
             folder, manifest, options, parts, tuple(failures), pa.concat_arrays(paths), *np.concatenate(numbers, 1)
         )

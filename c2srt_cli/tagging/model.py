@@ -6,7 +6,6 @@ from pathlib import Path
 from c2srt_cli.artifacts import artifact_kind
 from c2srt_cli.backbone.registry import load_backbone, resolve
 from c2srt_cli.embeddings.encoder import pixel_spec
-from c2srt_cli.embeddings.index import INDEX
 from c2srt_cli.embeddings.split import Split, resolve_split
 from c2srt_cli.embeddings.store import KIND as EMBEDDINGS
 from c2srt_cli.embeddings.store import Store
@@ -16,6 +15,7 @@ from c2srt_cli.images import PixelSpec
 from c2srt_cli.labels import read_templates
 from c2srt_cli.methods.method import Method
 from c2srt_cli.methods.registry import METHODS
+from c2srt_cli.parts.index import INDEX
 from c2srt_cli.predict import runs
 from c2srt_cli.predict.calibration import calibration_of
 from c2srt_cli.predict.profile import Profile

@@ -12,9 +12,9 @@ import pytest
 from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.datasets.annotations import Annotations, Incidence, read_annotations, write_annotations
 from c2srt_cli.datasets.prepare import PrepareOptions, prepare
-from c2srt_cli.embeddings.index import read_index
 from c2srt_cli.errors import InputError
 from c2srt_cli.labels import LabelSet
+from c2srt_cli.parts.index import read_index
 from c2srt_cli.tagging.reading import open_tags
 
 ROWS = 600_000

@@ -8,11 +8,12 @@ import torch
 
 from c2srt_cli.artifacts import manifest, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.index import Row, rows_of, table_of
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import part_path, publish
+from c2srt_cli.embeddings.part import publish
 from c2srt_cli.embeddings.shards import write_shard
 from c2srt_cli.embeddings.store import Store
+from c2srt_cli.parts.folder import part_path
+from c2srt_cli.parts.index import Row, rows_of, table_of
 
 MADE: dict[str, Any] = {
     "root": "/photos",

@@ -16,9 +16,9 @@ from test_embed import by_path, prepared, run, same
 from c2srt_cli.artifacts import LOCK, lock
 from c2srt_cli.embeddings import shards
 from c2srt_cli.embeddings.embed import EmbedResult, embed
-from c2srt_cli.embeddings.index import INDEX
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, Interrupted, UsageError
+from c2srt_cli.parts.index import INDEX
 from c2srt_cli.progress import Progress
 
 SIZE = 4

@@ -11,13 +11,14 @@ from stored import MADE, OPTIONS, finish, row, tensors, write
 
 from c2srt_cli.artifacts import manifest, read_json, write_json
 from c2srt_cli.embeddings import store
-from c2srt_cli.embeddings.index import INDEX, Row, table_of, write_index
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import known_rows, part_path
+from c2srt_cli.embeddings.part import known_rows
 from c2srt_cli.embeddings.previous import check_options, previous_options
 from c2srt_cli.embeddings.shards import read_shard, shard_path, write_shard
 from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts.folder import part_path
+from c2srt_cli.parts.index import INDEX, Row, table_of, write_index
 
 
 @pytest.fixture

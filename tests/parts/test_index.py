@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from stored import row
 
-from c2srt_cli.embeddings import index
-from c2srt_cli.embeddings.index import INDEX, Row, rows_of, table_of
 from c2srt_cli.errors import InputError
+from c2srt_cli.parts import index
+from c2srt_cli.parts.index import INDEX, Row, rows_of, table_of
 
 
 def write_index(folder: Path, rows: list[Row]) -> None:

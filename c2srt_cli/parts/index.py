@@ -1,4 +1,4 @@
-"""``index.parquet``: one line an image of a part, as its shards' headers have it too."""
+"""``index.parquet``: one line an image of a part: which version of it was looked at, and what became of it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +17,7 @@ from c2srt_cli.artifacts.records import Text, relative_path
 from c2srt_cli.errors import InputError
 
 INDEX = "index.parquet"
-AGAIN = "run the same c2srt embed again: it makes what is missing or cannot be read"
+AGAIN = "run the command that wrote it again: it makes what is missing or cannot be read"
 #: Most rows that are read.
 MAX_ROWS = 50_000_000
 #: The last fields, which an index of an earlier version has not.
@@ -34,9 +34,9 @@ class Row:
         size: Bytes of the file.
         mtime_ns: Its modification time, which programs may set.
         sha256: Of its bytes; empty where they could not be read.
-        width: Of the upright picture, in pixels.
+        width: Of the upright picture, in pixels; 0 where that is not kept.
         height: Likewise.
-        shard: Number of the shard that holds it; -1 for a failure that none does.
+        shard: Number of the file that holds it, 0 where a part has one; -1 for a failure that none does.
         row: Its row there; -1 for a failure.
         status: ``ok``, ``failed``, ``open`` (assigned to the part, and not tried yet) or ``removed`` (it has gone, or
             has changed and stands in a later part).
