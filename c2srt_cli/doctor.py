@@ -148,6 +148,10 @@ def _folder(path: Path) -> str:
 
         annotations = read_annotations(path)
         return f"annotations of {len(annotations):,} photographs by {len(annotations.labels):,} labels"
+    if kind == "tags":
+        from c2srt_cli.tagging.parts.part import TagDataset
+
+        return f"tags of {TagDataset.open(path).verify():,} photographs, as they were written"
     if kind != "embeddings":
         raise InputError(f"{kind} are of no kind that can be verified", where=str(path))
     from c2srt_cli.embeddings.store import Store

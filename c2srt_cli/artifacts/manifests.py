@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 
 #: What is made by a command of its own.
-_MAKERS = {"annotations": "prepare", "embeddings": "embed", "profile": "learn"}
+_MAKERS = {"annotations": "prepare", "embeddings": "embed", "profile": "learn", "tags": "tag"}
 
 
 def canonical_json(value: object) -> bytes:

@@ -1,6 +1,5 @@
 """``c2srt embed``: photographs → cached tokens."""
 
-import re
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,6 @@ from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
-from c2srt_cli.errors import UsageError
 from c2srt_cli.methods.registry import METHODS
 
 SPLIT = "Split"
@@ -86,19 +84,9 @@ def embed(
     recursive: o.Recursive = False,
     exclude: o.Exclude = None,
     root: o.Root = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Which of N processes on one folder this is, 0 to N-1: it does the parts I, I+N, …",
-            show_default="all parts",
-            rich_help_panel=o.OUTPUT,
-        ),
-    ] = None,
+    shard: o.Shard = None,
     cluster: o.Cluster = None,
-    part_size: Annotated[
-        int, typer.Option(min=1, help="Photographs of a new part.", rich_help_panel=o.OUTPUT)
-    ] = 10_000,
+    part_size: o.PartSize = 10_000,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -112,7 +100,7 @@ def embed(
 
     A rerun encodes only what is new or changed, and forgets what has gone.
     """
-    kind, share = METHODS.find(method), None if shard is None else _share(shard)
+    kind, share = METHODS.find(method), o.share_of(shard)
 
     from c2srt_cli.cluster import joined
     from c2srt_cli.embeddings.embed import EmbedOptions, prepare_embedding
@@ -159,10 +147,3 @@ def embed(
     else:
         note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)
-
-
-def _share(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise UsageError("is not I/N, with I from 0 to N-1", where=f"--shard {text}", hint="--shard 0/4, … --shard 3/4")
-    return int(found[1]), int(found[2])

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -221,6 +222,17 @@ Profile = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Which of N processes on one folder this is, 0 to N-1: it does the parts I, I+N, …",
+        show_default="all parts",
+        rich_help_panel=OUTPUT,
+    ),
+]
+PartSize = Annotated[int, typer.Option(min=1, help="Photographs of a new part.", rich_help_panel=OUTPUT)]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Start again instead of going on with what is there.", rich_help_panel=OUTPUT),
@@ -244,3 +256,18 @@ def stdin_list(inputs: list[str], *, null: bool) -> tuple[str, ...] | None:
             "- reads a list of photographs from standard input", hint="find photos -name '*.jpg' | c2srt tag - …"
         )
     return path_list(sys.stdin.buffer.read(), null=null)
+
+
+def share_of(shard: str | None) -> tuple[int, int] | None:
+    """Which of how many processes ``I/N`` says that this is.
+
+    Raises:
+        UsageError: it says no such thing.
+    """
+    if shard is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
+    if found is None or int(found[1]) >= int(found[2]):
+        what = "is not I/N, with I from 0 to N-1"
+        raise UsageError(what, where=f"--shard {shard}", hint="--shard 0/4, … --shard 3/4")
+    return int(found[1]), int(found[2])

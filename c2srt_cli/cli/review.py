@@ -23,7 +23,7 @@ def review(
         Path,
         typer.Argument(
             metavar="TAGS|EMBEDDINGS",
-            help="A file that c2srt tag --out wrote (.jsonl, .csv, .parquet), or a folder of embeddings.",
+            help="What c2srt tag --out wrote (.jsonl, .csv, .parquet, a folder of parts), or a folder of embeddings.",
             show_default=False,
         ),
     ],

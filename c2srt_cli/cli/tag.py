@@ -34,7 +34,8 @@ def tag(
         typer.Option(
             "--out",
             "-o",
-            help="File to write; its suffix says the format. For txt, kohya and xmp a folder, if not the photographs'.",
+            help="File to write; its suffix says the format. Without one a folder of parts. For txt, kohya and xmp a "
+            "folder, if not the photographs'.",
             show_default="stdout",
         ),
     ] = None,
@@ -98,7 +99,9 @@ def tag(
     root: o.Root = None,
     all_scores: Annotated[
         bool,
-        typer.Option("--all-scores", help="Write every label's score: jsonl, csv, parquet.", rich_help_panel=o.OUTPUT),
+        typer.Option(
+            "--all-scores", help="Write every label's score: jsonl, csv, parquet, parts.", rich_help_panel=o.OUTPUT
+        ),
     ] = False,
     explain: Annotated[
         Path | None,
@@ -156,6 +159,8 @@ def tag(
             rich_help_panel=o.OUTPUT,
         ),
     ] = None,
+    shard: o.Shard = None,
+    part_size: o.PartSize = 10_000,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
     device: o.Device = None,
@@ -168,6 +173,8 @@ def tag(
     [bold]c2srt tag ./photos --labels labels.txt[/]
 
     PHOTOS may also be a folder that c2srt embed wrote: tagging again with other labels then takes seconds.
+
+    For very many photographs let --out name a folder: several processes may share the work with [bold]--shard[/].
 
     With [bold]--run[/] labels are scored by what was learned. One that the run was trained on is known by its name;
     any other is attached to the run's graph, and aggregates from those that are.
@@ -186,8 +193,18 @@ def tag(
         if given and writer.name != "kohya":
             raise UsageError("is about captions", where=name, hint="it goes with --format kohya")
     wording = Captions(captions == "replace", read_labels(undesired).names if undesired else ())
+    if writer.kind != "parts":
+        for name, given in (("--shard", shard is not None), ("--part-size", part_size != 10_000)):
+            if given:
+                what = (
+                    f"{writer.name} is written by one process" if name == "--shard" else f"{writer.name} has no parts"
+                )
+                raise UsageError(what, where=name, hint="name a folder: --out tags")
+    elif explain is not None:
+        raise UsageError("reasons go into one file", where="--explain", hint="it goes with --out tags.jsonl")
+    share = o.share_of(shard)
     if out is not None:
-        check_writable(out, folder=writer.kind == "sidecar")
+        check_writable(out, folder=writer.kind in ("sidecar", "parts"))
     if explain is not None:
         check_writable(explain, "--explain")
     from rich.console import Console
@@ -198,6 +215,8 @@ def tag(
     from c2srt_cli.review.thumbnails import Thumbnailed
     from c2srt_cli.tagging.decision import Rule
     from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
+    from c2srt_cli.tagging.parts.job import TagPartsJob
+    from c2srt_cli.tagging.parts.tag_parts import tag_parts
     from c2srt_cli.tagging.summary import FEW
     from c2srt_cli.tagging.tag import TagOptions, prepare_tagging
     from c2srt_cli.training.config import parse_set, resolve
@@ -228,17 +247,20 @@ def tag(
         writer=writer,
         out=out,
         picture=None if page is None else partial(Thumbnailed.beside, page),
+        share=share,
     )
     if page is not None:
         begin_page(page)
-    streams = writer.kind != "sidecar" and (out is None or is_stream(out))
+    streams = writer.kind in ("stream", "file") and (out is None or is_stream(out))
     with opened(writer, out) if streams else nullcontext() as stream:
         with running("preparing") as progress:
             job = prepare_tagging(options, progress)
         briefly = format is None and writer.name == "table" and len(job.source.items) > FEW
         bar = briefly or not (streams and sys.stdout.isatty())
         with running("tagging", bar_wanted=bar) as progress:
-            if stream is not None:
+            if writer.kind == "parts" and out is not None:
+                result = tag_parts(TagPartsJob(job, out, part_size, share, overwrite), progress)
+            elif stream is not None:
                 shown = dataclasses.replace(writer, write=pass_over) if briefly else writer
                 result = tag_to_stream(job, shown, stream, progress)
             else:

@@ -51,21 +51,24 @@ def writer_of(name: str | None, out: Path | None, *, all_scores: bool) -> Writer
             suffixes.setdefault(each.suffix, each)  # .csv is CSV, unless Excel's is asked for
     if name is not None:
         writer = WRITERS[name]
+    elif out is not None and (out.is_dir() or not out.suffix):
+        writer = WRITERS["parts"]
     elif out is not None:
         if out.suffix.lower() not in suffixes:
             raise UsageError(
-                f"the suffix {out.suffix!r} names no format" if out.suffix else "without a suffix there is no format",
+                f"the suffix {out.suffix!r} names no format",
                 where=f"--out {out}",
-                hint=f"use {', '.join(suffixes)}, or give --format",
+                hint=f"use {', '.join(suffixes)}, none for a folder of parts, or give --format",
             )
         writer = suffixes[out.suffix.lower()]
     else:
         writer = WRITERS["table" if sys.stdout.isatty() else "jsonl"]
-    if writer.kind == "file" and out is None:
-        raise UsageError(f"{writer.name} goes into a file", where="--format", hint=f"give --out tags{writer.suffix}")
+    if writer.kind in ("file", "parts") and out is None:
+        what = "a file" if writer.kind == "file" else "a folder"
+        raise UsageError(f"{writer.name} goes into {what}", where="--format", hint=f"give --out tags{writer.suffix}")
     if all_scores and not writer.all_scores:
         raise UsageError(
-            f"{writer.name} holds the chosen labels only", where="--all-scores", hint="use jsonl, csv or parquet"
+            f"{writer.name} holds the chosen labels only", where="--all-scores", hint="use jsonl, csv, parquet or parts"
         )
     return writer
 
@@ -79,6 +82,8 @@ def report(result: "TagResult", out: Path | None) -> None:
     parts += [f"{result.gone:,} gone"] if result.gone else []
     note(", ".join(parts) + (f" → {out}" if out else ""))
     failures = [f"not tagged: {one.path}: {one.reason}: {one.detail}" for one in result.failures]
+    if result.open:
+        note(f"{result.open:,} parts are left to other processes of --shard")
     if result.failures_path:
         note_failures(failures, rest=f" in {result.failures_path}")
     else:

@@ -102,9 +102,10 @@ class Store:
         some = {name: getattr(self, name)[places] for name in ("part", "shard", "row")}
         return replace(self, failures=(), paths=self.paths.take(pa.array(places)), **some)
 
-    def find(self, paths: Sequence[str]) -> np.ndarray:
+    def find(self, paths: Sequence[str] | pa.LargeStringArray) -> np.ndarray:
         """Places of images by their paths; -1 where there is none."""
-        found = pc.index_in(self.paths, value_set=pa.array(paths, pa.large_string())).fill_null(-1).to_numpy(False)
+        wanted = paths if isinstance(paths, pa.Array) else pa.array(paths, pa.large_string())
+        found = pc.index_in(self.paths, value_set=wanted).fill_null(-1).to_numpy(False)
         places = np.full(len(paths), -1, np.int64)
         there = np.flatnonzero(found >= 0)
         places[found[there]] = there
@@ -120,22 +121,23 @@ class Store:
         Raises:
             InputError: an index is damaged.
         """
-        tables, places = [], np.empty(len(self), np.int64)
-        start = 0
-        for place, part in enumerate(self.parts):
-            mine = np.flatnonzero(self.part == place)
-            if not len(mine):
+        by_part = np.argsort(self.part, kind="stable")
+        bounds = np.searchsorted(self.part[by_part], np.arange(len(self.parts) + 1))
+        tables = [pa.table({name: [] for name in names})] if not len(self) else []
+        for part, (start, stop) in zip(self.parts, pairwise(bounds.tolist()), strict=True):
+            if start == stop:
                 continue
-            table = part.index()
+            mine, table = by_part[start:stop], part.index()
             table = table.filter(pc.equal(table["status"], "ok"))
             own = np.stack([table["shard"].to_numpy(), table["row"].to_numpy()])
             order = np.lexsort(own[::-1])
             keys = own[0, order] << 31 | own[1, order]
             at = order[np.searchsorted(keys, self.shard[mine].astype(np.int64) << 31 | self.row[mine])]
             tables.append(table.select(names).take(pa.array(at)))
-            places[mine] = np.arange(start, start + len(mine))
-            start += len(mine)
-        return pa.concat_tables(tables).take(pa.array(places)) if tables else pa.table({name: [] for name in names})
+        places = np.empty(len(self), np.int64)
+        places[by_part] = np.arange(len(self))
+        found = pa.concat_tables(tables)
+        return found if (np.diff(places) == 1).all() else found.take(pa.array(places))
 
     def verify(self) -> int:
         """Read every row, and compare each shard with the checksum it was written with.

@@ -141,7 +141,7 @@ def compare(dataset: Dataset, names: pa.LargeStringArray) -> Comparison:
         live = marks.status != REMOVED
         claimed[place[live]] = True
         if len(gone := table["path"].filter(pa.array((before != REMOVED) & ~there))):
-            result.gone.append(gone)
+            result.gone.insert(0, gone)
         result.known |= bool((before == OK).any())
         result.held |= bool((marks.status == OK).any()) or (not done and bool(live.any()))
         if done:

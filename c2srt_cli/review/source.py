@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from c2srt_cli.artifacts import Stamp
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.labels import read_labels
 from c2srt_cli.progress import Progress
@@ -14,6 +15,7 @@ from c2srt_cli.review.options import ReviewOptions
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.model import holds_embeddings
 from c2srt_cli.tagging.options import TagOptions
+from c2srt_cli.tagging.parts.part import TagDataset
 from c2srt_cli.tagging.reading import open_tags, read_reasons
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 from c2srt_cli.tagging.sources import Item
@@ -77,9 +79,8 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
         with _embeddings(options, progress) as tagged:
             yield tagged
         return
-    there = finished(options.source) if options.source.is_file() else None
+    made, stamps = _made(options.source)
     with open_tags(options.source) as tags:
-        made = {} if there is None else there.options
         if options.root is None and "root" not in made:
             raise InputError(
                 "nothing says where the photographs are: it was not written by c2srt tag --out, or has changed since",
@@ -92,14 +93,23 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
             root=(options.root or Path(made["root"])).absolute(),
             labels=None if options.labels is None else read_labels(options.labels).names,
             scored=tags.scored,
-            total=None if there is None else len(there.images) or None,
+            total=len(stamps) or None,
             images=(_with_reasons(image, reasons) for image in tags.images),
-            sha256={} if there is None else {name: stamp.sha256 for name, stamp in there.images.items()},
+            sha256={name: stamp.sha256 for name, stamp in stamps.items()},
             rule=made.get("rule") or {},
             fit=(made.get("pixels") or {}).get("fit"),
             grid=grid,
             problems=[],
         )
+
+
+def _made(source: Path) -> tuple[Mapping[str, Any], Mapping[str, Stamp]]:
+    """What is known of tags beside them: the options that they were given under, and the versions of the images."""
+    if source.is_dir():
+        dataset = TagDataset.open(source)
+        return dataset.options, dataset.stamps
+    there = finished(source) if source.is_file() else None
+    return ({}, {}) if there is None else (there.options, there.images)
 
 
 @contextmanager

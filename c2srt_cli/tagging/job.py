@@ -48,6 +48,7 @@ class TagJob:
         vocabulary: Name of the label set.
         restore: Give keywords again that somebody has taken out of a sidecar.
         replace: Take a vocabulary's earlier keywords out even where few of its labels are left.
+        assigned: The images are assigned to parts, and were not looked for.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class TagJob:
     vocabulary: str = "labels"
     restore: bool = False
     replace: bool = False
+    assigned: bool = False
 
     @property
     def text(self) -> Tensor:

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Annotated, Any, BinaryIO
 import numpy as np
 from pydantic import Field, JsonValue
 
-from c2srt_cli.artifacts import Stamp, check_same, flush, sync_folder
+from c2srt_cli.artifacts import Stamp, check_same, flush, still_holds, sync_folder
 from c2srt_cli.artifacts.records import Count, Probability, Record, Text, parse
 from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.job import what_decides
@@ -137,6 +137,16 @@ class Journal:
                     pending.clear()
                     end = offset
         return end
+
+    def standing(self, items: Iterable[Item], root: Path) -> dict[str, Stamp]:
+        """Versions of the images whose results are there and still hold, as they are to be recorded from now on."""
+        found: dict[str, Stamp] = {}
+        for item in items:
+            entry = self.entries.get(item.name)
+            stamp = None if entry is None else still_holds(root / item.name, item.stamp, entry.stamp)
+            if stamp is not None:
+                found[item.name] = stamp
+        return found
 
     def append(self, results: Sequence[tuple[Item, TaggedImage | FailedImage]]) -> None:
         """Commit a batch of results, each with its image."""

@@ -43,6 +43,7 @@ class TagOptions:
         writer: The format of the results, where they go to files: the runtime of an unfinished run is reused.
         out: Their file or folder; None for the photographs' own folder, where sidecars are written.
         picture: How each photograph is read; None for the usual way.
+        share: Of parts: which of how many processes this is, ``(i, n)``; the only one where None.
     """
 
     inputs: tuple[str, ...]
@@ -70,3 +71,4 @@ class TagOptions:
     writer: Writer | None = None
     out: Path | None = None
     picture: Callable[[ImageFile], Picture] | None = None
+    share: tuple[int, int] | None = None

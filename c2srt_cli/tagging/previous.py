@@ -1,7 +1,7 @@
 """What an earlier run has left in a file: whose it is, and which of its rows stand."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from c2srt_cli.artifacts import Stamp, differences, still_holds
 from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.job import TagJob, what_decides
+from c2srt_cli.tagging.sources import Source
 from c2srt_cli.tagging.targets import Finished
 
 #: Differences that are shown of many.
@@ -62,14 +63,7 @@ def previous(there: Finished, job: TagJob, options: Mapping[str, Any], *, option
     before = Path(str(there.options.get("root", "")))
     check_root(there.path, before, root, held=len(stamps), total=len(there.images), option=option)
     missing = [name for name in there.images if name not in items]
-    others = [name for name in missing if os.path.lexists(root / name) and not job.source.passes_over(name)]
-    if others:
-        raise InputError(
-            f"holds the tags of {len(others):,} more photographs, which are still there and not among those named now",
-            where=str(there.path),
-            problems=[*others[:SHOWN], *(["…"] if others[SHOWN:] else [])],
-            hint=f"name them too, or {refusal}",
-        )
+    check_named(there.path, missing, job.source, option)
     changed = differences(then, now)
     return Previous(there, {} if changed else stamps, len(missing), tuple(changed))
 
@@ -94,4 +88,26 @@ def check_root(path: Path, before: Path, now: Path, *, held: int, total: int, op
             where=str(path),
             problems=[f"root: {before} there, {now} now"],
             hint=f"name another {option}, or give --overwrite to start again",
+        )
+
+
+def check_named(path: Path, missing: Iterable[str], source: Source, option: str) -> None:
+    """Refuse to take results away that nobody has asked to take away: of photographs that are there, and not named.
+
+    Args:
+        path: Where they are.
+        missing: Photographs that are not among those of the source.
+        source: Of this run.
+        option: That named it.
+
+    Raises:
+        InputError: there are such.
+    """
+    others = [name for name in missing if os.path.lexists(source.root / name) and not source.passes_over(name)]
+    if others:
+        raise InputError(
+            f"holds the tags of {len(others):,} more photographs, which are still there and not among those named now",
+            where=str(path),
+            problems=[*others[:SHOWN], *(["…"] if others[SHOWN:] else [])],
+            hint=f"name them too, or name another {option}, or give --overwrite to start again",
         )

@@ -1,4 +1,4 @@
-"""Files of tags, read back as what was written: JSON Lines, CSV, Excel's CSV, Parquet, and the reasons of `explain`."""
+"""Tags read back as what was written: JSON Lines, CSV, Excel's CSV, Parquet, parts, and the reasons of `explain`."""
 
 import codecs
 import csv
@@ -11,11 +11,12 @@ from typing import Any
 from c2srt_cli.artifacts.parquet import unpacks_to_too_much
 from c2srt_cli.artifacts.records import Count, Record, RelativePath, Text, checked, parse
 from c2srt_cli.errors import C2srtError, InputError
+from c2srt_cli.tagging.parts.part import TagDataset
 from c2srt_cli.tagging.record import Tag, TaggedImage
 from c2srt_cli.tagging.writers.context import COLUMNS, score_label
 from c2srt_cli.text import plain_cell, split_list
 
-_AGAIN = "name a file that c2srt tag --out wrote"
+_AGAIN = "name what c2srt tag --out wrote"
 _AGAIN_WHY = "name the file that c2srt tag --explain wrote"
 #: Rows of Parquet that are taken at once.
 _ROWS = 1024
@@ -76,12 +77,12 @@ class Tags:
 
 @contextmanager
 def open_tags(path: Path) -> Iterator[Tags]:
-    """Open a file of tags; its images are read within the block.
+    """Open a file of tags, or a folder of parts; its images are read within the block.
 
     Raises:
         InputError: it cannot be read, or is no such file: the first row that is none is named.
     """
-    read = _FORMATS.get(path.suffix.lower())
+    read = _parts if path.is_dir() else _FORMATS.get(path.suffix.lower())
     if read is None:
         what = f"is no file of tags, whose names end in {', '.join(_FORMATS)}"
         raise InputError(what, where=str(path), hint=_AGAIN)
@@ -176,6 +177,13 @@ def _parquet(path: Path) -> _Rows:
                 parts = [texts, *([None] * len(texts) if one is None else one for one in lists)]
                 where = f"row {number}"
                 yield where, _row(path, where, name, parts, columns, cells[len(COLUMNS) :])
+
+
+def _parts(path: Path) -> _Rows:
+    for part in TagDataset.open(path).parts:
+        for live, (where, row) in zip(part.live().tolist(), _parquet(part.path), strict=True):
+            if live:
+                yield f"{part.folder.name}, {where}", row
 
 
 def _score_columns(path: Path, names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from c2srt_cli.artifacts import check_writable, fingerprint
+from c2srt_cli.artifacts import check_writable, fingerprint, peek_manifest
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import Encoder, make_encoder
 from c2srt_cli.embeddings.known_words import note_hardly_known
@@ -15,8 +15,9 @@ from c2srt_cli.embeddings.store import TEXT, Store
 from c2srt_cli.embeddings.text import embed_labels, read_text, token_counter
 from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.graph.category_graph import CategoryGraph
-from c2srt_cli.images import PixelSpec, find_images
+from c2srt_cli.images import Found, ImageFiles, PixelSpec, find_images
 from c2srt_cli.labels import LabelSet, LabelSource, open_labels, vocabulary_name
+from c2srt_cli.parts.folder import open_parts
 from c2srt_cli.predict.attach import Attached
 from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.predict.profile import Profile, basis_of
@@ -48,27 +49,38 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
         beside = writer is not None and writer.kind == "sidecar" and options.out is None
         root = None if options.root is None else options.root.absolute()
         source = partial(EmbeddingSource, opened, root=root, beside=beside)
-        return load_tagger(options, named, run, graph, progress, lambda encoder, _: source(encoder), opened)
-    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
-    if options.root is not None:
-        found = found.relative_to(options.root)
-    if found.left_out:
-        progress.note(found.left_out)
+        job = load_tagger(options, named, run, graph, progress, lambda encoder, _: source(encoder), opened)
+        return replace(job, assigned=_shares_open_parts(options))
+    found = _assigned(options)
+    assigned = found is not None
+    if found is None:
+        found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+        if options.root is not None:
+            found = found.relative_to(options.root)
+        if found.left_out:
+            progress.note(found.left_out)
     if options.out is None and options.writer is not None and options.writer.kind == "sidecar":
         check_writable(found.root, folder=True)
     threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
-    pictures = found.files if options.picture is None else [options.picture(file) for file in found.files]
-    return load_tagger(
+    job = load_tagger(
         options,
         named,
         run,
         graph,
         progress,
         lambda encoder, pixels: ImageSource(
-            found.root, pictures, found.problems, encoder, pixels, threads, found.passes_over
+            found.root,
+            found.files,
+            found.problems,
+            encoder,
+            pixels,
+            threads,
+            found.passes_over,
+            options.picture or (lambda file: file),
         ),
         begun=begun,
     )
+    return replace(job, assigned=assigned)
 
 
 def load_tagger(  # noqa: PLR0917
@@ -192,12 +204,29 @@ def _note_profile(profile: Profile, labels: LabelSet, progress: Progress) -> Non
         progress.note(f"learned with other synonyms: {', '.join(others[:5])}; learn again with --labels")
 
 
+def _shares_open_parts(options: TagOptions) -> bool:
+    """Whether this is one of several processes, and images are assigned to parts that are not done."""
+    return options.share is not None and options.out is not None and bool(open_parts(options.out))
+
+
+def _assigned(options: TagOptions) -> Found | None:
+    """Where images are that are assigned to parts, and need not be looked for; None where they are to be."""
+    begun = peek_manifest(options.out) if _shares_open_parts(options) and options.out is not None else None
+    if begun is None:  # or what there was has gone since
+        return None
+    root = Path(str(begun["options"].get("root", "")))
+    return Found(root, ImageFiles.of(root, ()), [])
+
+
 def _begun_runtime(options: TagOptions, root: Path) -> Runtime | None:
     """The runtime of the run that this one goes on with, or brings up to date."""
     writer = options.writer
     if writer is None or (options.out is None and writer.kind != "sidecar"):
         return None
     out = root if options.out is None else options.out
+    if writer.kind == "parts":
+        there = peek_manifest(out)
+        return None if there is None else recorded_runtime(there["options"].get("runtime"))
     begun = read_header(journal_of(writer, out))
     made = begun.options if begun is not None else None if writer.kind == "sidecar" else finished_options(out)
     return None if made is None else recorded_runtime(made.get("runtime"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from c2srt_cli.artifacts import Stamp, manifest, still_holds
+from c2srt_cli.artifacts import Stamp, manifest
 from c2srt_cli.errors import UsageError
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging import targets
@@ -32,7 +32,8 @@ class TagResult:
         unchanged: How many of the tagged ones had their result from an earlier, finished run.
         gone: Rows that have left, because their images have, or are left out now.
         resumed: How many images an earlier, interrupted run had done.
-        failures_path: The file that lists all failures, where results go to files.
+        failures_path: What lists all failures, where results go to files: a file, or the folder of parts.
+        open: Parts that are left to other processes.
     """
 
     tagged: int
@@ -42,6 +43,7 @@ class TagResult:
     gone: int = 0
     resumed: int = 0
     failures_path: Path | None = None
+    open: int = 0
 
 
 @dataclass
@@ -116,13 +118,9 @@ class Update:
             Interrupted: the user stopped it.
         """
         job, root = self.job, self.job.source.root
-        done: dict[str, Stamp] = {}
-        for item in job.source.items:
-            entry = journal.entries.get(item.name)
-            stamp = None if entry is None else still_holds(root / item.name, item.stamp, entry.stamp)
-            if stamp is not None:
-                done[item.name] = stamp
-                kept.pop(item.name, None)
+        done = journal.standing(job.source.items, root)
+        for name in done:
+            kept.pop(name, None)
         if self.writer.kind != "sidecar":
             check_root(journal.path, journal.root, root, held=len(done), total=len(journal.entries), option="--out")
         resumed = len(done)

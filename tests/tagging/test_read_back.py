@@ -18,7 +18,7 @@ from c2srt_cli.labels import Label, LabelSet, read_labels
 from c2srt_cli.tagging.record import KeptImage, Tag, TaggedImage
 from c2srt_cli.tagging.writers import WRITERS, WriteContext
 
-FILES = tuple(name for name, writer in WRITERS.items() if writer.kind != "sidecar" and name != "table")
+FILES = tuple(name for name, writer in WRITERS.items() if writer.kind in ("stream", "file") and name != "table")
 SPECIAL = (
     "coffee;tea",
     "-10",

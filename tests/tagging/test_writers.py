@@ -83,6 +83,7 @@ def test_registry_names_kinds_and_all_scores() -> None:
         "csv": ("csv", "stream", ".csv", True),
         "excel": ("excel", "file", ".csv", True),
         "parquet": ("parquet", "file", ".parquet", True),
+        "parts": ("parts", "parts", "", True),
         "txt": ("txt", "sidecar", ".txt", False),
         "kohya": ("kohya", "sidecar", ".txt", False),
         "xmp": ("xmp", "sidecar", ".xmp", False),

@@ -24,6 +24,15 @@ WRITERS: dict[str, Writer] = {
         Writer("excel", "file", ".csv", True, "CSV that Excel opens with a double click", write_excel, rows=excel_rows),
         Writer("parquet", "file", ".parquet", True, "Parquet: one row an image", write_parquet, rows=parquet_rows),
         Writer(
+            "parts",
+            "parts",
+            "",
+            True,
+            "a folder of Parquet files, for a million photographs and more",
+            write_parquet,
+            rows=parquet_rows,
+        ),
+        Writer(
             "txt", "sidecar", ".txt", False, "a text file beside each image, one label a line", TXT.write, TXT.current
         ),
         Writer(

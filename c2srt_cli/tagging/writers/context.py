@@ -77,8 +77,9 @@ class Writer:
     Attributes:
         name: What the user types.
         kind: Second argument of `write`: ``stream`` an open text file (``newline=""``), ``file`` a path to write to,
-            ``sidecar`` the folder that mirrors the photographs' tree. Only sidecars are put in place by the writer
-            itself, each atomically; for the others that is up to the caller.
+            ``sidecar`` the folder that mirrors the photographs' tree, ``parts`` a path as of ``file``, of one of the
+            files of a folder of parts. Only sidecars are put in place by the writer itself, each atomically; for the
+            others that is up to the caller.
         suffix: Of the files it makes, with its dot; empty where there is none.
         all_scores: Whether it can hold every label's score.
         summary: One line for the help.
@@ -91,7 +92,7 @@ class Writer:
     """
 
     name: str
-    kind: Literal["stream", "file", "sidecar"]
+    kind: Literal["stream", "file", "sidecar", "parts"]
     suffix: str
     all_scores: bool
     summary: str

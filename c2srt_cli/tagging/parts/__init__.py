@@ -1,0 +1,1 @@
+"""Tags in parts: as many photographs as there are, by as many processes as there are."""
