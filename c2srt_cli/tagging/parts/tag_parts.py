@@ -52,7 +52,7 @@ def tag_parts(job: TagPartsJob, progress: Progress) -> TagResult:
     )
     count = begun.count
     return TagResult(
-        count.live - len(count.failures) + len(begun.problems),
+        count.live - len(count.failures),
         (*begun.problems, *count.failures),
         count.summary,
         unchanged=begun.unchanged,

@@ -43,7 +43,7 @@ class EmbeddingSource:
         self._encoder = encoder
         self.problems = [FailedImage(row.path, row.reason, row.detail) for row in store.failures]
         self._store = self._present(store) if beside else store
-        self.items = _items(self._store)
+        self.items: Sequence[Item] = _items(self._store)
 
     @property
     def names(self) -> pa.LargeStringArray:

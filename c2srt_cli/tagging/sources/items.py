@@ -72,5 +72,5 @@ class Items(Sequence[Item]):
         numbers, sha256 = self._versions
         names = self.names[place].to_pylist()
         digests = [""] * len(names) if sha256 is None else sha256[place].to_pylist()
-        rows = zip(names, numbers[place].tolist(), digests, strict=True)
-        return [Item(name, Stamp(*three, digest)) for name, three, digest in rows]
+        rows = zip(names, *numbers[place].T.tolist(), digests, strict=True)
+        return [Item(name, Stamp(size, mtime, ctime, digest)) for name, size, mtime, ctime, digest in rows]

@@ -363,7 +363,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "an image twice": (lambda out: edit_index(out / f"part-00001/{INDEX}", "row", 1, 1), "not that of a part"),
     "a row that is not there": (
         lambda out: edit_index(out / f"part-00001/{INDEX}", "row", 9),
-        "its index speaks of 'p0003.png' in row 9",
+        "'p0003.png' in row 9",
     ),
     "an image that is open": (lambda out: edit_index(out / f"part-00000/{INDEX}", "status", "open"), "not that of"),
     "a part more": (lambda out: shutil.copytree(out / "part-00000", out / "part-00003"), "lists 3 parts, and there"),
@@ -381,10 +381,10 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.fixture(scope="module")
-def finished(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tags that no test changes."""
     folder = tmp_path_factory.mktemp("finished")
-    written(folder, tiny).run(folder / "t")
+    written(folder, tiny_model).run(folder / "t")
     return folder / "t"
 
 
