@@ -1,5 +1,6 @@
 """Tags in a folder of parts, written or brought up to date, by one process or by several."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def tag_parts(job: TagPartsJob, progress: Progress) -> TagResult:
         job.out,
         job.share,
         lambda: _begin(job),
-        lambda run, number: tag_part(job, number, run.count, progress),
+        lambda run, numbers: _tag(job, run, numbers, progress),
         lambda _: _finish(job),
     )
     count = begun.count
@@ -100,6 +101,11 @@ def _begin(job: TagPartsJob) -> _Begun:
     total = found.left if job.share is None else _left(job)
     count = TagCount(total, summary, live=found.live, failures=failures)
     return _Begun(count, list(problems), found.live - len(failures), found.removed)
+
+
+def _tag(job: TagPartsJob, run: _Begun, numbers: Sequence[int], progress: Progress) -> None:
+    for number in numbers:
+        tag_part(job, number, run.count, progress)
 
 
 def _previous(job: TagPartsJob) -> dict[str, object] | None:

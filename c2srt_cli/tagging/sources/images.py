@@ -75,7 +75,10 @@ class ImageSource:
 
     def batches(self, items: Sequence[Item]) -> Generator[SourceBatch, None, None]:
         """Decode ahead, encode in the fixed batch shape."""
-        images = (self._pictures.get(name) or self._read(ImageFile(self.root / name, name)) for name in (one.name for one in items))
+        images = (
+            self._pictures.get(name) or self._read(ImageFile(self.root / name, name))
+            for name in (one.name for one in items)
+        )
         with closing(encode(images, self._encoder, self._pixels, workers=self._workers)) as batches:
             for batch in batches:
                 failures = {
