@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,12 @@ def machines() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     size = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=size)
+    for _ in range(5):
+        with suppress(Exception):  # it gives a busy machine half a minute
+            cluster = Cluster(initialize_head=True, head_node_args=size)
+            break
+    else:
+        raise SystemExit("no cluster could be started")
     try:
         cluster.add_node(**{name: value for name, value in size.items() if name != "include_dashboard"})
         yield cluster

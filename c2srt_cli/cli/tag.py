@@ -160,6 +160,7 @@ def tag(
         ),
     ] = None,
     shard: o.Shard = None,
+    cluster: o.Cluster = None,
     part_size: o.PartSize = 10_000,
     overwrite: o.Overwrite = False,
     allow_failures: o.AllowFailures = False,
@@ -194,11 +195,13 @@ def tag(
             raise UsageError("is about captions", where=name, hint="it goes with --format kohya")
     wording = Captions(captions == "replace", read_labels(undesired).names if undesired else ())
     if writer.kind != "parts":
-        for name, given in (("--shard", shard is not None), ("--part-size", part_size != 10_000)):
+        alone, whole = f"{writer.name} is written by one process", f"{writer.name} has no parts"
+        for name, given, what in (
+            ("--shard", shard is not None, alone),
+            ("--cluster", cluster is not None, alone),
+            ("--part-size", part_size != 10_000, whole),
+        ):
             if given:
-                what = (
-                    f"{writer.name} is written by one process" if name == "--shard" else f"{writer.name} has no parts"
-                )
                 raise UsageError(what, where=name, hint="name a folder: --out tags")
     elif explain is not None:
         raise UsageError("reasons go into one file", where="--explain", hint="it goes with --out tags.jsonl")
@@ -209,6 +212,7 @@ def tag(
         check_writable(explain, "--explain")
     from rich.console import Console
 
+    from c2srt_cli.cluster import joined
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.review.options import ReviewOptions
     from c2srt_cli.review.review import begin_page, review
@@ -252,14 +256,17 @@ def tag(
     if page is not None:
         begin_page(page)
     streams = writer.kind in ("stream", "file") and (out is None or is_stream(out))
-    with opened(writer, out) if streams else nullcontext() as stream:
+    with (
+        joined(cluster, cores=workers, device=device) as there,
+        opened(writer, out) if streams else nullcontext() as stream,
+    ):
         with running("preparing") as progress:
             job = prepare_tagging(options, progress)
         briefly = format is None and writer.name == "table" and len(job.source.items) > FEW
         bar = briefly or not (streams and sys.stdout.isatty())
         with running("tagging", bar_wanted=bar) as progress:
             if writer.kind == "parts" and out is not None:
-                result = tag_parts(TagPartsJob(job, out, part_size, share, overwrite), progress)
+                result = tag_parts(TagPartsJob(job, out, part_size, share, overwrite, there, options), progress)
             elif stream is not None:
                 shown = dataclasses.replace(writer, write=pass_over) if briefly else writer
                 result = tag_to_stream(job, shown, stream, progress)

@@ -14,13 +14,9 @@ from c2srt_cli.embeddings.encoder import Encoder, Machine, is_there, make_encode
 from c2srt_cli.embeddings.job import EmbedJob
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.split import Split
-from c2srt_cli.errors import InputError, Interrupted
-from c2srt_cli.parts.folder import part_path
-from c2srt_cli.parts.index import INDEX
+from c2srt_cli.errors import InputError
+from c2srt_cli.parts.on_cluster import PATIENCE, check_there, results
 from c2srt_cli.progress import Progress
-
-#: Seconds for which a worker waits for one before it, which was lost, to let go of a part.
-PATIENCE = 60
 
 
 def remote_encoder(
@@ -55,16 +51,14 @@ def embed_parts(  # noqa: PLR0917
         Interrupted: the user stopped it; a rerun goes on from the last shards of the parts that are not done.
     """
     make = partial(part_encoder, job.out.absolute(), made, cluster.cores)
-    failures = {}
-    for number, done in cluster.each(make, parts, stopped=progress.stopped):
+
+    def seen(done: Count) -> None:
         count.encoded += done.encoded
         count.live += done.live
-        failures[number] = done.failures
         progress.advance(count.encoded, count.total)
-    if len(failures) < len(parts):
-        what = f"{len(failures):,} of {len(parts):,} parts are done, the others are saved up to their last shard"
-        raise Interrupted(what, where=str(job.out))
-    count.failures += [row for number in parts for row in failures[number]]
+
+    for done in results(cluster, make, job.out, parts, progress, seen):
+        count.failures += done.failures
 
 
 def part_encoder(out: Path, made: EmbeddingOptions, cores: int) -> Callable[[int], Count]:
@@ -82,13 +76,7 @@ def part_encoder(out: Path, made: EmbeddingOptions, cores: int) -> Callable[[int
     job = EmbedJob(None, root, out, encoder, made.pixels, None, (), cores)
 
     def encoded(number: int) -> Count:
-        for there in (root, part_path(out, number) / INDEX):
-            if not there.exists():
-                raise InputError(
-                    "is not on this machine",
-                    where=str(there),
-                    hint="all machines of the cluster must see photographs and --out under the same path",
-                )
+        check_there(root, out, number)
         count = Count(0)
         embed_part(job, made, number, count, Progress(), wait=PATIENCE)
         return count

@@ -44,6 +44,15 @@ class Given:
         if sure <= self._least:
             self.doubtful, self._least = path, sure
 
+    def join(self, later: "Given") -> None:
+        """Count the tags of photographs that come after."""
+        self.count += later.count
+        self.total += later.total
+        if later._most > self._most:
+            self.best, self._most = later.best, later._most
+        if later._least <= self._least:
+            self.doubtful, self._least = later.doubtful, later._least
+
     @property
     def most(self) -> float:
         """What says how sure it is of the photograph that it fits best."""
@@ -92,6 +101,15 @@ class Summary:
         for tag in image.tags:
             self.calibrated = self.calibrated or tag.probability is not None
             self._given.setdefault(tag.label, Given(tag.label)).add(image.path, tag)
+
+    def join(self, later: "Summary") -> None:
+        """Count the photographs of another one, which come after."""
+        self.photographs += later.photographs
+        self.tags += later.tags
+        self.untagged += later.untagged
+        self.calibrated = self.calibrated or later.calibrated
+        for label, given in later._given.items():
+            self._given.setdefault(label, Given(label)).join(given)
 
     @property
     def given(self) -> list[Given]:

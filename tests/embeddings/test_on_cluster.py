@@ -1,46 +1,20 @@
 """Parts that workers encode: what they leave, against one process; and what a machine lacks."""
 
-import pickle
 import shutil
-from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from photos import content, write_photos
 from test_embed import prepared, run
+from workers import HERE, Here
 
 from c2srt_cli.artifacts import LOCK
-from c2srt_cli.cluster import Cluster
 from c2srt_cli.embeddings import on_cluster, shards
 from c2srt_cli.embeddings.embed import EmbedResult, embed
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.progress import Progress
-
-R = TypeVar("R")
-
-
-class Here(Cluster):
-    """Workers in this process, which share nothing but what can be sent; the last item is tried twice."""
-
-    def call(self, work: Callable[[], R]) -> R:
-        result: R = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(work))()))
-        return result
-
-    def each(
-        self, make: Callable[[], Callable[[int], R]], items: Sequence[int], *, stopped: Callable[[], bool]
-    ) -> Generator[tuple[int, R], None, None]:
-        work = pickle.loads(pickle.dumps(make))()
-        for item in reversed(items):
-            if stopped():
-                return
-            result = work(item)
-            result = work(item) if item == items[-1] else result
-            yield item, pickle.loads(pickle.dumps(result))
-
-
-HERE = Here("auto", 1, 0, 2)
 
 
 @pytest.fixture

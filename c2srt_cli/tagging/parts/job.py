@@ -6,9 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from c2srt_cli.cluster import Cluster
 from c2srt_cli.errors import UsageError
 from c2srt_cli.parts.folder import PART
 from c2srt_cli.tagging.job import TagJob, what_decides
+from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.record import FailedImage
 from c2srt_cli.tagging.summary import Summary
 
@@ -23,9 +25,11 @@ class TagPartsJob:
         part_size: Photographs of a new part; parts of embeddings are followed whatever it is.
         share: Which of how many processes this is, ``(i, n)``: it does the parts ``i``, ``i + n``, …; all where None.
         overwrite: Start again instead of resuming.
+        cluster: Whose workers tag; this process where None.
+        asked: What they are to do, where there is one.
 
     Raises:
-        UsageError: one of several processes is to start again.
+        UsageError: one of several processes is to start again, or a cluster to do a share.
     """
 
     tagging: TagJob
@@ -33,10 +37,16 @@ class TagPartsJob:
     part_size: int = PART
     share: tuple[int, int] | None = None
     overwrite: bool = False
+    cluster: Cluster | None = None
+    asked: TagOptions | None = None
 
     def __post_init__(self) -> None:
         if self.share is not None and self.overwrite:
             raise UsageError("one of several processes cannot start again", hint=f"delete {self.out}, then start them")
+        if self.share is not None and self.cluster is not None:
+            raise UsageError(
+                "a cluster shares the parts out by itself", where="--shard", hint="leave out one of the two"
+            )
 
     @cached_property
     def options(self) -> dict[str, Any]:

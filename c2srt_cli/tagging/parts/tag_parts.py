@@ -25,6 +25,7 @@ from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.job import what_decides
 from c2srt_cli.tagging.parts.dataset import TagParts
 from c2srt_cli.tagging.parts.job import TagCount, TagPartsJob
+from c2srt_cli.tagging.parts.on_cluster import tag_on
 from c2srt_cli.tagging.parts.part import JOURNAL, KIND, SCHEMA, assigned
 from c2srt_cli.tagging.parts.tag_part import tag_part
 from c2srt_cli.tagging.previous import check_named, check_root
@@ -104,8 +105,12 @@ def _begin(job: TagPartsJob) -> _Begun:
 
 
 def _tag(job: TagPartsJob, run: _Begun, numbers: Sequence[int], progress: Progress) -> None:
-    for number in numbers:
-        tag_part(job, number, run.count, progress)
+    """Tag parts, here or on a cluster."""
+    if job.cluster is not None and job.asked is not None:
+        tag_on(job.cluster, job.asked, job, numbers, run.count, progress)
+    else:
+        for number in numbers:
+            tag_part(job, number, run.count, progress)
 
 
 def _previous(job: TagPartsJob) -> dict[str, object] | None:
