@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from c2srt_cli.cluster import Cluster
@@ -9,8 +10,15 @@ from c2srt_cli.cluster import Cluster
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
 class Here(Cluster):
-    """Workers in this process, which share nothing but what can be sent; the last item is tried twice."""
+    """Workers in this process, which share nothing but what can be sent.
+
+    Attributes:
+        lost: Whether one is lost when it has done the last item, before it says so.
+    """
+
+    lost: bool = True
 
     def call(self, work: Callable[[], R]) -> R:
         result: R = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(work))()))
@@ -24,7 +32,7 @@ class Here(Cluster):
             if stopped():
                 return
             result = work(item)
-            result = work(item) if item == items[-1] else result
+            result = work(item) if self.lost and item == items[-1] else result
             yield item, pickle.loads(pickle.dumps(result))
 
 
