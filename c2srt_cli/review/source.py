@@ -87,10 +87,11 @@ def open_source(options: ReviewOptions, progress: Progress) -> Iterator[Tagged]:
                 where=str(options.source),
                 hint="name their folder: --root PHOTOS",
             )
+        root = (options.root or Path(made["root"])).absolute()
         grid, reasons = (None, {}) if options.explain is None else read_reasons(options.explain)
         yield Tagged(
-            title=options.source.name,
-            root=(options.root or Path(made["root"])).absolute(),
+            title=root.name or options.source.name,
+            root=root,
             labels=None if options.labels is None else read_labels(options.labels).names,
             scored=tags.scored,
             total=len(stamps) or None,

@@ -240,3 +240,40 @@ def test_the_map_lies_where_the_model_looked(view: Any, fit: str | None, expecte
       return [...Array(16).keys()].filter(i => pixels[4 * i + 3] === 0);
     }"""
     assert view.evaluate(alpha) == [1 * 4 + 2]
+
+
+def luminance(color: str) -> float:
+    """Of ``rgb(r, g, b)``, as WCAG 2 has it."""
+    parts = np.array([int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(",")]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1300, "light"), (900, "dark"), (390, "light")])
+def test_a_screen_of_any_width_and_colour(view: Any, width: int, scheme: str) -> None:
+    """No part lies on another or outside, the picture keeps its shape, text can be read."""
+    view.emulate_media(color_scheme=scheme)
+    view.set_viewport_size({"width": width, "height": 800})
+    until(view, "width => page.grid.box.clientWidth <= width && page.grid.columns * 184 <= width", arg=width)
+    rectangles = """names => names.map(name => {
+      const { left, top, right, bottom } = document.querySelector(name).getBoundingClientRect();
+      return [left, top, right, bottom];
+    })"""
+    boxes = np.array(view.evaluate(rectangles, ["nav", "header", "#grid", "aside"]))
+    assert (boxes >= -1).all() and (boxes[:, 2] <= width + 1).all() and (boxes[:, 3] <= 801).all()
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            assert (one[:2] >= other[2:] - 1).any() or (other[:2] >= one[2:] - 1).any()
+    assert boxes[2, 2] - boxes[2, 0] > 184 and boxes[2, 3] - boxes[2, 1] > 202  # a photograph
+    keys(view, "ArrowRight")
+    left, top, right, bottom = view.evaluate(rectangles, ["figure img"])[0]
+    assert (right - left) / (bottom - top) == pytest.approx(90 / 60, rel=0.02)
+    style = """name => {
+      const { color, backgroundColor } = getComputedStyle(document.querySelector(name));
+      return [color, backgroundColor];
+    }"""
+    paper = luminance(view.evaluate(style, "body")[1])
+    assert (paper < 0.1) == (scheme == "dark")
+    for name in ("body", "p", "h3", ".tag .number"):
+        light, dark = sorted((paper, luminance(view.evaluate(style, name)[0])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) > 4.5
