@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
+from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted, percent
@@ -66,6 +67,7 @@ def learn(
         typer.Option(
             "--graph",
             "-g",
+            autocompletion=completion.graphs,
             help="Graph that the corrected tags were given with.",
             show_default=False,
             rich_help_panel=o.MODEL,

@@ -87,7 +87,8 @@ def search(
         bool,
         typer.Option(
             "--exact",
-            help="Embeddings: compare the patches of all photographs, not only of the 1,000 that are best as a whole.",
+            help="Embeddings: compare the patches of all photographs, as a run always does, not only of the "
+            "1,000 that are best as a whole.",
             rich_help_panel=o.MODEL,
         ),
     ] = False,
