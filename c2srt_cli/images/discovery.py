@@ -4,6 +4,7 @@
 # ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def find_images(
 
     Raises:
         InputError: a folder or pattern holds no image, or none of the named files is there.
-        UsageError: ``-`` without a list on stdin, or an empty or malformed path.
+        UsageError: ``-`` without a list on stdin, an address, or an empty or malformed path.
     """
     targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive)]
     bases = {os.path.dirname(target.path) if target.kind == "file" else target.path for target in targets}
@@ -137,6 +138,10 @@ def _targets(text: str, stdin: Sequence[str] | None, *, recursive: bool) -> list
         return targets
     if not text:
         raise UsageError("an empty path was given")
+    if re.match("[a-z][a-z0-9+.-]*://", text) and not os.path.lexists(text):
+        raise UsageError(
+            "is an address, and photographs are read from folders", where=text, hint="mount it as a folder"
+        )
     parts = Path(text).parts
     first = next((index for index, part in enumerate(parts) if any(mark in part for mark in "*?[")), None)
     if first is None or os.path.lexists(text):

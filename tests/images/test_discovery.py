@@ -171,9 +171,16 @@ def test_inputs_that_hold_no_image_are_an_error_and_all_named(make: Make) -> Non
 
 def test_unusable_inputs_are_usage_errors(make: Make) -> None:
     make("a.jpg")
-    for inputs in ([""], ["photos", ""], ["-"], ["photos/a**b/*.jpg"]):
+    for inputs in ([""], ["photos", ""], ["-"], ["photos/a**b/*.jpg"], ["s3://bucket/photos"]):
         with pytest.raises(UsageError):
             find_images(inputs)
+
+
+def test_an_address_may_be_the_name_of_a_folder(make: Make) -> None:
+    make("s3:/bucket/a.jpg")
+    assert find_images(["photos/s3://bucket"]).files.names.to_pylist() == ["a.jpg"]
+    os.chdir("photos")
+    assert find_images(["s3://bucket"]).files.names.to_pylist() == ["a.jpg"]
 
 
 def test_list_on_stdin(make: Make) -> None:
