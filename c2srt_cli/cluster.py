@@ -8,6 +8,7 @@ import queue
 import socket
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -75,6 +76,24 @@ class Cluster:
         Raises:
             C2srtError: what a worker raised, or one and the same item has lost every worker that tried it.
         """
+        left, lost = list(items), 0
+        while left:
+            try:
+                for item, outcome in self._tried(make, left, stopped):
+                    left.remove(item)
+                    lost = 0
+                    yield item, _outcome(outcome)
+            except ServiceError:  # with its worker Ray may have lost the machine, and the way to what it waits for
+                lost += 1
+                if lost > TRIES:
+                    raise
+            else:
+                return
+
+    def _tried(
+        self, make: Callable[[], Callable[[int], R]], items: Sequence[int], stopped: Callable[[], bool]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Outcomes of items, until all are there or workers are lost for good."""
         import ray.data
 
         pool = ray.data.ActorPoolStrategy(
@@ -83,23 +102,24 @@ class Cluster:
             initial_size=min(max(self.workers, 1), len(items)),
             max_tasks_in_flight_per_actor=1,  # the last items are not to wait for one worker while others are idle
         )
-        done = ray.data.from_items(list(items), override_num_blocks=len(items)).map_batches(
-            _Worker,
-            batch_size=1,
-            compute=pool,
-            num_cpus=self.cores,
-            num_gpus=self.gpus or None,
-            fn_constructor_args=(make, __version__),
-            ray_remote_args_fn=lambda: {"max_task_retries": TRIES},
-        )
+        with warnings.catch_warnings():  # of the one way there is to bound tries, which is to go with 2.64
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", "`ray_remote_args")
+            done = ray.data.from_items(list(items), override_num_blocks=len(items)).map_batches(
+                _Worker,
+                batch_size=1,
+                compute=pool,
+                num_cpus=self.cores,
+                num_gpus=self.gpus or None,
+                fn_constructor_args=(make, __version__),
+                ray_remote_args_fn=lambda: {"max_task_retries": TRIES},
+            )
         with self._faults():
             for batch in _polled(done.iter_batches(batch_size=None, prefetch_batches=0)):
-                if batch is None:
-                    if stopped():
-                        return
-                    continue
-                for item, outcome in zip(batch["item"].tolist(), batch["outcome"], strict=True):
-                    yield item, _outcome(outcome)
+                if stopped():
+                    return
+                if batch is not None:
+                    yield from zip(batch["item"].tolist(), batch["outcome"], strict=True)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -145,13 +165,13 @@ def joined(address: str | None, *, cores: int | None = None, device: str | None 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         ray.init(
             None if address == "auto" else address,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,
         )
     except Exception as error:  # of whatever kind
         raise ServiceError(f"cannot be joined: {error}", where=f"--cluster {address}") from error

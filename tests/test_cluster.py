@@ -3,14 +3,16 @@
 import importlib.util
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
 
 from c2srt_cli import __version__, cluster
 from c2srt_cli.cluster import Cluster, joined
-from c2srt_cli.errors import InputError, UsageError
+from c2srt_cli.errors import InputError, ServiceError, UsageError
 
 
 def node(cpu: float, gpu: float = 0, *, alive: bool = True) -> dict[str, Any]:
@@ -116,6 +118,29 @@ class TestOutcomes:
 
         (outcome,) = cluster._Worker(make, __version__)({"item": [1]})["outcome"]
         assert isinstance(pickle.loads(outcome)[1], InputError)
+
+
+class Lossy(Cluster):
+    """Loses its workers again and again, after items of these numbers."""
+
+    def _tried(self, make: Any, items: Sequence[int], stopped: Any) -> Iterator[tuple[int, bytes]]:
+        for item in items[: TRIED.pop(0)]:
+            yield item, cluster._attempt(partial(make(), item), __version__)
+        if not stopped():
+            raise ServiceError("a machine has gone")
+
+
+TRIED: list[int] = []
+
+
+@pytest.mark.parametrize(("done", "survives"), [([2, 0, 0, 1, 0, 1], True), ([1, 0, 0, 0, 4], False)])
+def test_a_machine_that_goes_costs_what_it_was_at(done: list[int], survives: bool) -> None:
+    """What is left is tried again, as often as some of it gets done."""
+    TRIED[:] = done
+    found: list[tuple[int, int]] = []
+    with nullcontext() if survives else pytest.raises(ServiceError):
+        found += Lossy("auto", 1, 0, 1).each(lambda: lambda item: item * item, [2, 3, 5, 7], stopped=lambda: not TRIED)
+    assert found == ([(2, 4), (3, 9), (5, 25), (7, 49)] if survives else [(2, 4)])
 
 
 def test_waiting_can_be_ended() -> None:
