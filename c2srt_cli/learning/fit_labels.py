@@ -107,7 +107,8 @@ def starts_of(job: TagJob, found: Scored) -> list[Start]:
     if calibration is not None:
         offsets = np.zeros(len(job.labels)) if calibration.offsets is None else calibration.offsets
         intercepts = (calibration.intercept + offsets).tolist()
-        return [Start(calibration.slope, intercept, cache_fit.GIVEN) for intercept in intercepts]
+        at = calibration.presets.get("balanced", cache_fit.GIVEN)  # as tags are given before anything is learned
+        return [Start(calibration.slope, intercept, at) for intercept in intercepts]
     slope, starts = SOFTER * job.encoder.backbone.logit_scale, []
     for scores, given in zip(found.logits.T, found.given.T, strict=True):
         rate = max(float(given.mean()), 1 / len(given))

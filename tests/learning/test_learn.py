@@ -33,6 +33,7 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.cache_model import CacheModel
 from c2srt_cli.predict.profile import Profile
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
+from c2srt_cli.scoring.presets import Preset
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.training.config import resolve
@@ -331,6 +332,17 @@ def test_labels_start_from_the_calibration_of_a_run() -> None:
     starts = starts_of(SimpleNamespace(predictor=predictor), found)  # type: ignore[arg-type]
     assert [(one.slope, one.intercept, one.given) for one in starts] == [(8.0, -2.0, 0.5), (5.0, -1.0, 0.3)]
     np.testing.assert_allclose(maps[1].probability(np.array(starts[1].threshold)), 0.3)
+
+
+def test_labels_start_from_the_bar_of_the_preset() -> None:
+    """So that a label of which hardly anything was said is given as before."""
+    found: Any = None
+    known: dict[Preset, float] = {"balanced": 0.25, "strict": 0.6}
+    for presets, at in ((known, 0.25), ({}, 0.4)):
+        calibration = Calibration(8.0, -2.0, {}, None, presets, np.array([0.5, -1.0]))
+        job: Any = SimpleNamespace(predictor=SimpleNamespace(calibration=calibration, thresholds=None), labels=(1, 2))
+        starts = starts_of(job, found)
+        assert [(one.slope, one.intercept, one.given) for one in starts] == [(8.0, -1.5, at), (8.0, -3.0, at)]
 
 
 def sidecars(photos: Path, words: Sequence[Sequence[str]]) -> None:
