@@ -313,7 +313,6 @@ class TestErrors:
         "case",
         [
             ("tag {photos} -l {labels} -o tags.docx", 2, "'.docx' names no format"),
-            ("tag {photos} -l {labels} -o tags", 2, "without a suffix"),
             ("tag {photos} -l {labels} -f parquet", 2, "goes into a file"),
             ("tag {photos} -l {labels} -f txt --all-scores", 2, "--all-scores"),
             ("tag {photos} -l {labels} -f txt --captions replace", 2, "it goes with --format kohya"),
