@@ -37,6 +37,15 @@ def tiny(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     torch.set_num_threads(before)
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no full collection need look at half a million objects again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
+
+
 @pytest.fixture
 def no_collection() -> Iterator[None]:
     """Nothing is freed but what nobody refers to any more."""

@@ -41,6 +41,7 @@ def test_the_number_of_elements_and_attributes_is_bounded(monkeypatch: pytest.Mo
         packet("<!-- " + " " * 2_000_000 + "-->" + "\n" * 1_000_000),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("no_collection")  # which may take longer than all else
 def test_depth_and_length_are_a_reason_or_no_matter(data: bytes) -> None:
     start = time.process_time()
     try:
@@ -50,6 +51,7 @@ def test_depth_and_length_are_a_reason_or_no_matter(data: bytes) -> None:
     assert time.process_time() - start < 5
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_time_grows_with_the_number_of_keywords_alone() -> None:
     """Ten times the keywords may take some ten times the time, not a hundred times."""
     seconds = []
