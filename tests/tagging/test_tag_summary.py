@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -112,22 +113,14 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+def tag(photos: Path, tiny: str) -> tuple[object, ...]:
+    machine = ("--backbone", tiny, "--precision", "float32", "--batch-size", 11)
+    return ("tag", photos, "-l", "cat, dog", "--top-k", 1, *machine)
+
+
 def test_a_file_is_summed_up_beside_it(c2srt: Run, tiny: str, photos: Path) -> None:
     out = photos.parent / "tags.jsonl"
-    asked = (
-        "tag",
-        photos,
-        "-l",
-        "cat, dog",
-        "--backbone",
-        tiny,
-        "--precision",
-        "float32",
-        "--batch-size",
-        "11",
-        "--top-k",
-        "1",
-    )
+    asked = tag(photos, tiny)
     done = c2srt(*asked, "--out", out)
     assert done.code == 0 and not done.out
     rows = [json.loads(line) for line in out.read_text().splitlines()]
@@ -154,23 +147,11 @@ def test_a_terminal_gets_lines_for_few_and_the_summary_for_many(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys, "stdout", terminal)
     table = ["--format", "table"] if how == "asked for" else []
-    asked = (
-        "tag",
-        photos,
-        "-l",
-        "cat, dog",
-        "--backbone",
-        tiny,
-        "--precision",
-        "float32",
-        "--batch-size",
-        "11",
-        "--top-k",
-        "1",
-    )
+    asked = tag(photos, tiny)
     done = c2srt(*asked, *table)
     assert done.code == 0, done.err
     text = terminal.getvalue()
     assert ("fits best" in text) == (how == "many")
     assert sum(line.startswith("p0") for line in text.splitlines()) == {"many": 0, "asked for": 22, "few": 20}[how]
-    assert ("c2srt review tags.csv" in done.err) == (how != "few")
+    named = shlex.join([str(photos), "--labels", "cat, dog"])
+    assert (f"next: c2srt tag {named} --format html --out review\n" in done.err) == (how != "few")
