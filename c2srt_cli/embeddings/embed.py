@@ -30,7 +30,7 @@ from c2srt_cli.parts.comparison import Comparison, compare
 from c2srt_cli.parts.folder import PART, open_parts, own_parts, part_numbers, part_path
 from c2srt_cli.parts.index import Row
 from c2srt_cli.parts.problems import write_problems
-from c2srt_cli.parts.run import run_parts
+from c2srt_cli.parts.run import check_share, run_parts
 from c2srt_cli.progress import Progress
 
 
@@ -96,10 +96,7 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
     templates = read_templates(options.templates)
     if (options.annotations is None) == (not options.inputs):
         raise UsageError("name either images or --annotations", hint="c2srt embed ./photos --out embeddings")
-    if options.share is not None and options.overwrite:
-        raise UsageError("one of several processes cannot start again", hint=f"delete {options.out}, then start them")
-    if options.share is not None and options.cluster is not None:
-        raise UsageError("a cluster shares the parts out by itself", where="--shard", hint="leave out one of the two")
+    check_share(options.out, options.share, overwrite=options.overwrite, cluster=options.cluster is not None)
     annotations = None if options.annotations is None else read_annotations(options.annotations, options.root)
     if annotations is not None:
         found = annotated_images(annotations)
@@ -239,7 +236,7 @@ def _begin(job: EmbedJob, progress: Progress) -> _Begun:
     if holds_old_layout(out):
         adopt(out, made)
     assign(out, parts, found)
-    failures = [Row(bad.name, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in job.found.problems]
+    failures = [Row.unread(bad.name, bad.reason, bad.detail) for bad in job.found.problems]
     write_problems(out, failures)
     total = found.left if job.share is None else _left(out, made, job.share)
     return _Begun(job, made, found.removed, Count(total, 0, found.live + len(failures), found.failures + failures))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from c2srt_cli.artifacts import MANIFEST, UNFINISHED, check_same, peek_manifest, previous_manifest, write_json
+from c2srt_cli.artifacts import check_same, previous_manifest
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
 from c2srt_cli.embeddings.store import KIND, READABLE, SCHEMA, payload
 from c2srt_cli.errors import InputError
 from c2srt_cli.parts.comparison import Comparison
-from c2srt_cli.parts.folder import delete_part, part_numbers, part_path
+from c2srt_cli.parts.folder import delete_parts
 from c2srt_cli.progress import Progress
 
 
@@ -56,11 +56,6 @@ def check_moved(out: Path, before: str, root: str, found: Comparison, progress: 
 
 def discard(out: Path) -> None:
     """Delete the payload; whatever a kill leaves of it still says what it was made with."""
-    previous = peek_manifest(out)
-    if previous is not None:
-        write_json(out / UNFINISHED, previous)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for number in part_numbers(out):
-        delete_part(part_path(out, number))
+    delete_parts(out)
     for path in payload(out):
         path.unlink()

@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 
 from c2srt_cli.artifacts import file_sha256
 from c2srt_cli.errors import InputError, Interrupted
-from c2srt_cli.predict.calibration import order_of
 from c2srt_cli.predict.profile import Verdict
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.choice import Choice
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.record import FailedImage
 from c2srt_cli.tagging.sources import EmbeddingSource, Item
@@ -102,28 +102,17 @@ def score(job: TagJob, items: Sequence[Item], progress: Progress) -> Scored:
     """
     names: list[str] = []
     embeddings, logits, given, failures, done = [], [], [], list[FailedImage](), 0
-    scale = job.encoder.backbone.logit_scale
     with closing(job.source.batches(items)) as batches:
         for batch in batches:
             failures += batch.failures.values()
             good = [item.name for item in batch.items if item.name not in batch.failures]
             if good:
-                found = job.predictor.scores(batch.embedding)
-                ranking, logit = (part[: len(good)].float().cpu().numpy() for part in (found.ranking, found.logit))
-                relative = logit if found.relative is None else found.relative[: len(good)].float().cpu().numpy()
-                standard = None if found.standard is None else found.standard[: len(good)].float().cpu().numpy()
-                probabilities = job.predictor.probability(logit)
-                order = order_of(job.predictor.calibration, ranking, logit)
-                own = np.zeros(logit.shape, bool)
+                choice = Choice.of(job, job.predictor.scores(batch.embedding), len(good))
+                own = np.zeros(choice.logits.shape, bool)
                 for i in range(len(good)):
-                    mine = None if probabilities is None else probabilities[i]
-                    above = None if standard is None else standard[i]
-                    kept = job.rule.choose(
-                        order[i], mine, job.thresholds, scale, relative[i], bar=job.bar, standard=above
-                    )
-                    own[i, kept] = True
+                    own[i, choice.labels(i)] = True
                 embeddings.append(normalize(batch.embedding.global_[: len(good)].float(), dim=-1).cpu())
-                logits.append(logit)
+                logits.append(choice.logits)
                 given.append(own)
                 names += good
             done += len(batch.items)

@@ -6,7 +6,7 @@ A part whose manifest is there is done. Before that its index is the assignment:
 import re
 from pathlib import Path
 
-from c2srt_cli.artifacts import LOCK, MANIFEST, lock
+from c2srt_cli.artifacts import LOCK, MANIFEST, UNFINISHED, lock, peek_manifest, write_json
 
 #: Images of one part.
 PART = 10_000
@@ -48,3 +48,16 @@ def delete_part(folder: Path) -> None:
             if not path.name.startswith(LOCK):
                 path.unlink()
     folder.rmdir()
+
+
+def delete_parts(out: Path) -> None:
+    """Delete all parts; whatever a kill leaves of them still says what it was made with.
+
+    Raises:
+        UsageError: another process is writing one of them.
+    """
+    if (previous := peek_manifest(out)) is not None:
+        write_json(out / UNFINISHED, previous)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for number in part_numbers(out):
+        delete_part(part_path(out, number))

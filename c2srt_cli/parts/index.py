@@ -60,6 +60,11 @@ class Row:
     detail: Text = ""
     ctime_ns: int = -1
 
+    @classmethod
+    def unread(cls, path: str, reason: str, detail: str) -> "Row":
+        """Of what failed before anything of its file was known."""
+        return cls(path, -1, -1, "", 0, 0, -1, -1, "failed", reason, detail)
+
 
 _SCHEMA = pa.schema({field.name: pa.int64() if field.type is int else pa.string() for field in fields(Row)})
 #: Paths that `relative_path` may refuse, and a few that it does not.

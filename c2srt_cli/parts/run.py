@@ -6,9 +6,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from c2srt_cli.artifacts import LOCK, MANIFEST, disk_errors, lock
+from c2srt_cli.errors import UsageError
 from c2srt_cli.parts.folder import PATIENCE, open_parts, own_parts
 
 S = TypeVar("S")
+
+
+def check_share(out: Path, share: tuple[int, int] | None, *, overwrite: bool, cluster: bool) -> None:
+    """Refuse to do a share of the parts in a way that the other processes would not know of.
+
+    Raises:
+        UsageError: one of several processes is to start again, or a cluster to do a share.
+    """
+    if share is not None and overwrite:
+        raise UsageError("one of several processes cannot start again", hint=f"delete {out}, then start them")
+    if share is not None and cluster:
+        raise UsageError("a cluster shares the parts out by itself", where="--shard", hint="leave out one of the two")
 
 
 def run_parts(

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from c2srt_cli.errors import Interrupted
-from c2srt_cli.predict.calibration import order_of
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging.choice import Choice
 from c2srt_cli.tagging.explanation import explain
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
@@ -43,16 +43,12 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
     if good:
         # the padded rows are scored too: one shape for every batch, as in the forward pass
         found = job.predictor.scores(batch.embedding)
-        scores = found.ranking[: len(good)].cpu().numpy()  # (n, L)
-        logits = found.logit[: len(good)].cpu().numpy()
+        choice = Choice.of(job, found, len(good))
+        scores, probabilities = choice.scores, choice.probabilities
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
-        relative = logits if found.relative is None else found.relative[: len(good)].cpu().numpy()
-        standard = None if found.standard is None else found.standard[: len(good)].cpu().numpy()
-        probabilities = job.predictor.probability(logits)
-        order = order_of(job.predictor.calibration, scores, logits)
-        learned = job.learned(logits)
+        learned = job.learned(choice.logits)
         names = job.labels.names
-        finite = np.isfinite(scores).all(1) & np.isfinite(logits).all(1)
+        finite = np.isfinite(scores).all(1) & np.isfinite(choice.logits).all(1)
         for i, item in enumerate(good):
             if not finite[i]:
                 results[item.name] = FailedImage(
@@ -60,16 +56,10 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
                 )
                 continue
             mine = None if probabilities is None else probabilities[i]
-            kept = job.rule.choose(
-                order[i],
-                mine,
-                job.thresholds,
-                job.encoder.backbone.logit_scale,
-                relative[i],
+            kept = choice.labels(
+                i,
                 None if learned is None else learned[i],
                 None if job.verdicts is None else job.verdicts.of(item.name, item.stamp.sha256),
-                job.bar,
-                None if standard is None else standard[i],
             )
             tags = tuple(
                 Tag(

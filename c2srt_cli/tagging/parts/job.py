@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from c2srt_cli.cluster import Cluster
-from c2srt_cli.errors import UsageError
 from c2srt_cli.parts.folder import PART
+from c2srt_cli.parts.run import check_share
 from c2srt_cli.tagging.job import TagJob, what_decides
 from c2srt_cli.tagging.options import TagOptions
 from c2srt_cli.tagging.record import FailedImage
@@ -41,12 +41,7 @@ class TagPartsJob:
     asked: TagOptions | None = None
 
     def __post_init__(self) -> None:
-        if self.share is not None and self.overwrite:
-            raise UsageError("one of several processes cannot start again", hint=f"delete {self.out}, then start them")
-        if self.share is not None and self.cluster is not None:
-            raise UsageError(
-                "a cluster shares the parts out by itself", where="--shard", hint="leave out one of the two"
-            )
+        check_share(self.out, self.share, overwrite=self.overwrite, cluster=self.cluster is not None)
 
     @cached_property
     def options(self) -> dict[str, Any]:

@@ -108,6 +108,6 @@ def _index(assigned: pa.Table, rows: dict[str, Row]) -> pa.Table:
     table = []
     for row in rows_of(assigned):
         if row.status != "removed" and row.path not in rows:
-            rows[row.path] = Row(row.path, -1, -1, "", 0, 0, -1, -1, "failed", "missing", "it is no longer embedded")
+            rows[row.path] = Row.unread(row.path, "missing", "it is no longer embedded")
         table.append(rows.get(row.path, row))
     return table_of(table)

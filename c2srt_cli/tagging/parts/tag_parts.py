@@ -9,7 +9,6 @@ from c2srt_cli.artifacts import (
     UNFINISHED,
     check_same,
     manifest,
-    peek_manifest,
     previous_manifest,
     remove_leftovers,
     write_json,
@@ -17,7 +16,7 @@ from c2srt_cli.artifacts import (
 from c2srt_cli.errors import InputError
 from c2srt_cli.parts.assign import assign
 from c2srt_cli.parts.comparison import Comparison, compare
-from c2srt_cli.parts.folder import delete_part, own_parts, part_numbers, part_path
+from c2srt_cli.parts.folder import delete_parts, own_parts, part_numbers, part_path
 from c2srt_cli.parts.index import Row
 from c2srt_cli.parts.problems import write_problems
 from c2srt_cli.parts.run import run_parts
@@ -91,13 +90,13 @@ def _begin(job: TagPartsJob) -> _Begun:
         gone = (name for names in found.gone for name in names.to_pylist())
         check_named(out, gone, source, "--out")
     if job.overwrite:
-        _discard(out)
+        delete_parts(out)
     # first this, then that: a folder with parts is never without what they are made with
     write_json(out / UNFINISHED, manifest(KIND, SCHEMA, job.options, job.tagging.inputs))
     (out / MANIFEST).unlink(missing_ok=True)
     assign(out, parts, found)
     problems = source.problems
-    write_problems(out, [Row(bad.path, -1, -1, "", 0, 0, -1, -1, "failed", bad.reason, bad.detail) for bad in problems])
+    write_problems(out, [Row.unread(bad.path, bad.reason, bad.detail) for bad in problems])
     failures = [FailedImage(row.path, row.reason, row.detail) for row in found.failures]
     total = found.left if job.share is None else _left(job)
     count = TagCount(total, summary, live=found.live, failures=failures)
@@ -133,15 +132,6 @@ def _previous(job: TagPartsJob) -> dict[str, object] | None:
 def _left(job: TagPartsJob) -> int:
     """Images that one of several processes is to tag."""
     return sum(len(assigned(part_path(job.out, number))) for number in own_parts(job.out, job.share))
-
-
-def _discard(out: Path) -> None:
-    """Delete all parts; whatever a kill leaves of them still says what it was made with."""
-    if (previous := peek_manifest(out)) is not None:
-        write_json(out / UNFINISHED, previous)
-    (out / MANIFEST).unlink(missing_ok=True)
-    for number in part_numbers(out):
-        delete_part(part_path(out, number))
 
 
 def _finish(job: TagPartsJob) -> None:
