@@ -1,7 +1,9 @@
 """Parts of embeddings: an index, shards, and a manifest that says that they are whole."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from c2srt_cli.artifacts import MANIFEST, manifest, read_manifest, write_json
+from c2srt_cli.artifacts import MANIFEST, file_sha256, manifest, read_manifest, write_json
 from c2srt_cli.artifacts.records import Count, Record, Sha256, checked
 from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
-from c2srt_cli.embeddings.shards import Shard, read_shard, readable_shard, shard_numbers, shard_path
+from c2srt_cli.embeddings.shards import Shard, header_sha256, read_shard, readable_shard, shard_numbers, shard_path
 from c2srt_cli.errors import InputError
 from c2srt_cli.parts.index import AGAIN, INDEX, Row, read_index, rows_of, table_of, write_index
 
 KIND = "part"
 #: Layout of embeddings and of their parts.
 SCHEMA = 2
+_TIMES = ("mtime_ns", "ctime_ns")
+#: All of a row but the times at which its file was touched.
+_IMAGE = attrgetter(*(field.name for field in fields(Row) if field.name not in _TIMES))
 
 
 class ShardFile(Record):
@@ -28,28 +33,33 @@ class ShardFile(Record):
     Attributes:
         size: Bytes of its file.
         sha256: Of its tensors, see `tensors.checksum`.
+        header: sha256 of its header as it was when the index of the part agreed with it; None where that is not known.
     """
 
     size: Count
     sha256: Sha256
+    header: Sha256 | None = None
 
 
 class _Record(Record):
     options: Origin
+    index: Sha256 | None = None  # parts of versions before this field are read without it
     shards: dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], ShardFile]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
     """A part that is done.
 
     Attributes:
         folder: Where it lies.
         shards: Its shards by number.
+        published: sha256 of the index that it was published with; None where that is not known.
     """
 
     folder: Path
     shards: Mapping[int, ShardFile]
+    published: str | None = None
 
     @classmethod
     def open(cls, folder: Path, options: EmbeddingOptions) -> "Part":
@@ -64,7 +74,8 @@ class Part:
         record = checked(_Record, value, folder / MANIFEST, AGAIN)
         if problems := strangers(record.options, options, "part"):
             raise InputError("the part is one of other embeddings", where=str(folder), problems=problems, hint=AGAIN)
-        return cls(folder, {int(number): file for number, file in sorted(record.shards.items(), key=_numeric)})
+        shards = {int(number): file for number, file in sorted(record.shards.items(), key=_numeric)}
+        return cls(folder, shards, record.index)
 
     def index(self) -> pa.Table:
         """Its index, of which the manifest knows all shards.
@@ -79,25 +90,27 @@ class Part:
             raise InputError(f"the index {what}", where=str(self.folder / INDEX), hint=AGAIN)
         return table
 
-    def checked_shard(self, number: int, index: pa.Table, options: EmbeddingOptions) -> Shard:
-        """The header of a shard, once it agrees with the index and the manifest.
+    @cached_property
+    def index_is_published(self) -> bool:
+        """Whether its index is, to the byte, the one that it was published with."""
+        return self.published is not None and file_sha256(self.folder / INDEX) == self.published
+
+    def is_published(self, number: int) -> bool:
+        """Whether index and header of a shard are those that agreed once: seen in much less time than row by row."""
+        file, path = self.shards[number], shard_path(self.folder, number)
+        known = file.header is not None and _size(path) == file.size and self.index_is_published
+        return known and header_sha256(path) == file.header
+
+    def check_shard(self, number: int, index: pa.Table, options: EmbeddingOptions) -> None:
+        """Compare the header of a shard with the index and the manifest, row by row.
 
         Raises:
-            InputError: it does not, or is damaged.
+            InputError: they do not agree, or it is damaged.
         """
         shard = read_shard(self.folder, number, options)
-        name = shard_path(self.folder, number).name
-        there = {row.path: row for row in shard.rows}
-        problems = []
-        own = pc.and_(pc.equal(index["shard"], number), pc.not_equal(index["status"], "removed"))
-        for row in rows_of(index.filter(own)):
-            header = there.get(row.path)
-            if header is None:
-                problems.append(f"{row.path!r}: it is not in {name}")
-            elif not same_image(row, header):
-                problems.append(f"{row.path!r}: {_differing(row, header)} in its shard")
+        problems = _contradictions(index, number, shard)
         if shard.sha256 != self.shards[number].sha256:
-            problems.append(f"{name}: its checksum is not that of the manifest")
+            problems.append(f"{shard_path(self.folder, number).name}: its checksum is not that of the manifest")
         if problems:
             raise InputError(
                 "index and shards contradict each other",
@@ -105,12 +118,12 @@ class Part:
                 problems=problems,
                 hint=AGAIN,
             )
-        return shard
 
     def tidy(self, index: pa.Table) -> bool:
-        """Whether there are no shards but those that something is left of."""
+        """Whether there are no shards but those that something is left of, and the manifest is of this index."""
         live = live_shards(index)
-        return live == self.shards.keys() and live == set(shard_numbers(self.folder))
+        whole = live == self.shards.keys() and live == set(shard_numbers(self.folder))
+        return whole and (self.published is None or self.index_is_published)
 
     def intact(self) -> bool:
         """Whether its shards are there, each of its size."""
@@ -126,6 +139,20 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
+
+
+def _contradictions(index: pa.Table, number: int, shard: Shard) -> list[str]:
+    """What an index says otherwise of the images of a shard than its header."""
+    there = {row.path: row for row in shard.rows}
+    problems = []
+    own = pc.and_(pc.equal(index["shard"], number), pc.not_equal(index["status"], "removed"))
+    for row in rows_of(index.filter(own)):
+        header = there.get(row.path)
+        if header is None:
+            problems.append(f"{row.path!r}: it is not in {shard_path(Path(), number).name}")
+        elif not same_image(row, header):
+            problems.append(f"{row.path!r}: {_differing(row, header)} in its shard")
+    return problems
 
 
 def live_shards(table: pa.Table) -> set[int]:
@@ -149,16 +176,18 @@ def publish(folder: Path, table: pa.Table, options: EmbeddingOptions) -> None:
         place = table.column_names.index(name)
         table = table.set_column(place, name, pc.if_else(dead, -1, table[name]))
     write_index(folder / INDEX, table)
-    shards = {
-        str(number): ShardFile(
-            size=shard_path(folder, number).stat().st_size, sha256=read_shard(folder, number, options).sha256
-        ).model_dump()
-        for number in sorted(live)
-    }
-    write_json(folder / MANIFEST, manifest(KIND, SCHEMA, options.origin(), {}) | {"shards": shards})
+    shards = {str(number): _file_of(folder, number, table, options).model_dump() for number in sorted(live)}
+    said = {"shards": shards, "index": file_sha256(folder / INDEX)}
+    write_json(folder / MANIFEST, manifest(KIND, SCHEMA, options.origin(), {}) | said)
     for number in shard_numbers(folder):
         if number not in live:
             shard_path(folder, number).unlink()
+
+
+def _file_of(folder: Path, number: int, table: pa.Table, options: EmbeddingOptions) -> ShardFile:
+    path, shard = shard_path(folder, number), read_shard(folder, number, options)
+    agreed = not _contradictions(table, number, shard)
+    return ShardFile(size=path.stat().st_size, sha256=shard.sha256, header=header_sha256(path) if agreed else None)
 
 
 def known_rows(folder: Path, options: EmbeddingOptions) -> dict[str, Row]:
@@ -186,13 +215,13 @@ def assigned(folder: Path, options: EmbeddingOptions) -> pa.Table:
 
 def same_image(row: Row, other: Row) -> bool:
     """Whether two rows differ in nothing but the times at which the file was touched."""
-    return replace(row, mtime_ns=other.mtime_ns, ctime_ns=other.ctime_ns) == other
+    return bool(_IMAGE(row) == _IMAGE(other))
 
 
 def _differing(row: Row, other: Row) -> str:
     """The first field in which two rows differ, beside those times."""
     there, here = asdict(other), asdict(row)
-    name = next(name for name in here if name not in ("mtime_ns", "ctime_ns") and here[name] != there[name])
+    name = next(name for name in here if name not in _TIMES and here[name] != there[name])
     return f"{name} is {here[name]!r}, {there[name]!r}"
 
 

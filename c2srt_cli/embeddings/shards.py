@@ -1,5 +1,6 @@
 """Shards: the tokens of up to 256 images, in a file that says of itself which images these are, and what."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -102,6 +103,13 @@ def read_shard(folder: Path, number: int, options: EmbeddingOptions) -> Shard:
     if problems:
         raise InputError("the shard is not what it should be", where=str(path), problems=problems, hint=DELETE)
     return Shard(list(record.rows), record.complete, record.sha256)
+
+
+def header_sha256(path: Path) -> str:
+    """sha256 (hex) over the header of a shard, which says how long it is."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        return hashlib.sha256(length + file.read(int.from_bytes(length, "little"))).hexdigest()
 
 
 def _said(tensor: tuple[str, tuple[int, ...]] | None) -> str:

@@ -174,8 +174,9 @@ def _pictures(job: TagJob, paths: Sequence[Path], threads: int) -> Tensor:
 
 def _cosines(embeddings: Tensor, others: Tensor) -> np.ndarray:
     """Of each with each, ``(N, M)``."""
-    near = torch.nn.functional.normalize(embeddings.to(others), dim=-1) @ others.T
-    cosines: np.ndarray = near.cpu().numpy()
+    embeddings = embeddings.to(others)
+    norms = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True).clamp_min(1e-12)
+    cosines: np.ndarray = (embeddings @ others.T / norms).cpu().numpy()
     return cosines
 
 

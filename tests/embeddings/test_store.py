@@ -12,7 +12,7 @@ from stored import MADE, OPTIONS, finish, row, tensors, write
 from c2srt_cli.artifacts import manifest, read_json, write_json
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.manifest import EmbeddingOptions
-from c2srt_cli.embeddings.part import known_rows
+from c2srt_cli.embeddings.part import Part, known_rows
 from c2srt_cli.embeddings.previous import check_options, previous_options
 from c2srt_cli.embeddings.shards import read_shard, shard_path, write_shard
 from c2srt_cli.embeddings.store import Store
@@ -172,6 +172,64 @@ def test_an_index_that_the_shards_contradict_is_refused(
         with pytest.raises(InputError) as error:
             read()
         assert match in str(error.value)
+
+
+class TestPublished:
+    """Index and headers that are as they were published are not compared row by row."""
+
+    ROWS = (row("a", 0, 0), row("c", 0, 2), row("d", 1, 0), row("e", 1, 1))
+
+    @pytest.fixture
+    def compared(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Numbers of the shards whose rows are."""
+        numbers: list[int] = []
+        check = Part.check_shard
+
+        def noted(self: Part, number: int, index: pa.Table, options: EmbeddingOptions) -> None:
+            numbers.append(number)
+            check(self, number, index, options)
+
+        monkeypatch.setattr(Part, "check_shard", noted)
+        return numbers
+
+    def test_they_are_read_at_once(self, folder: Path, compared: list[int]) -> None:
+        found = finish(folder, list(self.ROWS))
+        assert [one[:, 0].tolist() for _, one in found.global_embeddings()] == [[0.0, 2.0], [10.0, 11.0]]
+        assert [g[:, 0].tolist() for _, _, g in found.batches(range(4), 4)] == [[0, 2, 10, 11]]
+        assert not compared
+        found.verify()
+        assert compared == [0, 1]
+
+    @pytest.mark.parametrize("missing", ["index", "header"])
+    def test_parts_of_earlier_versions_are_compared(self, folder: Path, compared: list[int], missing: str) -> None:
+        finish(folder, list(self.ROWS))
+        path = part_path(folder, 0) / "manifest.json"
+        said = read_json(path)
+        for where in [said] if missing == "index" else said["shards"].values():
+            del where[missing]
+        write_json(path, said)
+        list(Store.open(folder).global_embeddings())
+        assert compared == [0, 1]
+
+    def test_another_header_is_compared(self, folder: Path, compared: list[int]) -> None:
+        finish(folder, list(self.ROWS))
+        rows = [row("e", 1, 0), row("d", 1, 1)]  # of the same length
+        write_shard(part_path(folder, 0), 1, rows, tensors(2, 10), OPTIONS.origin(), complete=True)
+        with pytest.raises(InputError, match="'d': row is 0, 1 in its shard"):
+            list(Store.open(folder).global_embeddings())
+        assert compared == [1]
+
+    def test_what_disagrees_when_it_is_published_is_compared(self, folder: Path) -> None:
+        with pytest.raises(InputError, match="'a': row is 1, 0 in its shard"):
+            list(finish(folder, [row("a", 0, 1), row("d", 1, 0)]).global_embeddings())
+
+    @pytest.mark.parametrize("damage", ["shorter", "none"])
+    def test_a_shard_that_lost_its_end(self, folder: Path, damage: str) -> None:
+        found = finish(folder, list(self.ROWS))
+        path = shard_path(part_path(folder, 0), 1)
+        path.write_bytes(path.read_bytes()[: -1 if damage == "shorter" else 0])
+        with pytest.raises(InputError, match="cannot be read as safetensors"):
+            list(found.global_embeddings())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
