@@ -59,8 +59,8 @@ MADE: dict[str, Any] = {
     "stored_dtype": "bfloat16",
     "torch": "2.9",
 }
-#: Photographs of a shard.
-SHARD = 256
+#: Photographs of a shard, and those whose names are made at once.
+SHARD, BLOCK = 256, 1 << 17
 
 
 def names(start: int, stop: int) -> pa.LargeStringArray:
@@ -73,9 +73,10 @@ def names(start: int, stop: int) -> pa.LargeStringArray:
 
 
 def library(rows: int) -> pa.LargeStringArray:
-    """All names, and those that are new."""
+    """All names, and those that are new, put together of blocks as the search for files does."""
     new = pa.array([f"new/{number:04d}.jpg" for number in range(NEW)], pa.large_string())
-    return pa.concat_arrays([names(0, rows), new])
+    blocks = [names(start, min(start + BLOCK, rows)) for start in range(0, rows, BLOCK)]
+    return pa.concat_arrays([*blocks, new])
 
 
 def index(start: int, stop: int, *, embedded: bool) -> pa.Table:

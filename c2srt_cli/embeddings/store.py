@@ -7,6 +7,7 @@ row by row.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -29,6 +30,7 @@ from c2srt_cli.errors import InputError
 from c2srt_cli.parts.folder import part_numbers, part_path
 from c2srt_cli.parts.index import AGAIN, INDEX, Row, read_index, rows_of
 from c2srt_cli.parts.problems import PROBLEMS, read_problems
+from c2srt_cli.threads import WORKERS, side_by_side
 
 __all__ = ["KIND", "READABLE", "SCHEMA", "TEXT", "Row", "Store", "payload", "store_fingerprint"]
 
@@ -81,15 +83,16 @@ class Store:
         parts = _parts(folder, manifest, options)
         paths, numbers, failures = [pa.array([], pa.large_string())], [np.empty((3, 0), np.int32)], list[Row]()
         tables = lru_cache(maxsize=_INDEXES)(lambda place: parts[place].index())
-        for place in range(len(parts)):
-            table = tables(place)
-            failures += rows_of(table.filter(pc.equal(table["status"], "failed")))
-            table = table.filter(pc.equal(table["status"], "ok"))
-            paths += table["path"].cast(pa.large_string()).chunks
-            own = [np.full(len(table), place), table["shard"].to_numpy(), table["row"].to_numpy()]
-            numbers.append(np.stack(own).astype(np.int32))
+        with closing(side_by_side(tables, range(len(parts)), WORKERS, "read")) as read:
+            for place, table in enumerate(read):
+                failures += rows_of(table.filter(pc.equal(table["status"], "failed")))
+                ok = table.filter(pc.equal(table["status"], "ok"))
+                paths += ok["path"].cast(pa.large_string()).chunks
+                own = [np.full(len(ok), place), ok["shard"].to_numpy(), ok["row"].to_numpy()]
+                numbers.append(np.stack(own).astype(np.int32))
         failures += read_problems(folder)
         part, shard, row = np.concatenate(numbers, 1)
+        del numbers  # before names take twice their memory
         store = cls(
             folder, manifest, options, parts, tuple(failures), pa.concat_arrays(paths), part, shard, row, tables
         )

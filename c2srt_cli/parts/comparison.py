@@ -1,6 +1,7 @@
 """What earlier runs assigned to parts, compared with the images that there are: in columns, part by part."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from c2srt_cli.parts.index import Row, rows_of
+from c2srt_cli.threads import WORKERS, side_by_side
 
 STATUSES = ("ok", "failed", "open", "removed")
 OK, FAILED, _, REMOVED = range(4)
@@ -128,29 +130,29 @@ def compare(dataset: Dataset, names: pa.LargeStringArray) -> Comparison:
     order = np.argsort(keys)
     keys, claimed = keys[order], np.zeros(len(names), bool)
     result = Comparison(names, order[:0])
-    for number, folder in reversed(dataset.folders()):
-        known = dataset.read(folder)
-        table, done = known.index, known.done
-        own = _keys(table["path"])
-        place = order[np.minimum(np.searchsorted(keys, own), len(keys) - 1)]
-        paths = table["path"].combine_chunks().cast(pa.large_string())
-        there = pc.equal(names.take(pa.array(place)), paths).to_numpy(False)
-        free = there & ~claimed[place]
-        before = pc.index_in(table["status"], pa.array(STATUSES)).to_numpy()
-        marks = _held(dataset, table, before, free, place) if done else _assigned(table, before, free)
-        live = marks.status != REMOVED
-        claimed[place[live]] = True
-        if len(gone := table["path"].filter(pa.array((before != REMOVED) & ~there))):
-            result.gone.insert(0, gone)
-        result.known |= bool((before == OK).any())
-        result.held |= bool((marks.status == OK).any()) or (not done and bool(live.any()))
-        if done:
-            result.live += int(live.sum())
-            result.failures[:0] = rows_of(marks.applied(table).filter(pa.array(marks.status == FAILED)))
-        else:
-            result.left += max(0, int(live.sum()) - dataset.tried(folder))
-        if not known.tidy or not marks.applied(table).equals(table):
-            result.marks[number] = marks
+    parts = dataset.folders()[::-1]
+    with closing(side_by_side(lambda part: dataset.read(part[1]), parts, WORKERS, "read")) as read:
+        for (number, folder), known in zip(parts, read, strict=True):
+            table, done = known.index, known.done
+            place = order[_places(keys, _keys(table["path"]))]
+            paths = table["path"].combine_chunks().cast(pa.large_string())
+            there = pc.equal(names.take(pa.array(place)), paths).to_numpy(False)
+            free = there & ~claimed[place]
+            before = pc.index_in(table["status"], pa.array(STATUSES)).to_numpy()
+            marks = _held(dataset, table, before, free, place) if done else _assigned(table, before, free)
+            live = marks.status != REMOVED
+            claimed[place[live]] = True
+            if len(gone := table["path"].filter(pa.array((before != REMOVED) & ~there))):
+                result.gone.insert(0, gone)
+            result.known |= bool((before == OK).any())
+            result.held |= bool((marks.status == OK).any()) or (not done and bool(live.any()))
+            if done:
+                result.live += int(live.sum())
+                result.failures[:0] = rows_of(marks.applied(table).filter(pa.array(marks.status == FAILED)))
+            else:
+                result.left += max(0, int(live.sum()) - dataset.tried(folder))
+            if not known.tidy or not marks.applied(table).equals(table):
+                result.marks[number] = marks
     result.new = np.flatnonzero(~claimed)
     result.left += len(result.new)
     return result
@@ -163,6 +165,13 @@ def _keys(paths: pa.Array | pa.ChunkedArray) -> np.ndarray:
         some = paths[start : start + (1 << 16)].to_pylist()
         keys[start : start + len(some)] = np.fromiter(map(hash, some), np.int64, len(some))
     return keys
+
+
+def _places(keys: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Where each of its own keys may stand among all, which are sorted, ``(n,)``."""
+    ascending, places = np.argsort(own), np.empty(len(own), np.int64)
+    places[ascending] = np.searchsorted(keys, own[ascending])  # a third of the time that keys in no order take
+    return np.minimum(places, len(keys) - 1)
 
 
 def _times(table: pa.Table) -> np.ndarray:

@@ -90,7 +90,11 @@ WRONG: dict[str, tuple[Callable[[Columns], object], str]] = {
     "huge": (lambda columns: columns.update(row=pa.array([2**62] * 6)), "there is no row 4611686018427387904"),
     "twice": (lambda columns: columns.update(path=pa.array(["a"] * 6)), "row 1, 'a': stands in row 0 too"),
     "status": (lambda columns: columns.update(status=pa.array(["fine"] * 6)), "column 'status' holds 'fine'"),
+    "twice, apart": (lambda columns: columns.update(path=pa.array([*"badcea"])), "row 5, 'a': stands in row 1 too"),
     "no hash": (lambda columns: columns.update(sha256=pa.array(["x"] * 6)), "its sha256 is 'x'"),
+    "short hash": (lambda columns: columns.update(sha256=pa.array(["a" * 63] * 6)), "its sha256 is 'aaa"),
+    "long hash": (lambda columns: columns.update(sha256=pa.array(["a" * 65] * 6)), "its sha256 is 'aaa"),
+    "odd hash": (lambda columns: columns.update(sha256=pa.array([f"a{'G' * 62}a"] * 6)), "its sha256 is 'aGG"),
 }
 
 
