@@ -58,7 +58,7 @@ def _add(file: bytearray, one: TiffPage, order: str, big: bool) -> tuple[int, in
     entries = b""
     for tag, value in sorted(tags.items()):
         kind, numbers = (7, value) if isinstance(value, bytes) else value
-        size = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4, 16: 8}[kind]
+        size = {1: 1, 3: 2, 4: 4, 5: 8, 7: 1, 13: 4, 16: 8}[kind]
         body = struct.pack(f"{order}{len(numbers)}{_CODES[size]}", *numbers)
         if len(body) > width:
             here = len(file)

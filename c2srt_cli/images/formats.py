@@ -42,7 +42,7 @@ OTHER_SUFFIXES = frozenset(
 )
 
 _READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC"
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"))
 #: First bytes of what people take for a photograph and is not read.
@@ -99,7 +99,7 @@ def format_of(data: bytes) -> str:
         return "GIF"
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    if data.startswith(_TIFF_MAGIC):
+    if data.startswith(TIFF_STARTS):
         return "TIFF"
     if data[4:8] == b"ftyp":
         return _box_format(data)

@@ -14,12 +14,12 @@ from c2srt_cli.errors import ImageError
 from c2srt_cli.images.bmp import decode_fields, fields_size, has_bit_fields
 from c2srt_cli.images.bounds import at_most, check_size
 from c2srt_cli.images.fit import PixelSpec
-from c2srt_cli.images.formats import RawFileError
+from c2srt_cli.images.formats import TIFF_STARTS, RawFileError
 from c2srt_cli.images.gif import first_frame
 from c2srt_cli.images.jpeg import breaks_off, read_markers
 from c2srt_cli.images.png import read_chunks
 from c2srt_cli.images.raw import open_raw, reads_raw
-from c2srt_cli.images.tiff import open_tiff, read_orientation
+from c2srt_cli.images.tiff import is_cut, open_tiff, read_orientation
 
 Box = tuple[float, float, float, float]
 #: Where a picture without EXIF may say how it lies.
@@ -37,8 +37,8 @@ class Opened:
     """A picture that can be decoded.
 
     Attributes:
-        size: Width and height of the original as stored.
-        part: Where the original lies in what is decoded; a scaled JPEG may hold a fraction of a row too much.
+        size: Width and height of the original as stored; None where they are those of what is decoded.
+        part: Where it lies in what is decoded; a scaled JPEG may hold a fraction of a row too much. None: it is all.
         is_large: Whether no other should be decoded beside it.
         orientation: As EXIF numbers it, 1 to 8; other numbers say nothing.
         profile: Its colour profile.
@@ -46,8 +46,8 @@ class Opened:
         decode: Decodes it, to whatever mode.
     """
 
-    size: tuple[int, int]
-    part: Box
+    size: tuple[int, int] | None
+    part: Box | None
     is_large: bool
     orientation: int
     profile: bytes | None
@@ -76,7 +76,9 @@ def open_picture(data: bytes, kind: str, spec: PixelSpec) -> Iterator[Opened]:
     if kind == "RAW":
         with open_raw(data, spec.size) as raw:
             if raw.preview is None:
-                yield Opened(raw.size, (0, 0, *raw.size), raw.is_large, 1, None, None, raw.develop)
+                if data.startswith(TIFF_STARTS) and is_cut(data):
+                    raise ImageError("corrupt", "the picture breaks off before its end")
+                yield Opened(None, None, raw.is_large, 1, None, None, raw.develop)
                 return
             with open_picture(raw.preview, "JPEG", spec) as preview:
                 yield replace(preview, orientation=raw.orientation)

@@ -154,15 +154,15 @@ def _prepare(
 ) -> tuple[list[Image.Image], tuple[int, int]]:
     """The fitted squares, and the sides of the upright original."""
     with PILLOW, picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
-        width, height = opened.size
+        image = opaque(opened.decode())
+        width, height = opened.size or image.size
         if opened.orientation in (5, 6, 7, 8):
             width, height = height, width
-        image = opaque(opened.decode())
         return [_square(image, opened, (width, height), spec) for spec in specs], (width, height)
 
 
 def _square(image: Image.Image, opened: Opened, upright: tuple[int, int], spec: PixelSpec) -> Image.Image:
-    part = opened.part
+    part = opened.part or (0, 0, *image.size)
     convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None
     if convert is not None and image.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
         image, convert = convert(image), None

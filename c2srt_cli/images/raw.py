@@ -22,6 +22,8 @@ _DEPTH = 10
 _SAME_SHAPE = 0.05
 #: Columns after which colours before the sensor repeat: 2 of Bayer's, 6 of Fujifilm's.
 _PERIOD = 6
+#: Rows that are looked at for what breaks off.
+_LAST_ROWS = 16
 
 
 def reads_raw() -> bool:
@@ -36,18 +38,19 @@ class Raw:
     Attributes:
         preview: A JPEG of the whole picture, large enough; None where the camera left none.
         orientation: How the preview lies, as EXIF numbers it.
-        size: Width and height of what `develop` gives.
         is_large: Whether no other should be developed beside it.
     """
 
     preview: bytes | None
     orientation: int
-    size: tuple[int, int]
     is_large: bool
     _file: Any
 
     def develop(self) -> Image.Image:
-        """The picture, upright, at half the size of the sensor."""
+        """The picture, upright: at half the size of a sensor whose pixels see one colour each, whole where all three.
+
+        How large it is, LibRaw tells only then: it also stretches oblong pixels, and turns sensors that lie aslant.
+        """
         if _breaks_off(self._file.raw_image_visible, self._file.white_level):
             raise ImageError("corrupt", "the picture breaks off before its end")
         return Image.fromarray(self._file.postprocess(half_size=True, use_camera_wb=True, output_bps=8))
@@ -72,12 +75,10 @@ def open_raw(data: bytes, side: int) -> Iterator[Raw]:
         raise _refused(error) from error
     with file:
         sizes = file.sizes
-        width, height = sizes.width, sizes.height
-        large = check_size(width, height, _DEPTH * width * height)
-        upright = (height // 2, width // 2) if sizes.flip in _TURNED else (width // 2, height // 2)
         try:
             preview, orientation = _preview(file, side)
-            yield Raw(preview, orientation, upright, large, file)
+            large = preview is None and check_size(sizes.width, sizes.height, _DEPTH * sizes.width * sizes.height)
+            yield Raw(preview, orientation, large, file)
         except rawpy.LibRawError as error:
             raise _refused(error) from error
 
@@ -96,17 +97,29 @@ def _preview(file: Any, side: int) -> tuple[bytes | None, int]:
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError, OSError):
         return nothing
     # what LibRaw writes into the preview's EXIF is how the sensor lay, which some cameras have already turned it by
-    turned = sizes.flip in _TURNED and (width > height) != (sizes.width > sizes.height)
-    shape = sizes.height / sizes.width if turned else sizes.width / sizes.height
-    if abs(width / height / shape - 1) > _SAME_SHAPE or min(width, height) < side:
+    shape = sizes.width * sizes.pixel_aspect / sizes.height
+    turned = sizes.flip in _TURNED and (width > height) != (shape > 1)
+    differs = abs(width / height * (shape if turned else 1 / shape) - 1) > _SAME_SHAPE
+    if (differs and not _is_aslant(sizes)) or min(width, height) < side:
         return nothing
     return found.data, 1 if turned else _ORIENTATION.get(sizes.flip, 1)
 
 
+def _is_aslant(sizes: Any) -> bool:
+    """Whether it is one of Fujifilm's sensors whose rows lie at 45 degrees, and LibRaw's sides those of its square."""
+    return bool(sizes.width == sizes.height + 1)
+
+
 def _breaks_off(values: np.ndarray, white: int) -> bool:
-    """Whether the last row is without noise: where data end early LibRaw goes on with one value, and tells nobody."""
-    last = values[-1]
-    return all(np.ptp(last[start::_PERIOD], axis=0).max() == 0 for start in range(_PERIOD)) and last.max() < white
+    """Whether most of the last rows are without noise.
+
+    Where data end early LibRaw goes on with one value, or with what lay in that memory, and tells nobody.
+    """
+    return 2 * sum(_is_flat(row, white) for row in values[-_LAST_ROWS:]) > min(_LAST_ROWS, len(values))
+
+
+def _is_flat(row: np.ndarray, white: int) -> bool:
+    return all(np.ptp(row[start::_PERIOD], axis=0).max() == 0 for start in range(_PERIOD)) and bool(row.max() < white)
 
 
 def _refused(error: Exception) -> ImageError:

@@ -1,20 +1,24 @@
 """RAW files and JPEG XL, made here, so that what they show is known."""
 
 import io
+import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pillow_jxl  # noqa: F401 - Pillow saves it then
 import pytest
+import rawpy
 from odd_files import exif
 from PIL import Image
-from raws import jpeg, sensor, with_preview
+from raws import jpeg, linear, raf, sensor, tiff_ep, with_preview
 from tiffs import tiff
 
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images import PixelSpec, extra_reads, find_images, load_pixels
 from c2srt_cli.images.formats import RAW_SUFFIXES, searched_suffixes
+from c2srt_cli.images.raw import _preview
 
 #: Quarters, as they lie on the sensor: red above, green and blue below; the noise of a sensor over all.
 QUARTERS = np.zeros((400, 600, 3), np.uint8)
@@ -41,6 +45,30 @@ def test_without_a_preview_it_is_developed_at_half_size_and_upright(tmp_path: Pa
 
 
 @pytest.mark.parametrize("orientation", [*UPRIGHT])
+def test_what_has_all_colours_in_each_pixel_is_not_halved(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "a.dng"
+    path.write_bytes(tiff(linear(QUARTERS, orientation)))
+    assert corners(path) == (UPRIGHT[orientation], (400, 600) if orientation in (6, 8) else (600, 400))
+
+
+def test_oblong_pixels_are_stretched(tmp_path: Path) -> None:
+    page = sensor(QUARTERS)
+    page.tags[50718] = (5, [3 | 2 << 32, 1 | 1 << 32])  # DefaultScale: 3/2 across, 1/1 down
+    (tmp_path / "a.dng").write_bytes(tiff(page))
+    assert corners(tmp_path / "a.dng") == (UPRIGHT[1], (450, 200))
+    wide = jpeg(np.repeat(QUARTERS, 3, 1)[:, ::2])
+    (tmp_path / "a.dng").write_bytes(with_preview(QUARTERS, wide, (900, 400), scale=page.tags[50718]))
+    assert corners(tmp_path / "a.dng") == (UPRIGHT[1], (900, 400))
+
+
+def test_the_preview_of_a_sensor_that_lies_aslant() -> None:
+    sizes = SimpleNamespace(width=3552, height=3551, flip=6, pixel_aspect=1.0)  # as LibRaw says it of a FinePix S5Pro
+    data = jpeg(QUARTERS)
+    file = SimpleNamespace(sizes=sizes, extract_thumb=lambda: SimpleNamespace(format=rawpy.ThumbFormat.JPEG, data=data))
+    assert _preview(file, 64) == (data, 6)
+
+
+@pytest.mark.parametrize("orientation", [*UPRIGHT])
 def test_the_preview_is_taken_and_turned_once(tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "a.nef"
     sides = (400, 600) if orientation in (6, 8) else (600, 400)
@@ -54,6 +82,28 @@ def test_a_preview_that_the_camera_has_turned_already(tmp_path: Path) -> None:
     turned = np.ascontiguousarray(np.rot90(QUARTERS, -1))
     (tmp_path / "a.dng").write_bytes(with_preview(QUARTERS, jpeg(turned), (400, 600), 6))
     assert corners(tmp_path / "a.dng") == (UPRIGHT[6], (400, 600))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "model"),
+    [
+        ("a.nef", "NIKON CORPORATION", "NIKON D70"),
+        ("a.arw", "SONY", "ILCE-7M3"),
+        ("a.cr2", "Canon", "Canon EOS 350D DIGITAL"),
+        ("a.pef", "PENTAX", "PENTAX K-5"),
+        ("a.srw", "SAMSUNG", "NX20"),
+        ("a.orf", "OLYMPUS CORPORATION", "E-410"),
+    ],
+)
+def test_makers_own_forms(tmp_path: Path, name: str, make: str, model: str) -> None:
+    for orientation, sides in ((1, (600, 400)), (6, (400, 600))):
+        (tmp_path / name).write_bytes(tiff_ep(QUARTERS, make, model, orientation))
+        assert corners(tmp_path / name) == (UPRIGHT[orientation], sides)
+
+
+def test_fujifilms_form(tmp_path: Path) -> None:
+    (tmp_path / "a.raf").write_bytes(raf(QUARTERS))
+    assert corners(tmp_path / "a.raf") == (UPRIGHT[1], (600, 400))
 
 
 @pytest.mark.parametrize(
@@ -76,9 +126,34 @@ def test_what_breaks_off_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="breaks off") as caught:
         load_pixels(tmp_path / "a.dng", SPEC)
     assert caught.value.reason == "corrupt"
+    values[-5:-1:2, 3] = 99  # and here and there with what lay in that memory
+    (tmp_path / "a.dng").write_bytes(tiff(sensor(values)))
+    with pytest.raises(ImageError, match="breaks off"):
+        load_pixels(tmp_path / "a.dng", SPEC)
     values[300:] = 255  # white, as in a studio
     (tmp_path / "a.dng").write_bytes(tiff(sensor(values)))
     assert corners(tmp_path / "a.dng")[1] == (300, 200)
+
+
+def test_a_dng_whose_strips_reach_beyond_the_file_is_corrupt(tmp_path: Path) -> None:
+    data, (strip, beyond) = (
+        tiff(sensor(QUARTERS)),
+        (struct.pack("<HHII", 279, 4, 1, size) for size in (480_000, 490_000)),
+    )
+    (tmp_path / "a.dng").write_bytes(data.replace(strip, beyond))
+    with pytest.raises(ImageError, match="breaks off"):
+        load_pixels(tmp_path / "a.dng", SPEC)
+
+
+def test_a_dng_that_lacks_a_tile_is_corrupt(tmp_path: Path) -> None:
+    page = sensor(QUARTERS)
+    page.tags |= {322: (4, [304]), 323: (4, [400]), 324: (4, [8, 8]), 325: (4, [243_200, 243_200])}
+    (tmp_path / "a.dng").write_bytes(tiff(page))
+    load_pixels(tmp_path / "a.dng", SPEC)
+    page.tags |= {324: (4, [8]), 325: (4, [243_200])}
+    (tmp_path / "a.dng").write_bytes(tiff(page))
+    with pytest.raises(ImageError, match="breaks off"):
+        load_pixels(tmp_path / "a.dng", SPEC)
 
 
 def test_a_sensor_too_large_is_refused_before_it_is_developed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +162,8 @@ def test_a_sensor_too_large_is_refused_before_it_is_developed(tmp_path: Path, mo
     with pytest.raises(ImageError) as caught:
         load_pixels(tmp_path / "a.dng", SPEC)
     assert caught.value.reason == "too-large"
+    (tmp_path / "b.dng").write_bytes(with_preview(QUARTERS, jpeg(QUARTERS), (600, 400)))
+    assert corners(tmp_path / "b.dng")[1] == (600, 400)  # nothing is developed
 
 
 def test_folders_are_searched_for_what_the_extras_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ from PIL import Image
 from c2srt_cli.images.tiff.coded import open_coded
 from c2srt_cli.images.tiff.color import paint
 from c2srt_cli.images.tiff.directory import TiffError, read_directory, read_header
-from c2srt_cli.images.tiff.pages import Page, picture_page
+from c2srt_cli.images.tiff.pages import Page, is_cut, picture_page
 from c2srt_cli.images.tiff.samples import LOSSLESS, Layout
 
-__all__ = ["TiffError", "TiffPicture", "open_tiff", "read_orientation"]
+__all__ = ["TiffError", "TiffPicture", "is_cut", "open_tiff", "read_orientation"]
 
 _ORIENTATION, _ICC = 274, 34675
 _YCBCR = 6

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
 
 from c2srt_cli.images.formats import RawFileError
 from c2srt_cli.images.tiff.directory import Directory, TiffError, read_directory, read_header
@@ -89,6 +92,26 @@ def picture_page(data: bytes) -> Page:
     largest = max(pictures, key=lambda page: page.pixels)
     is_child = largest.parent is not None and largest.pixels > first.pixels
     return largest if is_child or largest.pixels >= _THUMBNAIL * first.pixels else first
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether strips or tiles of a DNG lie outside of the file, or are fewer than its sensor's picture takes.
+
+    LibRaw then leaves what lay in that memory, which may be the photograph before, and tells nobody.
+    """
+    pages = list(_pages(data))
+    if _DNG_VERSION not in pages[0].directory.entries:
+        return False
+    return any(_lacks_parts(page, len(data)) for page in pages if page.number(_PHOTOMETRIC) in _RAW_PHOTOMETRIC)
+
+
+def _lacks_parts(page: Page, length: int) -> bool:
+    width, height = page.number(256), page.number(257)
+    tiled = 324 in page.directory.entries
+    across, down = (page.number(322), page.number(323)) if tiled else (width, page.number(278, height))
+    places, sizes = (page.directory.numbers(tag).astype(np.int64) for tag in ((324, 325) if tiled else (273, 279)))
+    needed = ceil(width / max(across, 1)) * ceil(height / max(down, 1))
+    return min(len(places), len(sizes)) < needed or bool((places[:needed] + sizes[:needed]).max(initial=0) > length)
 
 
 def _pages(data: bytes) -> Iterator[Page]:
