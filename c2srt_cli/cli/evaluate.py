@@ -65,18 +65,12 @@ def evaluate(
     ] = False,
     graph: Annotated[
         str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="Category graph, a file or the name of a shipped one, that raises the scores of zero-shot (not of one "
-            "after --against), or that profiles were learned with.",
-            show_default=False,
+        o.graph(
+            "raises the scores of zero-shot (not of one after --against), or what profiles were learned with",
+            panel=None,
         ),
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", "-r", help="Run that profiles were learned with.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, o.run("Run that profiles were learned with.", panel=None)] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

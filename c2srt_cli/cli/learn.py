@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
-from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted, percent
@@ -60,19 +59,9 @@ def learn(
     ] = False,
     run: Annotated[
         Path | None,
-        typer.Option("--run", "-r", help="Run whose tags were corrected.", show_default=False, rich_help_panel=o.MODEL),
+        o.run("Run whose tags were corrected."),
     ] = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="Graph that the corrected tags were given with.",
-            show_default=False,
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
+    graph: Annotated[str | None, o.graph("the one that the corrected tags were given with")] = None,
     backbone: o.Backbone = None,
     templates: o.ScoringTemplates = None,
     exclude: o.Exclude = None,

@@ -4,7 +4,7 @@ import re
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from c2srt_cli.errors import UsageError
 from c2srt_cli.scoring import presets
 from c2srt_cli.text import path_list
 
+#: What `--graph` is for where photographs are scored.
+EVIDENCE = "what a photograph shows is evidence for the labels that it goes with"
 IMAGES, MODEL, MACHINE, OUTPUT = "Photographs", "Model", "Machine", "Output"
 
 
@@ -243,6 +245,29 @@ AllowFailures = Annotated[
         "--allow-failures", help="Exit 0 even when some photographs could not be used.", rich_help_panel=OUTPUT
     ),
 ]
+
+
+def graph(means: str, *, default: str | bool = False, panel: str | None = MODEL) -> Any:
+    """``--graph``, of a command's own meaning, for `Annotated`.
+
+    Args:
+        means: What the command does with it.
+        default: What it does without.
+        panel: Of its help.
+    """
+    return typer.Option(
+        "--graph",
+        "-g",
+        autocompletion=completion.graphs,
+        help=f"Category graph, a file or the name of one that comes with c2srt: {means}.",
+        show_default=default,
+        rich_help_panel=panel,
+    )
+
+
+def run(means: str, *, panel: str | None = MODEL) -> Any:
+    """``--run``, of a command's own meaning, for `Annotated`."""
+    return typer.Option("--run", "-r", help=means, show_default=False, rich_help_panel=panel)
 
 
 def stdin_list(inputs: list[str], *, null: bool) -> tuple[str, ...] | None:

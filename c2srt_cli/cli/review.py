@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder
-from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.errors import counted
@@ -50,7 +49,11 @@ def review(
     root: o.Root = None,
     preset: Annotated[
         Preset | None,
-        typer.Option(help="As in c2srt tag.", show_default="balanced", rich_help_panel=EMBEDDINGS),
+        typer.Option(
+            help="How readily labels are given: strict few and sure ones, generous many.",
+            show_default="balanced",
+            rich_help_panel=EMBEDDINGS,
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -61,23 +64,13 @@ def review(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", "-r", help="Score with what c2srt train learned.", rich_help_panel=EMBEDDINGS),
+        o.run("Score with what c2srt train learned.", panel=EMBEDDINGS),
     ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(help="Score with what c2srt learn learned.", show_default=False, rich_help_panel=EMBEDDINGS),
     ] = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="As in c2srt tag.",
-            show_default="none",
-            rich_help_panel=EMBEDDINGS,
-        ),
-    ] = None,
+    graph: Annotated[str | None, o.graph(o.EVIDENCE, default="none", panel=EMBEDDINGS)] = None,
     backbone: o.MovedBackbone = None,
     device: o.Device = None,
     workers: o.Workers = None,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2srt_cli.artifacts import check_folder, check_writable
-from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
 from c2srt_cli.cli.review import report_page
@@ -94,20 +93,10 @@ def search(
     ] = False,
     run: Annotated[
         Path | None,
-        typer.Option("--run", "-r", help="Score with what c2srt train learned.", rich_help_panel=o.MODEL),
+        o.run("Score with what c2srt train learned."),
     ] = None,
     profile: o.Profile = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="As in c2srt tag.",
-            show_default="none",
-            rich_help_panel=o.MODEL,
-        ),
-    ] = None,
+    graph: Annotated[str | None, o.graph(o.EVIDENCE, default="none")] = None,
     backbone: o.Backbone = None,
     templates: o.ScoringTemplates = None,
     null: o.Null = False,

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import typer
 
 from c2srt_cli.artifacts import check_folder, check_writable, is_stream
-from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running, stderr
 from c2srt_cli.cli.review import report_page
@@ -55,26 +54,17 @@ def tag(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            "--run",
-            "-r",
-            help="Tag with what c2srt train has learned, also labels that were not trained on. It decides backbone, "
-            "templates, pooling and fit.",
-            show_default=False,
-            rich_help_panel=o.MODEL,
+        o.run(
+            "Tag with what c2srt train has learned, also labels that were not trained on. It decides backbone, "
+            "templates, pooling and fit."
         ),
     ] = None,
     profile: o.Profile = None,
     graph: Annotated[
         str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="Category graph, a file or the name of a shipped one: what a photograph shows is evidence for the "
-            "labels that it goes with. With --run its edges attach labels that the run has not.",
-            show_default="none; with --run their nearest seen labels by text",
-            rich_help_panel=o.MODEL,
+        o.graph(
+            f"{o.EVIDENCE}. With --run its edges attach labels that the run has not",
+            default="none; with --run their nearest seen labels by text",
         ),
     ] = None,
     settings: Annotated[

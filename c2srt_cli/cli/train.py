@@ -45,16 +45,7 @@ def train(
             "on the disk.",
         ),
     ] = False,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            "-g",
-            autocompletion=completion.graphs,
-            help="File of a category graph, or name of one that comes with c2srt.",
-            show_default=False,
-        ),
-    ] = None,
+    graph: Annotated[str | None, o.graph("which labels are evidence for which", panel=None)] = None,
     init: Annotated[
         Path | None, typer.Option(help="Finished run that mkt-prompt learns a prompt for.", show_default=False)
     ] = None,
