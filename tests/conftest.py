@@ -4,9 +4,11 @@ import gc
 import io
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from buckets import forget
 from command_line import Done, Run
 from tiny import write_tiny_model
 
@@ -35,6 +37,19 @@ def tiny(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     torch.set_num_threads(1)
     yield tiny_model
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """The file system of ``memory://``, empty: a bucket without a server."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    forget()
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    forget()
 
 
 def pytest_collection_finish() -> None:

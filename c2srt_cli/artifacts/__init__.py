@@ -1,5 +1,6 @@
 """Artifacts on disk: files that are whole, what says what they are, and one writer at a time."""
 
+from c2srt_cli.artifacts.buckets import address, bucket_path, in_bucket, is_address
 from c2srt_cli.artifacts.devices import is_stream, open_stream
 from c2srt_cli.artifacts.files import (
     TEMPORARY,
@@ -36,8 +37,10 @@ __all__ = [
     "TEMPORARY",
     "UNFINISHED",
     "Stamp",
+    "address",
     "artifact_kind",
     "atomic_write",
+    "bucket_path",
     "canonical_json",
     "check_folder",
     "check_same",
@@ -48,6 +51,8 @@ __all__ = [
     "file_stamp",
     "fingerprint",
     "flush",
+    "in_bucket",
+    "is_address",
     "is_stream",
     "lacking",
     "lock",

@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from c2srt_cli.artifacts import buckets
+
 
 class Stamp(NamedTuple):
     """One version of a file.
@@ -23,12 +25,16 @@ class Stamp(NamedTuple):
 
 def file_sha256(path: Path) -> str:
     """sha256 (hex) over the bytes of a file."""
+    if buckets.in_bucket(path):
+        return hashlib.sha256(buckets.read_object(path)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_stamp(path: Path) -> Stamp:
-    """The stamp of a file as it is, without reading it."""
+    """The stamp of a file as it is, without reading it; of one in a bucket as it was listed."""
+    if buckets.in_bucket(path):
+        return Stamp(*buckets.version(path))
     try:
         stat = path.stat()
     except OSError:

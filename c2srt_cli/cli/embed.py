@@ -32,7 +32,7 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="PHOTOS...",
-            help="Folders, files, quoted patterns, or - for a list on stdin.",
+            help="Folders, files, quoted patterns, s3://BUCKET/FOLDER, or - for a list on stdin.",
             show_default="those of --annotations",
         ),
     ] = None,

@@ -45,7 +45,9 @@ class Precision(StrEnum):
 Photos = Annotated[
     list[str],
     typer.Argument(
-        metavar="PHOTOS...", help="Folders, files, quoted patterns, or - for a list on stdin.", show_default=False
+        metavar="PHOTOS...",
+        help="Folders, files, quoted patterns, s3://BUCKET/FOLDER, or - for a list on stdin.",
+        show_default=False,
     ),
 ]
 Null = Annotated[

@@ -151,7 +151,9 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
 
 
 def _find(options: EmbedOptions, progress: Progress) -> Found:
-    found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+    found = find_images(
+        options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude, buckets=True
+    )
     if options.root is not None:
         found = found.relative_to(options.root)
     if found.left_out:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from c2srt_cli.artifacts import address
 from c2srt_cli.cluster import Cluster
 from c2srt_cli.embeddings import store
 from c2srt_cli.embeddings.encoder import Encoder, Machine
@@ -57,7 +58,7 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
     encoder = job.encoder
     backbone, tower, stage = encoder.backbone, encoder.backbone.tower, encoder.split.stage
     return {
-        "root": str(job.root),
+        "root": address(job.root),
         "backbone": backbone.id,
         "weights_sha256": backbone.weights_sha256,
         "config_sha256": backbone.config_sha256,

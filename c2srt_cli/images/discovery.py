@@ -4,11 +4,12 @@
 # ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from c2srt_cli.artifacts import address, bucket_path, in_bucket, is_address
+from c2srt_cli.artifacts.buckets import list_objects
 from c2srt_cli.errors import InputError, UsageError, nearby
 from c2srt_cli.images.exclusion import Exclusion
 from c2srt_cli.images.files import ImageFiles
@@ -46,11 +47,10 @@ class Found:
         Raises:
             UsageError: the files are not below it.
         """
-        root = Path(os.path.abspath(root))
+        root = root if in_bucket(root) else Path(os.path.abspath(root))
         if not self.root.is_relative_to(root):
-            raise UsageError(
-                f"the photographs are in {self.root}", where=f"--root {root}", hint="name a folder that they are below"
-            )
+            what = f"the photographs are in {address(self.root)}"
+            raise UsageError(what, where=f"--root {address(root)}", hint="name a folder that they are below")
         steps = self.root.relative_to(root).parts
         if not steps:
             return self
@@ -66,6 +66,7 @@ def find_images(
     stdin: Sequence[str] | None = None,
     recursive: bool = False,
     exclude: Sequence[str] = (),
+    buckets: bool = False,
 ) -> Found:
     """List the images that the inputs name, each real file once.
 
@@ -79,13 +80,19 @@ def find_images(
         stdin: Paths, never patterns, empty ones passed over (see `text.path_list`).
         recursive: Search the folders on ``stdin`` too; otherwise each is a problem.
         exclude: Patterns in gitignore form, relative to the folder that is searched.
+        buckets: Whether a folder or file may be named by its address in a bucket; patterns are none there.
 
     Raises:
         InputError: a folder or pattern holds no image, or none of the named files is there.
-        UsageError: ``-`` without a list on stdin, an address, or an empty or malformed path.
+        ServiceError: a bucket cannot be reached.
+        UsageError: ``-`` without a list on stdin, an address of something else, or an empty or malformed path.
     """
-    targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive)]
-    bases = {os.path.dirname(target.path) if target.kind == "file" else target.path for target in targets}
+    targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive, buckets=buckets)]
+    if 0 < sum(in_bucket(Path(target.path)) for target in targets) < len(targets):
+        raise UsageError("photographs of one run lie in folders or in a bucket, not in both", hint="make two runs")
+    bases = {os.path.dirname(target.path) if target.kind in {"file", "object"} else target.path for target in targets}
+    if len({Path(base).parts[:2] for base in bases if in_bucket(Path(base))}) > 1:
+        raise UsageError("photographs of one run lie in one bucket", hint="make a run for each")
     search = Search(os.path.commonpath(bases) if bases else os.getcwd(), Exclusion(exclude))
     fruitless = []
     for target in targets:
@@ -94,6 +101,10 @@ def find_images(
             search.walk(target.path)
         elif target.kind == "pattern":
             search.glob(target.path, target.pattern)
+        elif target.kind == "bucket":
+            search.objects(target.path, target.names)
+        elif target.kind == "object":
+            search.add(target.path, target.path)
         elif target.kind == "unasked":
             search.fail(target.path, "folder", f"line {target.line} of the list is a folder; --recursive searches it")
         else:
@@ -108,7 +119,7 @@ def find_images(
     files = search.files()
     if not files:
         problems = [f"{bad.name}: {bad.reason}, {bad.detail}" for bad in search.problems]
-        searched = any(target.kind in {"folder", "pattern"} for target in targets)
+        searched = any(target.kind in {"folder", "pattern", "bucket"} for target in targets)
         hint = looked_for if searched else _where_else(targets)
         raise InputError("there is no image to read", problems=problems, hint=hint)
     return Found(files.root, files, search.problems, str(search.left_out), search.passed_over)
@@ -118,7 +129,8 @@ def find_images(
 class _Target:
     """One input: a ``file``, a ``folder``, or a ``pattern`` below the folder ``path``; ``line`` of the list, or 0.
 
-    A folder of a list that is not to be searched is ``unasked``.
+    A folder of a list that is not to be searched is ``unasked``. In buckets a file is an ``object``, and a folder a
+    ``bucket``, with the names of what is below it.
     """
 
     kind: str
@@ -126,9 +138,10 @@ class _Target:
     path: str
     pattern: str = ""
     line: int = 0
+    names: Collection[str] = ()
 
 
-def _targets(text: str, stdin: Sequence[str] | None, *, recursive: bool) -> list[_Target]:
+def _targets(text: str, stdin: Sequence[str] | None, *, recursive: bool, buckets: bool) -> list[_Target]:
     if text == "-":
         if stdin is None:
             raise UsageError("- asks for a list of files on stdin, and there is none")
@@ -138,15 +151,22 @@ def _targets(text: str, stdin: Sequence[str] | None, *, recursive: bool) -> list
         return targets
     if not text:
         raise UsageError("an empty path was given")
-    if re.match("[a-z][a-z0-9+.-]*://", text) and not os.path.lexists(text):
-        raise UsageError(
-            "is an address, and photographs are read from folders", where=text, hint="mount it as a folder"
-        )
+    if is_address(text):
+        return [_in_bucket(text, wanted=buckets)]
     parts = Path(text).parts
     first = next((index for index, part in enumerate(parts) if any(mark in part for mark in "*?[")), None)
     if first is None or os.path.lexists(text):
         return [_named(text)]
     return [_Target("pattern", text, _absolute(os.path.join(".", *parts[:first])), os.path.join(*parts[first:]))]
+
+
+def _in_bucket(text: str, *, wanted: bool) -> _Target:
+    path = bucket_path(text)
+    if not wanted:
+        what = "photographs in a bucket are read by c2srt embed and c2srt tag alone"
+        raise UsageError(what, where=text, hint="embed them into a folder, and name that, or mount the bucket")
+    names = list_objects(path)
+    return _Target("object" if names.keys() == {""} else "bucket", text, str(path), names=names.keys() - {""})
 
 
 def _named(text: str) -> _Target:
@@ -156,6 +176,9 @@ def _named(text: str) -> _Target:
 
 def _listed(entry: str, line: int, *, recursive: bool) -> _Target:
     """What a line of the list names: the path as it stands where there is one, else what it may mean."""
+    if is_address(entry):
+        hint = "name the folder of the bucket, which is searched: c2srt … s3://bucket/photos"
+        raise UsageError(f"line {line} of the list is an address, and lists are of files", where=entry, hint=hint)
     options = (entry, *spellings(entry))
     text = next((option for option in options if option and os.path.lexists(option)), options[1])
     named = _named(text)

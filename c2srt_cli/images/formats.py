@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import features
 
+from c2srt_cli.artifacts import in_bucket
+from c2srt_cli.artifacts.buckets import read_object
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images.raw import reads_raw
 
@@ -167,8 +169,12 @@ def is_raw(name: str) -> bool:
 def extra_reads(path: Path) -> bool:
     """Whether a file is of a format that is read only where an extra is installed, and it is."""
     try:
-        with path.open("rb") as file:
-            kind = format_of(file.read(512))
+        if in_bucket(path):
+            start = read_object(path, 512)
+        else:
+            with path.open("rb") as file:
+                start = file.read(512)
+        kind = format_of(start)
     except (OSError, ImageError):
         return False
     return kind in ("AVIF", "HEIF", "JXL", "RAW") or (kind == "TIFF" and is_raw(path.name) and reads_raw())

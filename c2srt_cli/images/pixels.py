@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from c2srt_cli.artifacts import buckets, in_bucket
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.color import opaque
@@ -75,7 +76,7 @@ def load_each(path: Path, *specs: PixelSpec) -> list[Pixels]:
     Raises:
         ImageError: the file is ``missing``, ``unreadable``, ``empty``, ``unsupported``, ``corrupt`` or ``too-large``.
     """
-    data, status = _read(path)
+    data, mtime, ctime = _read(path)
     digest = hashlib.sha256(data).hexdigest()
     try:
         kind = format_of(data)
@@ -84,7 +85,7 @@ def load_each(path: Path, *specs: PixelSpec) -> list[Pixels]:
     except ImageError as error:
         error.sha256 = digest
         raise
-    facts = (width, height, digest, len(data), status.st_mtime_ns, status.st_ctime_ns)
+    facts = (width, height, digest, len(data), mtime, ctime)
     return [Pixels(np.array(image), *facts) for image in images]
 
 
@@ -125,23 +126,37 @@ def _reasons(kind: str) -> Iterator[None]:
         raise ImageError(reason, f"cannot be decoded: {said}") from error
 
 
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """The file's bytes, and what the system knew of it when it was opened."""
+def _read(path: Path) -> tuple[bytes, int, int]:
+    """The file's bytes, and the mtime and ctime that it had when it was opened, or listed in its bucket."""
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError("unreadable", "not a regular file")
-            if status.st_size > MAX_BYTES:
-                raise ImageError("too-large", f"{status.st_size:,} bytes; at most {MAX_BYTES:,} are read")
-            data = file.read()
+        found = _object(path) if in_bucket(path) else _file(path)
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError("missing", "no such file") from None
     except OSError as error:
         raise ImageError("unreadable", error.strerror or str(error)) from error
-    if not data:
+    if not found[0]:
         raise ImageError("empty", "the file has no bytes")
-    return data, status
+    return found
+
+
+def _file(path: Path) -> tuple[bytes, int, int]:
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("unreadable", "not a regular file")
+        _check_bytes(status.st_size)
+        return file.read(), status.st_mtime_ns, status.st_ctime_ns
+
+
+def _object(path: Path) -> tuple[bytes, int, int]:
+    size, mtime, ctime = buckets.version(path)
+    _check_bytes(size)
+    return buckets.read_object(path), mtime, ctime
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ImageError("too-large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
 
 
 def _open_at_once(path: str, flags: int) -> int:

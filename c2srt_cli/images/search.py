@@ -5,6 +5,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from c2srt_cli.artifacts import in_bucket
 from c2srt_cli.artifacts.records import relative_path
 from c2srt_cli.errors import UsageError
 from c2srt_cli.images.exclusion import Exclusion, LeftOut
@@ -59,7 +61,8 @@ class Search:
     _real_root: str = ""
 
     def __post_init__(self) -> None:
-        self._real_root = os.path.realpath(self.root).rstrip(os.sep) + os.sep
+        real = self.root if in_bucket(Path(self.root)) else os.path.realpath(self.root)
+        self._real_root = real.rstrip(os.sep) + os.sep
 
     @property
     def passed_over(self) -> frozenset[str]:
@@ -148,6 +151,27 @@ class Search:
                         pending.append((entry.path, os.path.join(real, entry.name), False))
                     elif not os.path.isdir(entry.path):
                         pending.append((entry.path, os.path.realpath(entry.path), False))
+
+    def objects(self, folder: str, names: Iterable[str]) -> None:
+        """Search what is listed of a folder of a bucket, by its names below it."""
+        self._targets += 1
+        searched = {"": True}
+        for parts in sorted((name.split("/") for name in names), key=lambda parts: [one.encode() for one in parts]):
+            path = f"{folder}/{'/'.join(parts)}"
+            if not {"", ".", ".."}.isdisjoint(parts):  # of which a path would make another one
+                if self._is_wanted(path, folder):
+                    self.matches += 1
+                    detail = "the name is not the plain path of a file; rename it to have the image read"
+                    self.problems.append(FailedFile(path[len(self.root) + 1 :], "bad-name", detail))
+                continue
+            above = ""
+            for part in parts[:-1]:
+                below = f"{above}{part}/"
+                if below not in searched:
+                    searched[below] = searched[above] and self._is_searched(f"{folder}/{above}{part}", folder)
+                above = below
+            if searched[above] and self._is_wanted(path, folder):
+                self.add(path, path)
 
     def glob(self, base: str, pattern: str) -> None:
         """Search for what matches a pattern below ``base``; a folder that it names is searched whatever its name."""

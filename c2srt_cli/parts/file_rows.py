@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from c2srt_cli.artifacts import Stamp, file_stamp, still_holds
+from c2srt_cli.artifacts import Stamp, buckets, file_stamp, in_bucket, still_holds
 from c2srt_cli.images import ImageFile, extra_reads
 from c2srt_cli.parts.index import Row, rows_of
 
@@ -19,6 +19,8 @@ _CURABLE = pa.array(["unreadable", "unsupported"])
 
 def stamps(root: Path, names: Sequence[str]) -> np.ndarray:
     """Size, mtime and ctime of files, ``(n, 3)`` int64; -1 where there is none."""
+    if in_bucket(root):
+        return np.array(buckets.versions(root, names), np.int64).reshape(-1, 3)
     base, found = os.path.join(root, ""), []  # noqa: PTH118 - pathlib takes thrice as long
     for name in names:
         try:
@@ -52,11 +54,15 @@ def rows_hold(table: pa.Table, root: Path) -> tuple[np.ndarray, np.ndarray]:
 def held_row(file: ImageFile, row: Row) -> Row | None:
     """The row, with the times to record from now on; None where it no longer speaks of the file."""
     now, then = file_stamp(file.path), Stamp(row.size, row.mtime_ns, row.ctime_ns, row.sha256)
-    if row.reason == "unreadable" and file.path.is_file() and os.access(file.path, os.R_OK):
+    if row.reason == "unreadable" and _may_be_read(file.path, now):
         return None
-    if row.reason == "unsupported" and file.path.is_file() and extra_reads(file.path):  # an extra was installed
+    if row.reason == "unsupported" and now.size >= 0 and extra_reads(file.path):  # an extra was installed
         return None
     if now.size == then.size == -1:  # missing, as before
         return row
     stamp = still_holds(file.path, now, then)
     return None if stamp is None else replace(row, mtime_ns=stamp.mtime_ns, ctime_ns=stamp.ctime_ns)
+
+
+def _may_be_read(path: Path, now: Stamp) -> bool:
+    return now.size >= 0 if in_bucket(path) else path.is_file() and os.access(path, os.R_OK)

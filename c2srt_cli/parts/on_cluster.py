@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from c2srt_cli.artifacts import in_bucket
 from c2srt_cli.cluster import Cluster
 from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.parts.folder import part_path
@@ -55,7 +56,7 @@ def check_there(root: Path, out: Path, number: int) -> None:
         InputError: it does not.
     """
     for path in (root, part_path(out, number) / INDEX):
-        if not path.exists():
+        if not in_bucket(path) and not path.exists():
             raise InputError(
                 "is not on this machine",
                 where=str(path),

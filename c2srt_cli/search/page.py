@@ -1,5 +1,7 @@
 """What was found, as the page of ``c2srt review``: one label, with the nearest others below the line."""
 
+from c2srt_cli.artifacts import address, in_bucket
+from c2srt_cli.errors import UsageError
 from c2srt_cli.review.ranking import OTHERS
 from c2srt_cli.review.source import Tagged
 from c2srt_cli.search.search import SearchResult
@@ -14,7 +16,13 @@ def page_of(result: SearchResult, count: int, label: str, threshold: float | Non
         count: How many of its photographs are above the line.
         label: What the page calls them.
         threshold: The probability from which they are, where one was asked for.
+
+    Raises:
+        UsageError: the photographs are in a bucket.
     """
+    if in_bucket(result.root):
+        hint = "leave --out away: their names are printed"
+        raise UsageError("the page shows photographs that are in folders", where=address(result.root), hint=hint)
     hits = result.hits[: count + OTHERS]
     images = [
         TaggedImage(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2srt_cli.artifacts import fingerprint
+from c2srt_cli.artifacts import address, fingerprint
 from c2srt_cli.embeddings.encoder import Encoder
 from c2srt_cli.labels import LabelSet
 from c2srt_cli.predict.predictor import Predictor
@@ -103,7 +103,7 @@ class TagJob:
         """What decides the tags, and `RECORDED`, for the manifest and the journal."""
         encoder = self.encoder
         return {
-            "root": str(self.source.root),
+            "root": address(self.source.root),
             "method": self.predictor.method,
             "backbone": encoder.backbone.id,
             "weights_sha256": encoder.backbone.weights_sha256,

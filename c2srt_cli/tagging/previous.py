@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from c2srt_cli.artifacts import Stamp, differences, still_holds
+from c2srt_cli.artifacts import Stamp, address, differences, file_stamp, in_bucket, still_holds
 from c2srt_cli.errors import InputError
 from c2srt_cli.tagging.job import TagJob, what_decides
 from c2srt_cli.tagging.sources import Source
@@ -86,7 +86,7 @@ def check_root(path: Path, before: Path, now: Path, *, held: int, total: int, op
         raise InputError(
             "holds the tags of other photographs",
             where=str(path),
-            problems=[f"root: {before} there, {now} now"],
+            problems=[f"root: {address(before)} there, {address(now)} now"],
             hint=f"name another {option}, or give --overwrite to start again",
         )
 
@@ -103,7 +103,7 @@ def check_named(path: Path, missing: Iterable[str], source: Source, option: str)
     Raises:
         InputError: there are such.
     """
-    others = [name for name in missing if os.path.lexists(source.root / name) and not source.passes_over(name)]
+    others = [name for name in missing if _is_there(source.root / name) and not source.passes_over(name)]
     if others:
         raise InputError(
             f"holds the tags of {len(others):,} more photographs, which are still there and not among those named now",
@@ -111,3 +111,7 @@ def check_named(path: Path, missing: Iterable[str], source: Source, option: str)
             problems=[*others[:SHOWN], *(["…"] if others[SHOWN:] else [])],
             hint=f"name them too, or name another {option}, or give --overwrite to start again",
         )
+
+
+def _is_there(path: Path) -> bool:
+    return file_stamp(path).size >= 0 if in_bucket(path) else os.path.lexists(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from c2srt_cli.artifacts import check_writable, fingerprint, peek_manifest
+from c2srt_cli.artifacts import address, check_writable, fingerprint, in_bucket, peek_manifest
 from c2srt_cli.backbone.precision import Runtime, recorded_runtime
 from c2srt_cli.embeddings.encoder import Encoder, make_encoder
 from c2srt_cli.embeddings.known_words import note_hardly_known
@@ -54,13 +54,22 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     found = _assigned(options)
     assigned = found is not None
     if found is None:
-        found = find_images(options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude)
+        found = find_images(
+            options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude, buckets=True
+        )
         if options.root is not None:
             found = found.relative_to(options.root)
         if found.left_out:
             progress.note(found.left_out)
-    if options.out is None and options.writer is not None and options.writer.kind == "sidecar":
-        check_writable(found.root, folder=True)
+    if options.writer is not None and options.writer.kind == "sidecar":
+        if in_bucket(found.root):
+            what = f"{options.writer.name} goes beside the photographs, and nothing is written beside those of a bucket"
+            raise UsageError(what, where="--format", hint="use jsonl, csv, parquet or parts")
+        if options.out is None:
+            check_writable(found.root, folder=True)
+    if options.picture is not None and in_bucket(found.root):
+        what = "the page shows photographs that are in folders"
+        raise UsageError(what, where=address(found.root), hint="use jsonl, csv, parquet or parts")
     threads, begun = options.machine.decode_threads, _begun_runtime(options, found.root)
     job = load_tagger(
         options,
