@@ -1,11 +1,12 @@
-"""Break embedding on a Ray cluster in every way, run it again, and compare with one process without Ray.
+"""Break `embed` or `tag` on a Ray cluster in every way, run it again, and compare with one process without Ray.
 
-``python tools/cluster.py [--photos FOLDER] [--count 600] [--part-size 100]``: two machines are played
+``python tools/cluster.py [embed|tag] [--photos FOLDER] [--count 600] [--part-size 100]``: two machines are played
 on this one, each with two cores and a GPU that is none, so that Ray places one worker on each. Needs the extra ``ray``.
 Prints what each run took, and exits with 1 where one leaves other bytes.
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import signal
@@ -21,29 +22,41 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+LABELS = "person,dog,boat,street,snow,castle,coffee,bicycle"
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """Every file and folder below a folder; of files the sha256 of their bytes."""
+    found = {}
+    for path in folder.rglob("*"):
+        found[str(path.relative_to(folder))] = ""
+        if path.is_file():
+            with path.open("rb") as file:
+                found[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
 @dataclass
 class Runs:
-    """Runs of `embed` over the same photographs.
+    """Runs of one command over the same photographs.
 
     Attributes:
         folder: It holds what they write.
-        arguments: What follows ``c2srt embed``, but for ``--out``.
+        arguments: What follows ``c2srt``, but for ``--out``.
         expected: What the run without Ray has left.
         failures: Runs that left something else.
     """
 
     folder: Path
     arguments: list[str]
-    expected: dict[str, bytes | None]
+    expected: dict[str, str]
     failures: int = 0
 
     def start(self, out: str, *more: str) -> "subprocess.Popen[str]":
         """Start a run."""
-        command = [sys.executable, "-m", "c2srt_cli", "embed", *self.arguments, "--out", str(self.folder / out), *more]
+        command = [sys.executable, "-m", "c2srt_cli", *self.arguments, "--out", str(self.folder / out), *more]
         return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603
 
     def finish(self, process: "subprocess.Popen[str]") -> float:
@@ -57,22 +70,24 @@ class Runs:
 
     def compare(self, out: str, what: str) -> None:
         """Say whether a run has left what the one without Ray has."""
-        from soak import listing
-
-        found = listing(self.folder / out)
-        differing = sorted(
-            name for name in found.keys() | self.expected if found.get(name, 0) != self.expected.get(name, 0)
-        )
+        found = digests(self.folder / out)
+        differing = sorted(name for name in found.keys() | self.expected if found.get(name) != self.expected.get(name))
         self.failures += bool(differing)
         print(f"{what}: {f'DIFFERS: {differing[:5]}' if differing else f'{len(found)} files, identical'}", flush=True)
         shutil.rmtree(self.folder / out)
 
+    @property
+    def parts(self) -> int:
+        """Parts of what they are compared with."""
+        return sum(name.endswith("/manifest.json") for name in self.expected)
+
     def wait(self, out: str, share: float, process: "subprocess.Popen[str]") -> int:
-        """Wait until a run has written this share of the shards; how many parts are done."""
-        wanted = share * sum(name.endswith(".safetensors") for name in self.expected)
-        while process.poll() is None and len(list((self.folder / out).glob("part-*/shard-*"))) < wanted:
+        """Wait until a run has done this share of the parts; how many those are."""
+        done = 0
+        while process.poll() is None and done < share * self.parts:
             time.sleep(0.1)
-        return len(list((self.folder / out).glob("part-*/manifest.json")))
+            done = len(list((self.folder / out).glob("part-*/manifest.json")))
+        return done
 
 
 def workers() -> list[psutil.Process]:
@@ -102,14 +117,11 @@ def machines() -> Iterator[Any]:
 
 def prove(folder: Path, arguments: list[str]) -> int:
     """All runs; how many left something else than the one without Ray."""
-    from soak import listing
-
     runs = Runs(folder, arguments, {})
     alone = runs.finish(runs.start("e"))
-    runs.expected = listing(folder / "e")
+    runs.expected = digests(folder / "e")
     shutil.rmtree(folder / "e")
-    parts = sum(name.endswith("/manifest.json") for name in runs.expected)
-    print(f"one process without Ray: {alone:.1f} s, {parts} parts", flush=True)
+    print(f"{arguments[0]}: one process without Ray: {alone:.1f} s, {runs.parts} parts", flush=True)
     with machines() as cluster:
         on = ["--cluster", cluster.address, "--workers", "1"]
         first = runs.finish(runs.start("e", *on))
@@ -144,6 +156,7 @@ def prove(folder: Path, arguments: list[str]) -> int:
 def main() -> None:
     """Parse the command line, make photographs where none are named, prove."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("command", choices=("embed", "tag"), nargs="?", default="embed")
     parser.add_argument("--photos", type=Path, help="a folder (generated ones)")
     parser.add_argument("--count", type=int, default=600, help="photographs to generate (600)")
     parser.add_argument("--backbone", default="mini", help="as c2srt names it (mini)")
@@ -159,8 +172,10 @@ def main() -> None:
             from photos import write_photos
 
             write_photos(photos, asked.count, suffix=".jpg")
-        arguments = [str(photos), "--backbone", asked.backbone, "--part-size", str(asked.part_size)]
-        arguments += ["--precision", asked.precision, "--batch-size", "8"]  # or each run would measure anew
+        labels = ["--labels", LABELS] if asked.command == "tag" else []
+        arguments = [asked.command, str(photos), *labels, "--backbone", asked.backbone]
+        arguments += ["--part-size", str(asked.part_size), "--precision", asked.precision]
+        arguments += ["--batch-size", "8"]  # or each run would measure anew
         failures = prove(Path(name), [*arguments, "--allow-failures"])
     sys.exit(bool(failures))
 
