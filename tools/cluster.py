@@ -157,7 +157,7 @@ def main() -> None:
     """Parse the command line, make photographs where none are named, prove."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("command", choices=("embed", "tag"), nargs="?", default="embed")
-    parser.add_argument("--photos", type=Path, help="a folder (generated ones)")
+    parser.add_argument("--photos", type=Path, help="a folder, or embeddings to tag (generated ones)")
     parser.add_argument("--count", type=int, default=600, help="photographs to generate (600)")
     parser.add_argument("--backbone", default="mini", help="as c2srt names it (mini)")
     parser.add_argument("--precision", default="float32", help="of the forward passes (float32)")
@@ -173,9 +173,10 @@ def main() -> None:
 
             write_photos(photos, asked.count, suffix=".jpg")
         labels = ["--labels", LABELS] if asked.command == "tag" else []
-        arguments = [asked.command, str(photos), *labels, "--backbone", asked.backbone]
-        arguments += ["--part-size", str(asked.part_size), "--precision", asked.precision]
-        arguments += ["--batch-size", "8"]  # or each run would measure anew
+        arguments = [asked.command, str(photos), *labels, "--part-size", str(asked.part_size)]
+        if not (photos / "manifest.json").exists():  # embeddings are read as they are
+            arguments += ["--backbone", asked.backbone, "--precision", asked.precision]
+            arguments += ["--batch-size", "8"]  # or each run would measure anew
         failures = prove(Path(name), [*arguments, "--allow-failures"])
     sys.exit(bool(failures))
 
