@@ -161,7 +161,7 @@ class Tagger:
         with closing(source.batches(source.items)) as batches:
             for batch in batches:
                 problems += batch.failures.values()
-                found = self._job.predictor.scores(batch.embedding) if len(batch.items) > len(batch.failures) else None
+                found = batch.scores(self._job.predictor) if len(batch.items) > len(batch.failures) else None
                 if found is not None:
                     good = len(batch.items) - len(batch.failures)
                     ranking.append(found.ranking[:good].float().cpu().numpy())

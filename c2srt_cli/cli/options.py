@@ -146,7 +146,8 @@ PatchAttentionOption = Annotated[
 FitOption = Annotated[
     Fit | None,
     typer.Option(
-        help="How an image becomes a square: crop its middle, squash it, or pad it.",
+        help="How an image becomes a square: crop its middle, squash it, or pad it. Unless it is given, what scores "
+        "photographs themselves looks at very wide and tall ones in tiles too.",
         show_default="the backbone's own",
         rich_help_panel=IMAGES,
     ),

@@ -70,7 +70,7 @@ def resolved_options(job: EmbedJob) -> dict[str, Any]:
         "grid": list(tower.grid(stage)),
         "width": tower.width(stage),
         "dim": backbone.dim,
-        "pixels": asdict(job.pixels),
+        "pixels": job.pixels.record,
         "mean": list(backbone.mean),
         "std": list(backbone.std),
         "runtime": asdict(encoder.runtime),

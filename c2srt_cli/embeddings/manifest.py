@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_serializer, model_validator
 
 from c2srt_cli.artifacts import MANIFEST
 from c2srt_cli.artifacts.records import Count, Record, Sha256, Text, all_of, checked
@@ -62,6 +62,10 @@ class Origin(Record):
     ]
     streams: Literal["global", "local", "both"]
     pixels: Annotated[PixelSpec, all_of(PixelSpec)]
+
+    @field_serializer("pixels")
+    def _pixels(self, pixels: PixelSpec) -> dict[str, Any]:
+        return pixels.record
 
     @classmethod
     def of_manifest(cls, folder: Path, manifest: Mapping[str, Any], hint: str | None = None) -> Self:

@@ -33,23 +33,24 @@ class Outcome:
         stamp: As it was before it was read: a file that is still being copied will look changed.
         pixels: None where there is an error.
         error: None where there are pixels.
-        shown: What the tower is shown, ``(S, S, 3)`` uint8; None where there is an error.
+        shown: What the tower is shown, the whole first, then its tiles, ``(S, S, 3)`` uint8 each; nothing where there
+            is an error.
     """
 
     file: Picture
     stamp: Stamp
     pixels: Pixels | None
     error: ImageError | None
-    shown: np.ndarray | None = None
+    shown: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """Images in the order of the list, and rows for those that could be read.
+    """Images in the order of the list, and rows for those that could be read: as many as it is shown in.
 
     Attributes:
         outcomes: One per image, failures included.
-        count: Images without an error; their rows come first, padding up to the batch shape follows.
+        count: Rows of images without an error; they come first, padding up to the batch shape follows.
         tokens: Streams at the split, ``(B, T, W)``.
         embedding: Un-normalised; patches from the local stream where there is one.
     """
@@ -99,7 +100,8 @@ def encode(
             found = file.load(pixels)
         except ImageError as error:
             return Outcome(file, stamp, None, error)
-        return Outcome(file, stamp, found, None, transform(file, found.array) if transform else found.array)
+        whole = transform(file, found.array) if transform else found.array
+        return Outcome(file, stamp, found, None, (whole, *found.tiles))
 
     def batches() -> Generator[tuple[list[Outcome], list[np.ndarray]], None, None]:
         batch, remaining, seen = encoder.runtime.batch, iter(files), done
@@ -114,11 +116,13 @@ def encode(
                     outcome = ahead.popleft().result()
                     for file in islice(remaining, 1):
                         ahead.append(pool.submit(attempt, file))
+                    if good and len(good) + len(outcome.shown) > batch:  # one in tiles
+                        yield outcomes, good
+                        outcomes, good = [], []
                     outcomes.append(outcome)
-                    if outcome.shown is not None:
-                        good.append(outcome.shown)
+                    good += outcome.shown
                     seen += 1
-                    if len(good) == batch or (chunk and seen % chunk == 0) or not ahead:
+                    if len(good) >= batch or (chunk and seen % chunk == 0) or not ahead:
                         yield outcomes, good
                         outcomes, good = [], []
             finally:
@@ -138,5 +142,7 @@ def _run(encoder: Encoder, decoded: tuple[list[Outcome], list[np.ndarray]]) -> E
     if not good:
         empty = torch.empty(0, device=encoder.runtime.device)
         return EncodedBatch(outcomes, 0, Tokens(x=None, local=None), ImageEmbedding(empty, empty))
-    tokens, embedding = encoder.forward(good)
-    return EncodedBatch(outcomes, len(good), tokens, embedding)
+    size = encoder.runtime.batch
+    tokens, embedding = encoder.forward(good[:size])
+    more = [encoder.forward(good[start : start + size])[1] for start in range(size, len(good), size)]
+    return EncodedBatch(outcomes, len(good), tokens, embedding.joined(more))

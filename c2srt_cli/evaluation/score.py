@@ -1,6 +1,5 @@
 """Tokens of a test set → scores, by a trained run or without training."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +121,7 @@ def _corrected(  # noqa: PLR0917
         backbone.id,
         backbone.weights_sha256,
         one.split.patch_attention,
-        asdict(store.options.pixels),
+        store.options.pixels.record,
         prompts,
         one.scoring,
         None if run is None else fingerprint(run.manifest),

@@ -149,9 +149,9 @@ def in_memory(picture: Image.Image) -> Opened:
 
 
 def _draft_size(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
-    """The sides that a scaled JPEG must not go below: twice the square's, for "pad" on the long side only."""
+    """The sides that a scaled JPEG must not go below: twice the square's, for "pad" alone on the long side only."""
     twice = 2 * spec.size
-    if spec.fit != "pad":
+    if spec.fit != "pad" or spec.tiles_of(size):
         return twice, twice
     return (twice, 1) if size[0] >= size[1] else (1, twice)
 

@@ -16,7 +16,7 @@ from c2srt_cli.artifacts import buckets, in_bucket
 from c2srt_cli.errors import ImageError
 from c2srt_cli.images.bounds import MAX_BYTES, MAX_PIXELS
 from c2srt_cli.images.color import opaque
-from c2srt_cli.images.fit import PixelSpec, fit_square
+from c2srt_cli.images.fit import PixelSpec, fit_square, fit_tiles
 from c2srt_cli.images.formats import format_of
 from c2srt_cli.images.opened import Opened, in_memory, open_picture
 from c2srt_cli.images.pillow import PILLOW
@@ -47,6 +47,7 @@ class Pixels:
         size: Of the file, in bytes.
         mtime_ns: Of the file, in nanoseconds.
         ctime_ns: When the system last saw the file change, in nanoseconds.
+        tiles: Those of a very wide or tall picture, where they are asked for, as ``array``.
     """
 
     array: np.ndarray
@@ -56,6 +57,7 @@ class Pixels:
     size: int
     mtime_ns: int
     ctime_ns: int
+    tiles: tuple[np.ndarray, ...] = ()
 
 
 def load_pixels(path: Path, spec: PixelSpec) -> Pixels:
@@ -81,12 +83,12 @@ def load_each(path: Path, *specs: PixelSpec) -> list[Pixels]:
     try:
         kind = format_of(data)
         with _reasons(kind):
-            images, (width, height) = _prepare(open_picture(data, kind, specs[0]), specs)
+            squares, (width, height) = _prepare(open_picture(data, kind, specs[0]), specs)
     except ImageError as error:
         error.sha256 = digest
         raise
     facts = (width, height, digest, len(data), mtime, ctime)
-    return [Pixels(np.array(image), *facts) for image in images]
+    return [Pixels(whole, *facts, tiles=tuple(tiles)) for whole, *tiles in squares]
 
 
 def fit_picture(picture: Image.Image, spec: PixelSpec) -> Pixels:
@@ -98,8 +100,9 @@ def fit_picture(picture: Image.Image, spec: PixelSpec) -> Pixels:
     if not picture.width * picture.height:
         raise ImageError("empty", "the picture has no pixels")
     with _reasons("a picture"):
-        images, (width, height) = _prepare(nullcontext(in_memory(picture)), (spec,))
-    return Pixels(np.array(images[0]), width, height, "", -1, -1, -1)
+        squares, (width, height) = _prepare(nullcontext(in_memory(picture)), (spec,))
+    whole, *tiles = squares[0]
+    return Pixels(whole, width, height, "", -1, -1, -1, tuple(tiles))
 
 
 @contextmanager
@@ -166,17 +169,17 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _prepare(
     picture: AbstractContextManager[Opened], specs: Sequence[PixelSpec]
-) -> tuple[list[Image.Image], tuple[int, int]]:
-    """The fitted squares, and the sides of the upright original."""
+) -> tuple[list[list[np.ndarray]], tuple[int, int]]:
+    """For each of the specs the fitted square and the tiles, and the sides of the upright original."""
     with PILLOW, picture as opened, _ONE_LARGE if opened.is_large else nullcontext():
         image = opaque(opened.decode())
         width, height = opened.size or image.size
         if opened.orientation in (5, 6, 7, 8):
             width, height = height, width
-        return [_square(image, opened, (width, height), spec) for spec in specs], (width, height)
+        return [_squares(image, opened, (width, height), spec) for spec in specs], (width, height)
 
 
-def _square(image: Image.Image, opened: Opened, upright: tuple[int, int], spec: PixelSpec) -> Image.Image:
+def _squares(image: Image.Image, opened: Opened, upright: tuple[int, int], spec: PixelSpec) -> list[np.ndarray]:
     part = opened.part or (0, 0, *image.size)
     convert = conversion(image, opened.profile, opened.gamma) if spec.icc else None
     if convert is not None and image.mode != "RGB":  # grey, CMYK and Lab with a profile are rare
@@ -185,7 +188,8 @@ def _square(image: Image.Image, opened: Opened, upright: tuple[int, int], spec: 
     if opened.orientation in _TRANSPOSE:
         part = _turn(part, image.size, opened.orientation)
         image = image.transpose(_TRANSPOSE[opened.orientation])
-    return fit_square(image, part, upright, spec, convert)
+    fitted = (image, part, upright, spec, convert)
+    return list(map(np.array, [fit_square(*fitted), *fit_tiles(*fitted)]))
 
 
 def _turn(part: _Box, size: tuple[int, int], orientation: int) -> _Box:

@@ -107,11 +107,11 @@ def score(job: TagJob, items: Sequence[Item], progress: Progress) -> Scored:
             failures += batch.failures.values()
             good = [item.name for item in batch.items if item.name not in batch.failures]
             if good:
-                choice = Choice.of(job, job.predictor.scores(batch.embedding), len(good))
+                choice = Choice.of(job, batch.scores(job.predictor), len(good))
                 own = np.zeros(choice.logits.shape, bool)
                 for i in range(len(good)):
                     own[i, choice.labels(i)] = True
-                embeddings.append(normalize(batch.embedding.global_[: len(good)].float(), dim=-1).cpu())
+                embeddings.append(normalize(batch.whole.global_[: len(good)].float(), dim=-1).cpu())
                 logits.append(choice.logits)
                 given.append(own)
                 names += good

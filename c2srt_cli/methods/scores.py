@@ -1,7 +1,10 @@
 """What a method reads, and what it gives."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -51,3 +54,26 @@ class Scores(NamedTuple):
     standard: Tensor | None = None
     playing: Tensor | None = None
     own: Tensor | None = None
+
+
+def best_of(scores: Scores, rows: Sequence[int]) -> Scores:
+    """Of images that are several rows each, label by label all that the row says in which the label scores highest.
+
+    Args:
+        scores: Of the rows, and of others behind them.
+        rows: How many each image has.
+
+    Returns:
+        A row an image.
+    """
+    bounds = [*pairwise([0, *accumulate(rows)])]
+    best = torch.stack([start + scores.ranking[start:stop].argmax(0) for start, stop in bounds])  # (n, T)
+
+    def chosen(part: Tensor | None) -> Any:
+        if part is None or part.dim() == 1:
+            return part
+        if part.shape[1] != best.shape[1]:  # of all labels that took part
+            return torch.stack([part[start:stop].amax(0) for start, stop in bounds])
+        return part.gather(0, best.view(*best.shape, *[1] * (part.dim() - 2)).expand(-1, -1, *part.shape[2:]))
+
+    return Scores(*map(chosen, scores))

@@ -126,10 +126,10 @@ def search(prepared: SearchJob, progress: Progress, *, exact: bool = False) -> S
             failures += batch.failures.values()
             good = [item.name for item in batch.items if item.name not in batch.failures]
             if good:
-                found = job.predictor.scores(batch.embedding)
-                like = _cosines(batch.embedding.global_, pictures)
+                found = batch.scores(job.predictor)
+                like = _cosines(batch.whole.global_, pictures)
                 words = found.ranking.float().cpu().numpy()[:, : len(query.labels)]
-                scores.append(np.concatenate([words, like], 1)[: len(good)])  # (n, T)
+                scores.append(np.concatenate([words[: len(good)], like[: len(good)]], 1))  # (n, T)
                 logits.append(found.logit[: len(good), :1].float().cpu().numpy())
                 names += good
                 sha256 |= {item.name: item.stamp.sha256 for item in batch.items if item.stamp.sha256}
@@ -168,7 +168,7 @@ def _pictures(job: TagJob, paths: Sequence[Path], threads: int) -> Tensor:
             if batch.failures:
                 problems = [f"{one.path}: {one.reason}, {one.detail}" for one in batch.failures.values()]
                 raise InputError("cannot be read", where="--like", problems=problems)
-            parts.append(batch.embedding.global_[: len(batch.items)].float())
+            parts.append(batch.whole.global_[: len(batch.items)].float())
     return torch.nn.functional.normalize(torch.cat(parts), dim=-1)
 
 

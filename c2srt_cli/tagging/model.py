@@ -59,6 +59,8 @@ def untrained_model(options: TagOptions, store: Store | None, progress: Progress
             backbone, Split(*kind.needs(options.method, backbone.tower)), patch_attention=options.patch_attention
         )
         pixels = pixel_spec(backbone, fit=options.fit, draft=options.draft)
+        # a fit that is asked for, and published preprocessing, are taken at their word
+        pixels = replace(pixels, tiles=options.fit is None and options.draft)
         return Model(kind(options.method, backbone), split, pixels, read_templates(options.templates or "default"))
     made = store.options
     backbone = made.load_backbone(store.folder, _asked(options))

@@ -1,7 +1,7 @@
 """What ``c2srt tag`` is asked for, resolved into a job for the tagger."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def load_tagger(  # noqa: PLR0917
         backbone.id,
         backbone.weights_sha256,
         model.split.patch_attention,
-        asdict(model.pixels),
+        replace(model.pixels, tiles=False).record,
         model.templates,
         predictor.scoring,
         None if run is None else fingerprint(run.manifest),
@@ -169,7 +169,7 @@ def load_tagger(  # noqa: PLR0917
         vocabulary=options.vocabulary or vocabulary_name(options.labels),
         restore=options.restore,
         replace=options.replace,
-        pixels=asdict(model.pixels),
+        pixels=model.pixels.record,
         basis=basis,
         explain=options.explain,
         written_down=(

@@ -42,7 +42,7 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
     results: dict[str, TaggedImage | FailedImage] = dict(batch.failures)
     if good:
         # the padded rows are scored too: one shape for every batch, as in the forward pass
-        found = job.predictor.scores(batch.embedding)
+        found = batch.scores(job.predictor)
         choice = Choice.of(job, found, len(good))
         scores, probabilities = choice.scores, choice.probabilities
         shares = None if found.share is None else found.share[: len(good)].cpu().numpy()
@@ -76,6 +76,6 @@ def _tag_batch(job: TagJob, batch: SourceBatch) -> list[tuple[Item, TaggedImage 
                 tuple(scores[i].tolist()) if job.all_scores else None,
                 None
                 if job.explain is None
-                else explain(job.predictor, found, batch.embedding, i, kept=kept, grid=job.grid),
+                else explain(job.predictor, found, batch.whole, i, kept=kept, grid=job.grid),
             )
     return [(item, results[item.name]) for item in batch.items]

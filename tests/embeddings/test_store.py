@@ -174,6 +174,12 @@ def test_an_index_that_the_shards_contradict_is_refused(
         assert match in str(error.value)
 
 
+def test_options_are_written_as_before_there_were_tiles() -> None:
+    """What has been made of embeddings knows them by these bytes."""
+    for written in (OPTIONS.origin(), OPTIONS.deciding()):
+        assert "tiles" not in written["pixels"]
+
+
 class TestPublished:
     """Index and headers that are as they were published are not compared row by row."""
 

@@ -708,7 +708,7 @@ def test_odd_files_between_good_ones(tiny: str, tmp_path: Path, labels: Path) ->
     assert rows.keys() == {name for name, reason in expected.items() if reason is None}
     together = tagged(job)
     for name in rows:
-        pixels = PixelSpec(64)
+        pixels = PixelSpec(**job.pixels)
         found = find_images([str(photos / name)])
         alone = replace(job, source=ImageSource(found.root, found.files, found.problems, job.encoder, pixels, 1))
         (single,) = tagged(alone).values()

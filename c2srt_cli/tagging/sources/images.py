@@ -86,8 +86,12 @@ class ImageSource:
                     for outcome in batch.outcomes
                     if outcome.error is not None
                 }
+                rows = tuple(len(outcome.shown) for outcome in batch.outcomes if outcome.error is None)
                 yield SourceBatch(
-                    list(map(_as_read, batch.outcomes)), failures, partial(attrgetter("embedding"), batch)
+                    list(map(_as_read, batch.outcomes)),
+                    failures,
+                    partial(attrgetter("embedding"), batch),
+                    rows if sum(rows) > len(rows) else None,
                 )
 
     def hold(self, table: pa.Table, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from c2srt_cli.backbone.embedding import ImageEmbedding
+from c2srt_cli.methods.scores import Scores, best_of
+from c2srt_cli.predict.predictor import Predictor
 from c2srt_cli.tagging.record import FailedImage
 from c2srt_cli.tagging.sources.items import Item
 
@@ -22,16 +26,30 @@ class SourceBatch:
         items: In the order asked for, stamped as they were read.
         failures: By name.
         embed: Makes the embeddings.
+        rows: How many each image has that did not fail, the whole first, then its tiles; None where all have one.
     """
 
     items: list[Item]
     failures: dict[str, FailedImage]
     embed: Callable[[], ImageEmbedding]
+    rows: tuple[int, ...] | None = None
 
     @cached_property
     def embedding(self) -> ImageEmbedding:
         """First the items that did not fail, then padding up to the batch shape."""
         return self.embed()
+
+    @cached_property
+    def whole(self) -> ImageEmbedding:
+        """Those of whole images: first the items that did not fail."""
+        if self.rows is None:
+            return self.embedding
+        return self.embedding.take(torch.tensor([0, *accumulate(self.rows[:-1])], device=self.embedding.global_.device))
+
+    def scores(self, predictor: Predictor) -> Scores:
+        """Of the items that did not fail, then of padding; in whichever tile a label scores highest."""
+        found = predictor.scores(self.embedding)
+        return found if self.rows is None else best_of(found, self.rows)
 
 
 class Source(Protocol):
