@@ -146,8 +146,7 @@ PatchAttentionOption = Annotated[
 FitOption = Annotated[
     Fit | None,
     typer.Option(
-        help="How an image becomes a square: crop its middle, squash it, or pad it. Unless it is given, what scores "
-        "photographs themselves looks at very wide and tall ones in tiles too.",
+        help="How an image becomes a square. Unless it is given, very wide and tall ones are tagged in tiles too.",
         show_default="the backbone's own",
         rich_help_panel=IMAGES,
     ),
