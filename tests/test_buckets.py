@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from buckets import forget, upload
+from buckets import downloaded, forget, upload
 from command_line import Run
-from photos import write_photos
+from photos import content, write_photos
 
 from c2srt_cli.embeddings import shards
 
@@ -117,3 +117,47 @@ def test_commands_that_read_folders_alone_say_so(c2srt: Run, tiny: str, tmp_path
         assert (done.code, "memory://b/p" in done.err) == (2, True), done.err
     done = c2srt("search", "memory://b/p", "cat", "--backbone", tiny)
     assert (done.code, "p0000.png" in done.out) == (5, True), done.err
+
+
+@pytest.mark.usefixtures("photos")
+def test_tags_in_parts_in_a_bucket(c2srt: Run, tiny: str, tmp_path: Path, memory: Any) -> None:
+    words = ["--labels", "cat, dog, tree", "--top-k", 2, "--allow-failures", *options(tiny)]
+    for round_ in range(2):
+        for out in ("memory://b/tags", tmp_path / "tags"):
+            done = c2srt("tag", "memory://b/p", "--out", out, *words)
+            assert (done.code, f"→ {out}" in done.err) == (0, True), done.err
+        assert downloaded(memory, "b/tags") == content(tmp_path / "tags"), round_
+        memory.store.pop("/b/p/p0002.png", None)
+        memory.pipe_file("b/p/p0001.png", memory.cat_file("b/p/p0003.png"))
+        forget()
+    done = c2srt("embed", "memory://b/p", "--out", "memory://b/library", *options(tiny))
+    assert (done.code, "memory://b/library:" in done.err, "copy it into a folder" in done.err) == (5, True, True), (
+        done.err
+    )
+    done = c2srt("tag", "memory://b/library", "--labels", "cat")
+    assert (done.code, "copy it into one" in done.err) == (3, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["tag", "photos", "--labels", "cat", "--out", "memory://b/tags.jsonl"], "embeddings and tags in parts"),
+        (
+            ["tag", "photos", "--labels", "cat", "--out", "tags.jsonl", "--explain", "s3://b/why.jsonl"],
+            "--explain s3://b",
+        ),
+        (["tag", "photos", "--labels", "cat", "--out", "s3://b/page", "--format", "html"], "--out s3://b/page"),
+        (["tag", "photos", "--labels", "cat", "--out", "memory://b/tags", "--cluster", "auto"], "use --shard"),
+        (["embed", "photos", "--out", "memory://b/e", "--cluster", "auto"], "use --shard"),
+        (["embed", "photos", "--out", "https://host/e"], "is an address"),
+        (["learn", "photos", "--out", "s3://b/profile"], "is an address"),
+    ],
+)
+@pytest.mark.usefixtures("photos")
+def test_what_is_not_written_into_a_bucket(
+    c2srt: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = c2srt(*line)
+    assert (done.code, said in done.err) == (2, True), done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

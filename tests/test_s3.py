@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buckets import forget, upload
+from buckets import downloaded, forget, upload
 from command_line import Run
-from photos import write_photos
+from photos import Killed, content, write_photos
 from test_buckets import facts, load, options
 
 from c2srt_cli.artifacts import buckets
 from c2srt_cli.embeddings import shards
 from c2srt_cli.images import find_images
+from c2srt_cli.parts import bucket
 
 pytest.importorskip("s3fs", reason="needs pip install 'c2srt[s3]'")
 pytest.importorskip("moto.server", reason="needs the packages of the dev group")
@@ -130,3 +131,37 @@ def test_credentials_and_connection(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     done = c2srt(*line)
     assert (done.code, "credentials" in done.err, "aws configure" in done.err) == (3, True, True), done.err
+
+
+def test_parts_in_a_bucket_after_a_kill(
+    c2srt: Run, tiny: str, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD", 2)
+    write_photos(tmp_path / "photos", 6)
+    upload(s3, tmp_path / "photos", "bucket/p")
+    line = ["embed", "s3://bucket/p", "--out", "s3://bucket/e ü", *options(tiny)]
+
+    def killed(file: Path, path: Path) -> None:
+        if path.name == "shard-00001.safetensors":
+            raise Killed
+        put(file, path)
+
+    put = buckets.write_object
+    monkeypatch.setattr(bucket, "write_object", killed)
+    with pytest.raises(Killed):
+        c2srt(*line)
+    assert "part-00000/shard-00000.safetensors" in downloaded(s3, "bucket/e ü")
+    assert not any(name.endswith("manifest.json") for name in downloaded(s3, "bucket/e ü"))
+    monkeypatch.setattr(bucket, "write_object", put)
+    forget()
+    assert c2srt(*line).code == 0
+    assert c2srt("embed", "s3://bucket/p", "--out", tmp_path / "e", *options(tiny)).code == 0
+    assert downloaded(s3, "bucket/e ü") == content(tmp_path / "e")
+    s3.pipe_file("bucket/p/q.png", (tmp_path / "photos/p0002.png").read_bytes())
+    forget()
+    done = c2srt(*line)
+    assert (done.code, "1 encoded now, 0 removed" in done.err) == (0, True), done.err
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    fresh()
+    done = c2srt("embed", tmp_path / "photos", "--out", "s3://bucket/e ü", *options(tiny))
+    assert (done.code, "cannot be reached" in done.err, "s3://bucket/e ü" in done.err) == (4, True, True), done.err

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from c2srt_cli.graph.category_graph import read_graph
 from c2srt_cli.learning.learn import learn as run_learn
 from c2srt_cli.learning.options import LearnOptions, LearnResult
 from c2srt_cli.methods.registry import DEFAULT, METHODS
+from c2srt_cli.parts.bucket import folder_of
 from c2srt_cli.predict.profile import is_profile
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
@@ -79,7 +81,8 @@ def embed(
         machine=Machine(device, precision),
         overwrite=overwrite,
     )
-    return run_embed(prepare_embedding(options, progress), progress)
+    with folder_of(Path(out)) as folder:
+        return run_embed(prepare_embedding(replace(options, out=folder), progress), progress)
 
 
 def read_annotations(folder: str | os.PathLike[str]) -> Annotations:

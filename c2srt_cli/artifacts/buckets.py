@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -124,6 +124,28 @@ def read_object(path: Path, end: int | None = None) -> bytes:
     except Exception as error:
         _tell(path, error)
     return data
+
+
+def write_object(file: Path, path: Path) -> None:
+    """Put a file into a bucket, whole or not at all.
+
+    Raises:
+        InputError: it may not be written.
+        ServiceError: the bucket cannot be reached.
+    """
+    with _told(path):
+        _system(path).put_file(str(file), _key(path))
+
+
+def delete_object(path: Path) -> None:
+    """Delete an object, if it is there.
+
+    Raises:
+        InputError: it may not be deleted.
+        ServiceError: the bucket cannot be reached.
+    """
+    with _told(path), suppress(FileNotFoundError):
+        _system(path).rm_file(_key(path))
 
 
 def _key(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from c2srt_cli.artifacts.buckets import address
 from c2srt_cli.artifacts.devices import follow, is_stream, open_stream
 from c2srt_cli.artifacts.limits import flush, keep_mode, lack, sync_folder
 from c2srt_cli.errors import InputError, UsageError
@@ -119,6 +121,9 @@ def check_writable(path: Path, option: str = "--out", *, folder: bool = False) -
     """
     if is_stream(path) and not folder:
         return
+    if re.match("[a-z][a-z0-9+.-]+:/", path.as_posix()) and not os.path.lexists(path):
+        what = "is an address; only embeddings and tags in parts are written into a bucket, by s3:// or gs://"
+        raise UsageError(what, where=f"{option} {address(path)}", hint="name a file or folder")
     if folder and path.suffix.lower() in _OF_FILES and not os.path.lexists(path):
         what = f"is the name of a {path.suffix} file; this goes into a folder"
         raise UsageError(what, where=f"{option} {path}", hint=f"name a folder: {option} {path.with_suffix('')}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from c2srt_cli.artifacts import check_folder
+from c2srt_cli.artifacts import address, check_folder, in_bucket
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, note_failures, running
@@ -26,7 +26,10 @@ class Streams(StrEnum):
 
 def embed(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder to write.", show_default=False, rich_help_panel=o.OUTPUT)
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder to write, or s3://BUCKET/FOLDER.", show_default=False, rich_help_panel=o.OUTPUT
+        ),
     ],
     photos: Annotated[
         list[str] | None,
@@ -107,6 +110,7 @@ def embed(
     from c2srt_cli.embeddings.embed import embed as run
     from c2srt_cli.embeddings.encoder import Machine
     from c2srt_cli.embeddings.split import Split
+    from c2srt_cli.parts.bucket import folder_of, refuse_cluster
 
     options = EmbedOptions(
         inputs=tuple(photos or ()),
@@ -130,20 +134,29 @@ def embed(
         part_size=part_size,
         share=share,
     )
-    check_folder(out)
-    with running("embedding") as progress, joined(cluster, cores=workers, device=device) as there:
-        result = run(prepare_embedding(replace(options, cluster=there), progress), progress)
+    refuse_cluster(out, cluster)
+    if not in_bucket(out):
+        check_folder(out)
+    with (
+        running("embedding") as progress,
+        joined(cluster, cores=workers, device=device) as there,
+        folder_of(out, share) as folder,
+    ):
+        result = run(prepare_embedding(replace(options, out=folder, cluster=there), progress), progress)
+    name = address(out)
     note(
-        f"{result.total - len(result.failures):,} photographs in {out}: {result.encoded:,} encoded now, "
+        f"{result.total - len(result.failures):,} photographs in {name}: {result.encoded:,} encoded now, "
         f"{result.removed:,} removed"
     )
     failures = [f"not embedded: {row.path}: {row.reason}: {row.detail}" for row in result.failures]
-    note_failures(failures, rest=f" in the indexes of {out}")
+    note_failures(failures, rest=f" in the indexes of {name}")
     if result.open:
         note(f"{result.open:,} parts are left to other processes of --shard")
-    elif annotations is not None and kind.trainable:
+    elif annotations is not None and kind.trainable and not in_bucket(out):
         more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
         note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")
+    elif in_bucket(out):
+        note("next: copy it into a folder, then c2srt tag FOLDER --labels labels.txt")
     else:
         note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from c2srt_cli.artifacts import in_bucket
 from c2srt_cli.errors import counted, percent
 from c2srt_cli.tagging.writers.escape import terminal_text
 
@@ -61,6 +62,8 @@ def pass_over(rows: "Iterable[TaggedImage]", *_: object) -> "list[FailedImage]":
 
 def where_next(photos: list[str], labels: str, out: Path | None, *, embeddings: bool, reviewable: bool) -> str:
     """Where to look at the tags."""
+    if out is not None and in_bucket(out):
+        return "next: copy it into a folder, then c2srt review FOLDER --out review"
     if out is not None and reviewable:
         return f"next: c2srt review {shlex.quote(str(out))} --out review"
     named = shlex.join([*photos, "--labels", labels])

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from c2srt_cli.artifacts import check_folder, check_writable, is_stream
+from c2srt_cli.artifacts import check_folder, check_writable, in_bucket, is_stream
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import finish, note, running, stderr
 from c2srt_cli.cli.review import report_page
@@ -33,8 +33,8 @@ def tag(
         typer.Option(
             "--out",
             "-o",
-            help="File to write; its suffix says the format. Without one a folder of parts. For txt, kohya and xmp a "
-            "folder, if not the photographs'.",
+            help="File to write; its suffix says the format. Without one a folder of parts, also s3://BUCKET/FOLDER. "
+            "For txt, kohya and xmp a folder, if not the photographs'.",
             show_default="stdout",
         ),
     ] = None,
@@ -196,7 +196,7 @@ def tag(
     elif explain is not None:
         raise UsageError("reasons go into one file", where="--explain", hint="it goes with --out tags.jsonl")
     share = o.share_of(shard)
-    if out is not None:
+    if out is not None and not (in_bucket(out) and writer.kind == "parts"):
         check_writable(out, folder=writer.kind in ("sidecar", "parts"))
     if explain is not None:
         check_writable(explain, "--explain")
@@ -204,6 +204,7 @@ def tag(
 
     from c2srt_cli.cluster import joined
     from c2srt_cli.embeddings.encoder import Machine
+    from c2srt_cli.parts.bucket import folder_of, refuse_cluster
     from c2srt_cli.review.options import ReviewOptions
     from c2srt_cli.review.review import begin_page, review
     from c2srt_cli.review.thumbnails import Thumbnailed
@@ -245,18 +246,23 @@ def tag(
     )
     if page is not None:
         begin_page(page)
+    if out is not None:
+        refuse_cluster(out, cluster)
     streams = writer.kind in ("stream", "file") and (out is None or is_stream(out))
     with (
         joined(cluster, cores=workers, device=device) as there,
         opened(writer, out) if streams else nullcontext() as stream,
+        folder_of(out, share) if out is not None and writer.kind == "parts" else nullcontext(out) as folder,
     ):
+        options = dataclasses.replace(options, out=folder)
         with running("preparing") as progress:
             job = prepare_tagging(options, progress)
         briefly = format is None and writer.name == "table" and len(job.source.items) > FEW
         bar = briefly or not (streams and sys.stdout.isatty())
         with running("tagging", bar_wanted=bar) as progress:
-            if writer.kind == "parts" and out is not None:
-                result = tag_parts(TagPartsJob(job, out, part_size, share, overwrite, there, options), progress)
+            if writer.kind == "parts" and folder is not None:
+                result = tag_parts(TagPartsJob(job, folder, part_size, share, overwrite, there, options), progress)
+                result = dataclasses.replace(result, failures_path=out)
             elif stream is not None:
                 shown = dataclasses.replace(writer, write=pass_over) if briefly else writer
                 result = tag_to_stream(job, shown, stream, progress)

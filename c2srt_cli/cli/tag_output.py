@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from c2srt_cli.artifacts import disk_errors, open_stream, output_file
+from c2srt_cli.artifacts import address, disk_errors, open_stream, output_file
 from c2srt_cli.cli.console import note, note_failures
 from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.tagging.writers import WRITERS, Writer
@@ -80,11 +80,11 @@ def report(result: "TagResult", out: Path | None) -> None:
     if result.unchanged or result.gone:
         parts = [f"{parts[0]} anew", f"{result.unchanged:,} unchanged"]
     parts += [f"{result.gone:,} gone"] if result.gone else []
-    note(", ".join(parts) + (f" → {out}" if out else ""))
+    note(", ".join(parts) + (f" → {address(out)}" if out else ""))
     failures = [f"not tagged: {one.path}: {one.reason}: {one.detail}" for one in result.failures]
     if result.open:
         note(f"{result.open:,} parts are left to other processes of --shard")
     if result.failures_path:
-        note_failures(failures, rest=f" in {result.failures_path}")
+        note_failures(failures, rest=f" in {address(result.failures_path)}")
     else:
         note_failures(failures, most=len(failures))

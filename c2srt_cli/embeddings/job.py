@@ -14,6 +14,7 @@ from c2srt_cli.embeddings.encoder import Encoder, Machine
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import Found, PixelSpec
 from c2srt_cli.labels import LabelSet
+from c2srt_cli.parts.bucket import bucket_of
 from c2srt_cli.parts.folder import PART
 from c2srt_cli.progress import Progress
 
@@ -89,7 +90,8 @@ def check_space(job: EmbedJob, count: int, progress: Progress) -> None:
     total = count if job.found is None else len(job.found.files)
     each = _bytes_per_image(job.encoder)
     reclaimed = sum(path.stat().st_size for path in store.payload(job.out)) if job.overwrite else 0
-    needed, free = count * each, shutil.disk_usage(job.out).free + reclaimed
+    at_once = count if bucket_of(job.out) is None else min(count, job.part_size)  # then they go to the bucket
+    needed, free = at_once * each, shutil.disk_usage(job.out).free + reclaimed
     progress.note(
         f"{count:,} of {total:,} images to encode, {each / 1024:.0f} KiB each: {_size(needed)} of {_size(free)} free"
     )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from c2srt_cli.artifacts import MANIFEST, file_sha256, manifest, read_manifest, write_json
+from c2srt_cli.artifacts.hollow import is_hollow
 from c2srt_cli.artifacts.records import Count, Record, Sha256, checked
 from c2srt_cli.embeddings.manifest import EmbeddingOptions, Origin, strangers
 from c2srt_cli.embeddings.shards import Shard, header_sha256, read_shard, readable_shard, shard_numbers, shard_path
@@ -170,13 +171,17 @@ def publish(folder: Path, table: pa.Table, options: EmbeddingOptions) -> None:
         InputError: a shard is damaged.
     """
     live = live_shards(table)
+    known: Mapping[int, ShardFile] = {}
+    if any(is_hollow(shard_path(folder, number)) for number in live):  # whose content lies in a bucket
+        known = Part.open(folder, options).shards
     kept = pc.is_in(table["shard"], pa.array(sorted(live), pa.int64()))
     dead = pc.and_(pc.equal(table["status"], "removed"), pc.invert(kept))
     for name in ("shard", "row"):
         place = table.column_names.index(name)
         table = table.set_column(place, name, pc.if_else(dead, -1, table[name]))
     write_index(folder / INDEX, table)
-    shards = {str(number): _file_of(folder, number, table, options).model_dump() for number in sorted(live)}
+    files = {number: known.get(number) or _file_of(folder, number, table, options) for number in sorted(live)}
+    shards = {str(number): file.model_dump() for number, file in files.items()}
     said = {"shards": shards, "index": file_sha256(folder / INDEX)}
     write_json(folder / MANIFEST, manifest(KIND, SCHEMA, options.origin(), {}) | said)
     for number in shard_numbers(folder):

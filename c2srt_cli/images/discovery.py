@@ -166,6 +166,9 @@ def _in_bucket(text: str, *, wanted: bool) -> _Target:
         what = "photographs in a bucket are read by c2srt embed and c2srt tag alone"
         raise UsageError(what, where=text, hint="embed them into a folder, and name that, or mount the bucket")
     names = list_objects(path)
+    if {"manifest.json", "part-00000/index.parquet"} <= names.keys():
+        what = "is a dataset that c2srt has written, and those are read from folders"
+        raise InputError(what, where=text, hint=f"copy it into one: aws s3 sync {text} FOLDER")
     return _Target("object" if names.keys() == {""} else "bucket", text, str(path), names=names.keys() - {""})
 
 

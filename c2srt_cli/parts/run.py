@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from c2srt_cli.artifacts import LOCK, MANIFEST, disk_errors, lock
 from c2srt_cli.errors import UsageError
+from c2srt_cli.parts.bucket import bucket_of
 from c2srt_cli.parts.folder import PATIENCE, open_parts, own_parts
 
 S = TypeVar("S")
@@ -53,14 +54,25 @@ def run_parts(
     wait = 0 if share is None else PATIENCE
     with disk_errors(out), ExitStack() as held:
         held.enter_context(lock(out / LOCK, wait=wait))
-        begun = begin()
+        begun, bucket = begin(), bucket_of(out)
+        if bucket is not None:
+            bucket.push()
         numbers = own_parts(out, share)
         if wait:
             held.close()
-        work(begun, numbers)
+        if bucket is None:
+            work(begun, numbers)
+        else:
+            for number in numbers:
+                work(begun, [number])
+                bucket.push_part(number)
         if wait:
             held.enter_context(lock(out / LOCK, wait=wait))
+        if wait and bucket is not None:  # for what others have done
+            bucket.pull()
         left = len(open_parts(out))
         if not left and not (out / MANIFEST).exists():
             finish(begun)
+            if bucket is not None:
+                bucket.push()
     return begun, left

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from c2srt_cli.artifacts import MANIFEST, Stamp, differences, file_sha256, manifest, read_manifest, write_json
+from c2srt_cli.artifacts.hollow import is_hollow
 from c2srt_cli.artifacts.records import Count, Record, Sha256, checked
 from c2srt_cli.errors import InputError
 from c2srt_cli.parts.folder import part_numbers, part_path
@@ -165,9 +166,13 @@ class TagDataset:
 
 def publish(folder: Path, table: pa.Table, made: Mapping[str, Any]) -> None:
     """Write index and manifest of a part whose tags are there, in this order."""
-    write_index(folder / INDEX, table)
     tags = folder / TAGS
-    file = {"size": tags.stat().st_size, "sha256": file_sha256(tags)}
+    if is_hollow(tags):  # its content lies in a bucket
+        known = TagPart.open(folder, made)
+        file = {"size": known.size, "sha256": known.sha256}
+    else:
+        file = {"size": tags.stat().st_size, "sha256": file_sha256(tags)}
+    write_index(folder / INDEX, table)
     write_json(folder / MANIFEST, manifest(PART_KIND, SCHEMA, made, {}) | {"tags": file})
 
 
