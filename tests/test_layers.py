@@ -1,4 +1,6 @@
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +106,12 @@ def test_no_way_of_importing_is_missed(code: str, expected: str, tmp_path: Path)
     path.parent.mkdir(parents=True)
     path.write_text(code)
     assert [name for name, _ in imports(path, tmp_path / "c2srt_cli")] == [expected]
+
+
+def test_tagging_loads_none_of_what_others_need() -> None:
+    show = (
+        "import sys, c2srt_cli.tagging.outputs, c2srt_cli.review.review\n"
+        "print({'pandas', 'matplotlib', 'openai', 'networkx', 'rawpy', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

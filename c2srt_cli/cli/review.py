@@ -114,4 +114,5 @@ def report_page(result: "ReviewResult") -> None:
     if result.changed:
         note(f"{counted(result.changed, 'photograph')} changed since the tags were given: tag again", "yellow")
     shown = f"{counted(result.photographs, 'photograph')}, {counted(result.labels, 'label')}"
-    note(f"{shown}, {counted(result.made, 'thumbnail')} made; open {result.page} in a browser")
+    made = f", {counted(result.made, 'thumbnail')} made" if result.made else ""
+    note(f"{shown}{made}; open {result.page} in a browser")

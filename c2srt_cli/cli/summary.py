@@ -21,8 +21,14 @@ SHOWN = 12
 LABEL, PATH, WIDTH = 20, 22, 80
 
 
-def show_summary(summary: "Summary", console: "Console") -> None:
-    """A line for each of the most frequent labels, and what is to be said of all."""
+def show_summary(summary: "Summary", console: "Console", *, advise: bool = False) -> None:
+    """A line for each of the most frequent labels, and what is to be said of all.
+
+    Args:
+        summary: What was counted.
+        console: Where it is shown.
+        advise: Whether there is a preset that gives more, to be named where most photographs have no label.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -40,7 +46,8 @@ def show_summary(summary: "Summary", console: "Console") -> None:
     if given:
         console.print(table)
     rest = [counted(len(given) - SHOWN, "more label")] if len(given) > SHOWN else []
-    rest += [f"{counted(summary.untagged, 'photograph')} without a label"] if summary.untagged else []
+    more_by = "; --preset generous gives more" if advise and 2 * summary.untagged > summary.photographs else ""
+    rest += [f"{counted(summary.untagged, 'photograph')} without a label{more_by}"] if summary.untagged else []
     if rest:
         console.print(Text(", ".join(rest), "dim"))
     if missing := summary.not_found:

@@ -278,7 +278,8 @@ def tag(
                     captions=wording,
                 )
     if result.summary.photographs > FEW:
-        show_summary(result.summary, Console(highlight=False) if briefly else stderr())
+        advise = top_k is None and threshold is None and preset != "generous"
+        show_summary(result.summary, Console(highlight=False) if briefly else stderr(), advise=advise)
     report(result, page or out)
     failures = len(result.failures)
     if page is not None and out is not None:

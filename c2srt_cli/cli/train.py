@@ -10,7 +10,7 @@ from c2srt_cli.artifacts import check_folder
 from c2srt_cli.cli import completion
 from c2srt_cli.cli import options as o
 from c2srt_cli.cli.console import note, running
-from c2srt_cli.errors import UsageError
+from c2srt_cli.errors import UsageError, counted
 from c2srt_cli.methods.registry import DEFAULT, METHODS
 
 
@@ -148,7 +148,7 @@ def train(
         return
     rate = "" if result.images_per_second is None else f", {result.images_per_second:,.0f} images a second"
     seen = "" if result.val_map is None else f", best mean AP of seen labels {result.val_map:.3f}"
-    note(f"{result.epochs} epochs{rate}{seen}")
+    note(f"{counted(result.epochs, 'epoch')}{rate}{seen}")
     note(f"next: c2srt evaluate {out} -e {embeddings or 'E'} -a {annotations}")
     if result.diverged:
         from c2srt_cli.errors import SOME_ITEMS_FAILED

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathspec import GitIgnoreSpec
 
 from c2srt_cli.errors import UsageError
+from c2srt_cli.images.formats import extra_of
 
 #: Folders in which systems and programs keep copies, thumbnails and what was thrown away, in lower case.
 _NOT_PHOTOGRAPHS = r"""
@@ -89,10 +90,9 @@ class LeftOut:
         parts = []
         if self.suffixes:
             counted = [f"{count:,} {suffix}" for suffix, count in sorted(self.suffixes.items(), key=_most_first)]
-            heif = any(suffix in (".heic", ".heif", ".hif") for suffix in self.suffixes)
-            parts.append(
-                ", ".join(counted) + " (not read" + ("; HEIC: pip install 'c2srt[heif]'" if heif else "") + ")"
-            )
+            extras = sorted({extra for suffix in self.suffixes if (extra := extra_of(suffix))})
+            install = f"; to read more: pip install 'c2srt[{','.join(extras)}]'" if extras else ""
+            parts.append(f"{', '.join(counted)} (not read{install})")
         if self.hidden:
             parts.append(f"{self.hidden:,} hidden picture{'s' * (self.hidden > 1)}")
         if self.folders:

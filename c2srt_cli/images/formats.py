@@ -180,6 +180,12 @@ def extra_reads(path: Path) -> bool:
     return kind in ("AVIF", "HEIF", "JXL", "RAW") or (kind == "TIFF" and is_raw(path.name) and reads_raw())
 
 
+def extra_of(suffix: str) -> str:
+    """The extra that reads files of a suffix; nothing for those that need none, or that none reads."""
+    kinds = {"heif": _HEIF_SUFFIXES, "jxl": _JXL_SUFFIXES, "raw": RAW_SUFFIXES}
+    return next((extra for extra, suffixes in kinds.items() if suffix in suffixes), "")
+
+
 def searched_suffixes() -> tuple[str, ...]:
     """What is searched for here: of `SUFFIXES` and others those that can be read, some only where an extra is there."""
     heif, jxl = (importlib.util.find_spec(package) is not None for package in ("pillow_heif", "pillow_jxl"))

@@ -14,7 +14,7 @@ from c2srt_cli.images import ImageFile, extra_reads
 from c2srt_cli.parts.index import Row, rows_of
 
 #: Why images failed that may be read at last though their files are the same.
-_CURABLE = pa.array(["unreadable", "unsupported"])
+_CURABLE = ("unreadable", "unsupported")
 
 
 def stamps(root: Path, names: Sequence[str]) -> np.ndarray:
@@ -41,7 +41,7 @@ def rows_hold(table: pa.Table, root: Path) -> tuple[np.ndarray, np.ndarray]:
     then = np.stack([table[name].to_numpy() for name in ("size", "mtime_ns", "ctime_ns")], 1)  # (n, 3)
     now = stamps(root, table["path"].to_pylist())
     same = (now == then).all(1) & (now[:, 2] != -1)
-    same &= ~pc.is_in(table["reason"], _CURABLE).to_numpy()
+    same &= ~pc.is_in(table["reason"], pa.array(_CURABLE)).to_numpy()
     for place in np.flatnonzero(~same).tolist():
         (row,) = rows_of(table.slice(place, 1))
         later = held_row(ImageFile(root / row.path, row.path), row)

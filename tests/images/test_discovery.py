@@ -324,7 +324,9 @@ def test_two_files_are_two_rows_however_alike(make: Make) -> None:
 def test_pictures_that_are_not_read_are_counted_by_suffix(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make("a.jpg", "b.CR3", "c/d.cr3", "c/e.NEF", "f.psd", "g.txt", "h.xmp", ".i.nef", "j.heic", "k.jxl")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # the extra is not installed
-    said = "left out: 2 .cr3, 1 .heic, 1 .jxl, 1 .nef, 1 .psd (not read; HEIC: pip install 'c2srt[heif]')"
+    said = (
+        "left out: 2 .cr3, 1 .heic, 1 .jxl, 1 .nef, 1 .psd (not read; to read more: pip install 'c2srt[heif,jxl,raw]')"
+    )
     for inputs in ([str(root)], [f"{root}/**"], [f"{root}/**/*", str(root)]):
         found = find_images(inputs)
         assert names(found) == ["a.jpg"] and not found.problems

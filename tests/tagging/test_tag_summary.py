@@ -92,6 +92,16 @@ def shown(summary: Summary, width: int) -> str:
     return stream.getvalue()
 
 
+@pytest.mark.parametrize(("tagged", "advise", "said"), [(4, True, True), (5, True, False), (4, False, False)])
+def test_where_most_have_no_label_the_preset_that_gives_more_is_named(tagged: int, advise: bool, said: bool) -> None:
+    summary, stream = Summary(["sky"]), io.StringIO()
+    for number in range(10):
+        tags = (Tag("sky", 0.2, 0.5, None),) if number < tagged else ()
+        summary.add(TaggedImage(f"{number}.jpg", tags))
+    show_summary(summary, Console(file=stream), advise=advise)
+    assert ("without a label; --preset generous gives more" in stream.getvalue()) == said
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_fits_the_terminal_and_cannot_move_it(width: int) -> None:
     summary = Summary([*LABELS, "none"])
