@@ -1,9 +1,7 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import c2srt_cli
-from c2srt_cli import Label, LabelSet, Tagger
+from c2srt_cli import Label, LabelSet, Tagger, embed
 from c2srt_cli.cli import app
+from c2srt_cli.embeddings.store import Store
 from c2srt_cli.errors import InputError, UsageError
 from c2srt_cli.tagging.record import FailedImage, TaggedImage
 
@@ -123,28 +122,11 @@ def test_synonyms_and_own_labels(tiny: str, photos: list[Path]) -> None:
     assert np.abs(plain[:, 1] - other[:, 1]).max() > 1e-4
 
 
-def test_importing_changes_nothing() -> None:
-    everything = (
-        "import os, pkgutil, sys, warnings, logging, torch, open_clip, huggingface_hub.constants as hub\n"
-        "from PIL import Image\n"
-        "def state(): return (dict(os.environ), hub.HF_HUB_OFFLINE, torch.get_num_threads(), Image.MAX_IMAGE_PIXELS,"
-        " torch.nn.Module.register_parameter, list(logging.getLogger('PIL').handlers), list(warnings.filters))\n"
-        "before = state()\n"
-        "import c2srt_cli.api\n"
-        "assert 'c2srt_cli.memory' not in sys.modules\n"  # what it does is the command line's alone
-        "for module in pkgutil.walk_packages(c2srt_cli.__path__, 'c2srt_cli.'):\n"
-        "    if not module.name.endswith('__main__'): __import__(module.name)\n"
-        "assert state() == before, (state(), before)\n"
-    )
-    code = (
-        "import os, sys; before = dict(os.environ); import c2srt_cli; "
-        "assert not {'torch', 'pandas', 'openai', 'numpy'} & sys.modules.keys(); "
-        "assert set(c2srt_cli.__all__) <= set(dir(c2srt_cli)); c2srt_cli.Tagger; assert dict(os.environ) == before"
-    )
-    folder = Path(c2srt_cli.__file__).parent.parent
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    for script in (code, everything):
-        subprocess.run([sys.executable, "-c", script], check=True, env={**environment, "PYTHONPATH": str(folder)})
+def test_shares_of_parts(tiny: str, photos: list[Path], tmp_path: Path) -> None:
+    made: dict[str, Any] = {"backbone": tiny, "precision": "float32", "part_size": 2}
+    first = embed(photos[0].parent, out=tmp_path / "e", share=(0, 2), **made)
+    assert (first.open, embed(photos[0].parent, out=tmp_path / "e", share=(1, 2), **made).open) == (1, 0)
+    assert len(Store.open(tmp_path / "e").parts) == 3
 
 
 def test_names_that_are_not_there() -> None:

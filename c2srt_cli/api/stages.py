@@ -22,6 +22,7 @@ from c2srt_cli.learning.learn import learn as run_learn
 from c2srt_cli.learning.options import LearnOptions, LearnResult
 from c2srt_cli.methods.registry import DEFAULT, METHODS
 from c2srt_cli.parts.bucket import folder_of
+from c2srt_cli.parts.folder import PART
 from c2srt_cli.predict.profile import is_profile
 from c2srt_cli.progress import Progress
 from c2srt_cli.training.config import resolve
@@ -43,6 +44,8 @@ def embed(
     fit: str | None = None,
     device: str | None = None,
     precision: str | None = None,
+    part_size: int = PART,
+    share: tuple[int, int] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> EmbedResult:
@@ -59,6 +62,8 @@ def embed(
         fit: Likewise.
         device: Likewise.
         precision: Likewise.
+        part_size: Photographs of a new part.
+        share: Which of how many processes this is, ``(i, n)``, from 0 on; all of the work where None.
         overwrite: Start again.
         progress: Takes notes and counts.
 
@@ -79,6 +84,8 @@ def embed(
         needed=lambda tower: Split(*kind.needs(kind.defaults(), tower)),
         fit=fit,
         machine=Machine(device, precision),
+        part_size=part_size,
+        share=share,
         overwrite=overwrite,
     )
     with folder_of(Path(out)) as folder:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import math
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from c2srt_cli.tagging.record import FailedImage, Tag, TaggedImage
 from c2srt_cli.tagging.sources import Item
 
 SCHEMA = 2
+#: Seconds between two fsyncs, which take a good part of the time where batches are quick or the disk is a slow one.
+SYNC = 1.0
 #: Of a tag: which label, its score, probability and share.
 _Tag = tuple[Count, Annotated[float, Field(allow_inf_nan=False)], Probability | None, Probability | None]
 
@@ -74,8 +78,9 @@ class Entry:
 class Journal:
     """An append-only file of results, committed batch by batch.
 
-    The first line holds the options. A batch is its lines and a ``commit`` line, written at once and fsynced; whatever
-    follows the last commit is cut off when the journal is opened again.
+    The first line holds the options. A batch is its lines and a ``commit`` line, written at once, and fsynced where
+    nothing has been for `SYNC` seconds: a kill costs the batches in flight, a power cut what was done in these seconds
+    too. Whatever follows the last commit is cut off when the journal is opened again.
 
     Args:
         path: The journal's file.
@@ -95,6 +100,7 @@ class Journal:
         self._every, self._explained = options.get("all_scores"), options.get("explain")
         self.root = Path(str(options.get("root", "")))
         self.entries: dict[str, Entry] = {}
+        self._synced = -math.inf
         header = json.dumps({"journal": SCHEMA, "options": options, "fresh": fresh}, sort_keys=True).encode() + b"\n"
         end = self._recover(options) if path.exists() else 0
         self._file: BinaryIO = path.open("r+b" if end else "w+b")
@@ -160,7 +166,9 @@ class Journal:
             lines.append(line)
         lines.append(b'{"commit": %d}\n' % len(results))
         self._file.write(b"".join(lines))
-        self._sync()
+        self._file.flush()
+        if time.monotonic() >= self._synced + SYNC:
+            self._sync()
 
     def __getitem__(self, name: str) -> TaggedImage | FailedImage:
         """The result of an image."""
@@ -204,6 +212,7 @@ class Journal:
     def _sync(self) -> None:
         self._file.flush()
         flush(self._file.fileno(), self.path)
+        self._synced = time.monotonic()
 
     def __enter__(self) -> "Journal":
         return self

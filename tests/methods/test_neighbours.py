@@ -1,8 +1,5 @@
 """Rows of a graph by hand, closures against a search by networkx, and what needs PyTorch Geometric."""
 
-import subprocess
-import sys
-
 import networkx as nx
 import numpy as np
 import pytest
@@ -70,18 +67,3 @@ def test_only_seen_labels_are_sources(hops: int, all_hear: bool, heard: set[tupl
     assert (rows is None) == (heard is None)
     if rows is not None:
         assert {(s, t) for s, t in rows.edge_index.T.tolist() if s != t} == heard
-
-
-def test_labels_without_a_graph_do_not_wait_for_pytorch_geometric_and_nobody_hears_of_its_import() -> None:
-    code = (
-        "import sys, numpy as np, torch, c2srt_cli.api, c2srt_cli.training.train\n"
-        "from c2srt_cli.methods.registry import METHODS\n"
-        "from c2srt_cli.methods.vocabulary import Vocabulary\n"
-        "[METHODS[name] for name in METHODS]\n"
-        "Vocabulary(torch.eye(3), None, np.ones(3, bool), 2).of(np.arange(2))\n"
-        "print('torch_geometric' in sys.modules)\n"
-        "import c2srt_cli.graph.geometric\n"
-        "print('torch_geometric' in sys.modules)"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (found.stdout.split(), found.stderr) == (["False", "True"], "")

@@ -1,5 +1,7 @@
 import base64
 import json
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,3 +195,16 @@ def test_a_full_disk_loses_the_batch_alone(tmp_path: Path) -> None:
     with file_limit(sizes[1] + 10), pytest.raises(OSError, match="large"):
         write(tmp_path / "j")
     assert recovered(tmp_path / "j") == committed(1)
+
+
+def test_what_reaches_the_disk_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch is in the file at once, for whoever kills the process; on the disk after a second at the latest."""
+    now, synced = [0.0], list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(now[0]))
+    with Journal(tmp_path / "j", OPTIONS, LABELS) as made:
+        begun = len(synced)
+        for now[0] in (0.5, 0.999, 1.0, 1.5, 2.1):
+            made.append(results()[0])
+            assert (tmp_path / "j").read_bytes().endswith(b'{"commit": 2}\n')
+        assert synced[begun:] == [1.0, 2.1]

@@ -29,6 +29,7 @@ from c2srt_cli.methods.registry import METHODS
 from c2srt_cli.predict.attach import attach
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.calibration import Calibration, RunCalibration
+from c2srt_cli.tagging import journal
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.outputs import tag_to_files, tag_to_stream
@@ -355,6 +356,7 @@ class TestExplain:
             shutil.rmtree(where)
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fsync", die_at(number, real))
+                patch.setattr(journal, "SYNC", 0)
                 try:
                     run(prepared)
                 except Killed:

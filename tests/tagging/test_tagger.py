@@ -30,6 +30,7 @@ from c2srt_cli.labels.everyday import everyday_labels
 from c2srt_cli.methods.zero_shot import score
 from c2srt_cli.progress import Progress
 from c2srt_cli.scoring.presets import Preset
+from c2srt_cli.tagging import journal
 from c2srt_cli.tagging import tag as tag_module
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
@@ -593,6 +594,7 @@ class TestResume:
             target = self.target(tmp_path / f"{number}", name)
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fsync", die_at(number, real))
+                patch.setattr(journal, "SYNC", 0)
                 try:
                     to_file(job, target, format=name)
                 except Killed:

@@ -14,6 +14,7 @@ from photos import Killed, content, die_at, stop_after, write_photos
 from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.errors import InputError, Interrupted
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging import journal
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.job import TagJob
 from c2srt_cli.tagging.outputs import tag_to_files
@@ -140,6 +141,7 @@ class TestFiles:
             shutil.copytree(first, there := tmp_path / f"{number}")
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fsync", die_at(number, real))
+                patch.setattr(journal, "SYNC", 0)
                 try:
                     library.run(there / FILES[name], name, explain=there / "why.jsonl")
                 except Killed:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from c2srt_cli.embeddings.encoder import Machine
 from c2srt_cli.errors import InputError, Interrupted, UsageError
 from c2srt_cli.parts.index import INDEX
 from c2srt_cli.progress import Progress
+from c2srt_cli.tagging import journal
 from c2srt_cli.tagging.decision import Rule
 from c2srt_cli.tagging.outputs import tag_to_files
 from c2srt_cli.tagging.parts.job import TagPartsJob
@@ -253,6 +256,7 @@ class TestKills:
             shutil.copytree(tmp_path / "before", tags)
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fsync", die_at(number, real))
+                patch.setattr(journal, "SYNC", 0)
                 try:
                     tag_parts(job, Progress())
                 except Killed:
@@ -405,3 +409,25 @@ def test_what_is_foreign_is_made_again(library: Library, tags: Path, what: str) 
     FOREIGN[what][0](tags)
     library.run(tags)
     assert sorted(image.path for image in read(tags)) == GOOD
+
+
+def test_two_processes_at_once(library: Library, tags: Path, tmp_path: Path) -> None:
+    """Whoever is first lists the photographs, whoever is last writes the manifest."""
+    command: list[object] = [
+        sys.executable,
+        "-m",
+        "c2srt_cli",
+        "tag",
+        library.photos,
+        "--labels",
+        library.labels,
+        "--top-k",
+        2,
+    ]
+    command += ["--out", tmp_path / "both", "--part-size", SIZE, "--backbone", library.backbone, "--allow-failures"]
+    command += ["--precision", "float32", "--batch-size", BATCH, "--workers", 1]
+    shares = [[*map(str, command), "--shard", f"{number}/2"] for number in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        done = pool.map(lambda share: subprocess.run(share, capture_output=True, check=False, timeout=300), shares)
+    assert [(one.returncode, b"Traceback" in one.stderr) for one in done] == [(0, False), (0, False)]
+    assert content(tmp_path / "both") == content(tags)
