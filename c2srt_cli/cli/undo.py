@@ -27,7 +27,7 @@ def undo(
         ),
     ] = None,
 ) -> None:
-    """Take back the keywords that c2srt has written into sidecars.
+    """Take back the keywords that c2srt has written into sidecars and captions.
 
     [bold]c2srt undo ./photos[/]
 
@@ -38,8 +38,8 @@ def undo(
 
     result = take_back(photos, vocabulary)
     kept = result.changed - result.removed
-    parts = [f"keywords taken out of {counted(kept, 'sidecar')}"] if kept or not result.removed else []
-    parts += [f"{counted(result.removed, 'sidecar')} of c2srt's own removed"] if result.removed else []
+    parts = [f"keywords taken out of {counted(kept, 'file')}"] if kept or not result.removed else []
+    parts += [f"{counted(result.removed, 'file')} of c2srt's own removed"] if result.removed else []
     note(", ".join(parts))
     note_failures([f"{one.path}: {one.detail}" for one in result.failures])
     finish(len(result.failures), allowed=False)

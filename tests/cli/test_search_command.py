@@ -34,7 +34,7 @@ def test_found_written_and_taken_back(tiny: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["undo", str(photos)])
     assert done.exit_code == 0, done.output
     assert fingerprints(photos) == before
-    assert "sidecars of c2srt's own removed" in done.stderr
+    assert "files of c2srt's own removed" in done.stderr
 
 
 @pytest.mark.parametrize(
