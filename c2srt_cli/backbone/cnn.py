@@ -37,6 +37,7 @@ class CnnTower(nn.Module):
         if hasattr(visual.head, "pool"):
             raise UsageError("attention-pooled CNNs are not supported", hint=f"supported: {SUPPORTED}")
         self.visual = visual
+        _pool_nothing(visual.trunk)
         self._stem, self._stages = _split(visual.trunk)
         self.depth = len(self._stages)
         self._shapes = self._map_shapes()
@@ -98,6 +99,21 @@ class CnnTower(nn.Module):
                 shapes.append(cast(tuple[int, int, int], tuple(x.shape[1:])))
         self.visual.train(training)
         return shapes
+
+
+class _Average(nn.AdaptiveAvgPool2d):
+    """The mean of a map. That of a single pixel is the pixel, which torch takes as long to find as a convolution."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        return input if input.shape[-2:] == (1, 1) else super().forward(input)
+
+
+def _pool_nothing(trunk: nn.Module) -> None:
+    """Pool no single pixels, of which `CnnTower.project` has one a location."""
+    for part in list(trunk.modules()):
+        for name, child in part.named_children():
+            if type(child) is nn.AdaptiveAvgPool2d and child.output_size == 1:
+                setattr(part, name, _Average(1))
 
 
 def _split(trunk: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:

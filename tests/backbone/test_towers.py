@@ -9,7 +9,7 @@ import torch
 from families import CNNS, OPEN_CLIP, TIMM, family, photos, timm_visual
 from open_clip.model import CLIP
 from tiny import tiny_config
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from c2srt_cli.backbone.quickgelu import fold_quickgelu
@@ -109,6 +109,19 @@ def test_patches_of_a_cnn_are_the_head_at_each_location(name: str) -> None:
         row, column = divmod(index, width)
         flat = features[:, :, row, column, None, None].expand_as(features)
         close(patches[0, index], visual.head(visual.trunk.forward_head(flat))[0])
+
+
+@pytest.mark.parametrize("name", CNNS)
+def test_single_pixels_are_not_pooled(name: str) -> None:
+    backbone, _ = family(name)
+    trunk = backbone.tower.visual.trunk  # type: ignore[attr-defined]
+    pools = [part for part in trunk.modules() if isinstance(part, nn.AdaptiveAvgPool2d)]
+    for pool in pools:
+        for size in ((1, 1), (2, 1), (3, 3)):
+            x = torch.randn(2, 5, *size)
+            assert torch.equal(pool(x), nn.AdaptiveAvgPool2d(1)(x))
+        x = torch.randn(2, 5, 1, 1)
+        assert pool(x) is x
 
 
 @torch.no_grad()
