@@ -12,6 +12,7 @@ from buckets import forget
 from command_line import Done, Run
 from tiny import write_tiny_model
 
+from c2srt_cli.artifacts import buckets
 from c2srt_cli.cli import main
 
 
@@ -46,7 +47,9 @@ def memory() -> Iterator[Any]:
 
     system = fsspec.filesystem("memory")
     forget()
+    buckets.PROTOCOLS.append("memory")
     yield system
+    buckets.PROTOCOLS.remove("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]
     forget()

@@ -1,6 +1,7 @@
 """Photographs in a bucket: what is made of them is what is made of files, and a rerun reads what has changed."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,59 @@ def test_what_is_not_written_into_a_bucket(
     done = c2srt(*line)
     assert (done.code, said in done.err) == (2, True), done.err
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"), [(ConnectionError, 4, "same command again"), (PermissionError, 5, "unreadable")]
+)
+def test_a_bucket_that_stops_answering(  # noqa: PLR0917
+    c2srt: Run,
+    tiny: str,
+    photos: Path,
+    tmp_path: Path,
+    memory: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: type[OSError],
+    code: int,
+    said: str,
+) -> None:
+    line = ["embed", "memory://b/p", "--out", tmp_path / "there", *options(tiny)]
+    cat_file = type(memory).cat_file
+
+    def fails(self: Any, path: str, *bounds: Any) -> bytes:
+        if path.endswith("p0007.png"):
+            raise answer("no")
+        return bytes(cat_file(self, path, *bounds))
+
+    monkeypatch.setattr(type(memory), "cat_file", fails)
+    done = c2srt(*line)
+    assert (done.code, said in done.err) == (code, True), done.err
+    monkeypatch.setattr(type(memory), "cat_file", cat_file)
+    forget()
+    done = c2srt(*line)
+    encoded = int(done.err.split(" encoded now")[0].rsplit(": ")[-1])
+    assert (done.code, encoded) == (5, 1 if code == 5 else encoded), done.err
+    assert encoded < 11
+    assert c2srt("embed", photos, "--out", tmp_path / "here", *options(tiny)).code == 5
+    if code == 4:
+        assert load(tmp_path / "there") == load(tmp_path / "here")
+
+
+def test_a_package_that_is_missing_is_named_by_its_extra(
+    c2srt: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    done = c2srt("embed", "gs://bucket/p", "--out", tmp_path / "e")
+    assert (done.code, "pip install 'c2srt[gs]'" in done.err) == (2, True), done.err
+    done = c2srt("embed", "memory://bucket/p", "--out", tmp_path / "e")
+    assert (done.code, "is an address" in done.err) == (2, True), done.err
+
+
+def test_annotated_photographs_in_a_bucket(c2srt: Run, tiny: str, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        "path,labels\n" + "".join(f"p{n:04}.png,cat\n" for n in range(3)) + "gone.png,cat\n"
+    )
+    done = c2srt("prepare", "table", tmp_path / "rows.csv", "--root", photos, "--out", tmp_path / "a")
+    assert done.code in (0, 5), done.err
+    done = c2srt("embed", "-a", tmp_path / "a", "--root", "memory://b/p", "--out", tmp_path / "e", *options(tiny))
+    assert "3 encoded now" in done.err, done.err

@@ -18,10 +18,9 @@ from typing import Any, NoReturn
 
 from c2srt_cli.errors import C2srtError, InputError, ServiceError, UsageError
 
-#: Protocols of buckets, and the extra that reads each; the last is of fsspec itself, and lives as long as the process.
-PROTOCOLS = {"s3": "s3", "gs": "gs", "memory": ""}
+#: Protocols of buckets, which are the names of the extras that read them.
+PROTOCOLS = ["s3", "gs"]
 AGAIN = "run the same command again: it goes on with what is done"
-_STARTS = tuple(f"{protocol}:{os.sep}" for protocol in PROTOCOLS)
 #: What says of one object that it may not be read, where other codes say it of whoever asks.
 _OF_OBJECT = ("AccessDenied", "AllAccessDisabled", "InvalidObjectState", "403", "")
 
@@ -59,7 +58,8 @@ def bucket_path(text: str) -> Path:
 
 def in_bucket(path: Path) -> bool:
     """Whether a path stands for something in a bucket."""
-    return os.fspath(path).startswith(_STARTS)
+    protocol, colon, _ = os.fspath(path).partition(f":{os.sep}")
+    return bool(colon) and protocol in PROTOCOLS
 
 
 def address(path: Path) -> str:
@@ -177,7 +177,7 @@ def _system(path: Path) -> Any:
     try:
         return _of_protocol(protocol)
     except ImportError as error:
-        hint = f"pip install 'c2srt[{PROTOCOLS[protocol]}]'"
+        hint = f"pip install 'c2srt[{protocol}]'"
         raise UsageError(f"a package is missing ({error})", where=address(path), hint=hint) from None
     except Exception as error:
         _tell(path, error)

@@ -18,6 +18,7 @@ from c2srt_cli.artifacts import (
     check_same,
     disk_errors,
     fingerprint,
+    in_bucket,
     lock,
     manifest,
     previous_manifest,
@@ -169,7 +170,7 @@ def read_annotations(folder: Path, root: Path | None = None) -> Annotations:
     if problems:
         raise InputError("the annotations are damaged", where=str(path), problems=problems, hint=AGAIN)
     annotations = Annotations(
-        Path(made.root) if root is None else root.absolute(),
+        Path(made.root) if root is None else root if in_bucket(root) else root.absolute(),
         labels,
         seen,
         paths,

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from c2srt_cli.artifacts import in_bucket
+from c2srt_cli.artifacts.buckets import versions
 from c2srt_cli.datasets.annotations import Annotations
 from c2srt_cli.errors import InputError
 from c2srt_cli.images import FailedFile, Found, ImageFile, ImageFiles
@@ -18,7 +20,10 @@ def annotated_images(annotations: Annotations) -> Found:
     """
     root = annotations.root
     paths = annotations.paths
-    there = [os.path.lexists(root / path) for path in paths]
+    if in_bucket(root):
+        there = [size >= 0 for size, _, _ in versions(root, paths)]
+    else:
+        there = [os.path.lexists(root / path) for path in paths]
     if not any(there):
         raise InputError(
             f"none of the {len(paths):,} annotated images is there",
