@@ -92,10 +92,15 @@ WRONG: dict[str, tuple[Callable[[Columns], object], str]] = {
     "status": (lambda columns: columns.update(status=pa.array(["fine"] * 6)), "column 'status' holds 'fine'"),
     "twice, apart": (lambda columns: columns.update(path=pa.array([*"badcea"])), "row 5, 'a': stands in row 1 too"),
     "no hash": (lambda columns: columns.update(sha256=pa.array(["x"] * 6)), "its sha256 is 'x'"),
-    "short hash": (lambda columns: columns.update(sha256=pa.array(["a" * 63] * 6)), "its sha256 is 'aaa"),
-    "long hash": (lambda columns: columns.update(sha256=pa.array(["a" * 65] * 6)), "its sha256 is 'aaa"),
-    "odd hash": (lambda columns: columns.update(sha256=pa.array([f"a{'G' * 62}a"] * 6)), "its sha256 is 'aGG"),
+    "short hash": (lambda columns: columns.update(hashed("a" * 63)), "row 0, 'a': its sha256 is 'aaa"),
+    "long hash": (lambda columns: columns.update(hashed("a" * 65)), "row 0, 'a': its sha256 is 'aaa"),
+    "odd hash": (lambda columns: columns.update(hashed(f"a{'G' * 62}a")), "row 0, 'a': its sha256 is 'aGG"),
 }
+
+
+def hashed(sha256: str) -> Columns:
+    """Columns of which nothing else is odd, so that rows are looked at for this alone."""
+    return {"path": pa.array([*"abcdef"]), "sha256": pa.array([sha256] * 6)}
 
 
 def test_more_rows_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
