@@ -11,6 +11,7 @@ from buckets import downloaded, forget, upload
 from command_line import Run
 from photos import content, write_photos
 
+from c2srt_cli.artifacts.buckets import list_objects
 from c2srt_cli.embeddings import shards
 
 SIZE = 4
@@ -218,3 +219,21 @@ def test_annotated_photographs_in_a_bucket(c2srt: Run, tiny: str, photos: Path, 
     assert done.code in (0, 5), done.err
     done = c2srt("embed", "-a", tmp_path / "a", "--root", "memory://b/p", "--out", tmp_path / "e", *options(tiny))
     assert "3 encoded now" in done.err, done.err
+
+
+def test_another_object_of_the_same_size_and_time_is_another_version(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("b/v/a.jpg", b"one")
+    find = type(memory).find
+    tags = iter(("x", "x", "y"))
+
+    def tagged(self: Any, path: str, **options: Any) -> Any:
+        tag = next(tags)
+        return {name: facts | {"ETag": tag} for name, facts in find(self, path, **options).items()}
+
+    monkeypatch.setattr(type(memory), "find", tagged)
+    first, again, other = (list_objects(Path("memory:/b/v"))["a.jpg"] for _ in range(3))
+    assert first == again
+    assert other[:2] == first[:2]
+    assert other != first

@@ -117,6 +117,21 @@ def test_a_rerun_adds_parts_and_marks_what_has_gone(
     assert len(downloaded(memory, "b/out")) == calls
 
 
+def test_what_somebody_has_deleted_in_the_bucket_is_made_again(
+    tiny: str, photos: Path, tmp_path: Path, memory: Any
+) -> None:
+    for out in (OUT, tmp_path / "e"):
+        run(photos, out, tiny)
+    memory.rm("b/out", recursive=True)
+    assert run(photos, OUT, tiny).encoded == 6
+    assert downloaded(memory, "b/out") == content(tmp_path / "e")
+    for name in list(downloaded(memory, "b/out")):
+        if name.startswith("part-00000/"):
+            memory.rm_file(f"b/out/{name}")
+    assert run(photos, OUT, tiny).encoded == 4
+    assert downloaded(memory, "b/out") == content(tmp_path / "e")
+
+
 def test_a_kill_at_any_change_of_the_bucket(tiny: str, tmp_path: Path, memory: Any) -> None:
     photos = write_photos(tmp_path / "photos", 5)[0].parent
     run(photos, tmp_path / "e", tiny)
