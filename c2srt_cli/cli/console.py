@@ -1,6 +1,7 @@
 """What people see on stderr: notes, progress, errors. And how Ctrl-C reaches a running stage."""
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -47,11 +48,16 @@ def show_error(error: C2srtError) -> None:
     interrupted = isinstance(error, Interrupted)
     block.append("stopped: " if interrupted else "error: ", "bold yellow" if interrupted else "bold red")
     block.append(terminal_text(error.what))
-    if error.where:
-        block.append("\n   where: ", "bold").append(terminal_text(error.where))
+    where, hint = error.where, error.hint
+    if where and re.match("(s3|gs):/[^/]", where):  # an address that was taken for a path
+        where, hint = (
+            where.replace(":/", "://", 1),
+            "in a bucket only photographs are read, by embed and tag: copy this into a folder",
+        )
+    if where:
+        block.append("\n   where: ", "bold").append(terminal_text(where))
     for problem in error.problems:
         block.append("\n       - ").append(terminal_text(problem))
-    hint = error.hint
     if hint and "--overwrite" in sys.argv and "same command again" in hint:
         hint += " (without --overwrite, which would discard it)"
     if interrupted and not hint:

@@ -336,6 +336,7 @@ class TestErrors:
             ("train c2srt -e e -a a -o r", 2, "needs a category graph next: give --graph"),
             ("train c2srt -e e -a a -o r --init r2", 2, "starts from no run Next: leave it out"),
             ("evaluate zero-shot -e {photos} -a {labels}", 3, "is a file"),
+            ("review s3://b/tags.jsonl -o r", 3, "in a bucket only photographs are read"),
             ("tag {photos} -l {labels} -f jpeg", 2, "'--format' / '-f': 'jpeg' is not one of 'jsonl', 'csv',"),
             ("tag {photos} -l {labels} -f exel", 2, "'html'; did you mean 'excel'?"),
             ("tag {photos} -l {labels} --precision half", 2, "'--precision': 'half' is not one of 'float32',"),
