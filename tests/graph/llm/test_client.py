@@ -148,7 +148,7 @@ def test_200_blocks_with_faults_at_random(tmp_path: Path, server: Server) -> Non
         patch.setattr(shortlist, "BLOCK", 3)
         patch.setattr(shortlist, "NEAREST", 200)
         server.fault = fault
-        limits = {"timeout": 3.0, "tries": 20, "backoff": 0.001}
+        limits = {"timeout": 1.0, "tries": 20, "backoff": 0.001}
         result = build(server, labels, asked, concurrency=8, limits=limits)
         assert set(given) == {*PASSING, *REPAIRABLE}
         assert not result.failed
