@@ -11,6 +11,7 @@ from buckets import downloaded, forget, upload
 from command_line import Run
 from photos import content, write_photos
 
+from c2srt_cli import embed
 from c2srt_cli.artifacts.buckets import list_objects
 from c2srt_cli.embeddings import shards
 
@@ -237,3 +238,13 @@ def test_another_object_of_the_same_size_and_time_is_another_version(
     assert first == again
     assert other[:2] == first[:2]
     assert other != first
+
+
+def test_python_writes_shares_into_a_bucket(tiny: str, photos: Path, tmp_path: Path, memory: Any) -> None:
+    made: dict[str, Any] = {"backbone": tiny, "precision": "float32", "part_size": SIZE}
+    for out, of in (("memory://b/api", 2), (tmp_path / "api", 1)):
+        left = [embed(photos, out=out, share=(mine, of), **made).open for mine in range(of)]
+        assert left[-1] == 0
+    assert payload(tmp_path / "api", "shard-*")
+    there = downloaded(memory, "b/api")
+    assert {name: there[name] for name in payload(tmp_path / "api", "*")} == payload(tmp_path / "api", "*")

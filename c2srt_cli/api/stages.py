@@ -88,7 +88,7 @@ def embed(
         share=share,
         overwrite=overwrite,
     )
-    with folder_of(Path(out)) as folder:
+    with folder_of(Path(out), share) as folder:
         return run_embed(prepare_embedding(replace(options, out=folder), progress), progress)
 
 
