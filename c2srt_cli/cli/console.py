@@ -1,18 +1,19 @@
 """What people see on stderr: notes, progress, errors. And how Ctrl-C reaches a running stage."""
 
 import os
-import re
 import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
+from c2srt_cli.artifacts import address, in_bucket
 from c2srt_cli.errors import C2srtError, InputError, Interrupted
 from c2srt_cli.progress import Progress
 from c2srt_cli.tagging.writers.escape import terminal_text
@@ -49,11 +50,9 @@ def show_error(error: C2srtError) -> None:
     block.append("stopped: " if interrupted else "error: ", "bold yellow" if interrupted else "bold red")
     block.append(terminal_text(error.what))
     where, hint = error.where, error.hint
-    if where and re.match("(s3|gs):/[^/]", where):  # an address that was taken for a path
-        where, hint = (
-            where.replace(":/", "://", 1),
-            "in a bucket only photographs are read, by embed and tag: copy this into a folder",
-        )
+    if where and in_bucket(Path(where)) and address(Path(where)) != where:  # an address that was taken for a path
+        where = address(Path(where))
+        hint = "in a bucket only photographs are read, by embed and tag: copy this into a folder"
     if where:
         block.append("\n   where: ", "bold").append(terminal_text(where))
     for problem in error.problems:

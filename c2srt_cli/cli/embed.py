@@ -152,11 +152,11 @@ def embed(
     note_failures(failures, rest=f" in the indexes of {name}")
     if result.open:
         note(f"{result.open:,} parts are left to other processes of --shard")
-    elif annotations is not None and kind.trainable and not in_bucket(out):
-        more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
-        note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")
     elif in_bucket(out):
         note("next: copy it into a folder, then c2srt tag FOLDER --labels labels.txt")
+    elif annotations is not None and kind.trainable:
+        more = " --graph GRAPH" * bool(kind.hops(kind.defaults())) + " --init RUN" * kind.needs_init
+        note(f"next: c2srt train {method} -e {out} -a {annotations}{more} --out run")
     else:
         note(f"next: c2srt tag {out} --labels labels.txt")
     finish(len(result.failures), allowed=allow_failures)

@@ -152,10 +152,13 @@ def prepare_embedding(options: EmbedOptions, progress: Progress) -> EmbedJob:
 
 def _find(options: EmbedOptions, progress: Progress) -> Found:
     found = find_images(
-        options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude, buckets=True
+        options.inputs,
+        stdin=options.stdin,
+        recursive=options.recursive,
+        exclude=options.exclude,
+        root=options.root,
+        buckets=True,
     )
-    if options.root is not None:
-        found = found.relative_to(options.root)
     if found.left_out:
         progress.note(found.left_out)
     return found

@@ -66,6 +66,7 @@ def find_images(
     stdin: Sequence[str] | None = None,
     recursive: bool = False,
     exclude: Sequence[str] = (),
+    root: Path | None = None,
     buckets: bool = False,
 ) -> Found:
     """List the images that the inputs name, each real file once.
@@ -80,12 +81,14 @@ def find_images(
         stdin: Paths, never patterns, empty ones passed over (see `text.path_list`).
         recursive: Search the folders on ``stdin`` too; otherwise each is a problem.
         exclude: Patterns in gitignore form, relative to the folder that is searched.
+        root: A folder further up that names are relative to.
         buckets: Whether a folder or file may be named by its address in a bucket; patterns are none there.
 
     Raises:
         InputError: a folder or pattern holds no image, or none of the named files is there.
         ServiceError: a bucket cannot be reached.
-        UsageError: ``-`` without a list on stdin, an address of something else, or an empty or malformed path.
+        UsageError: ``-`` without a list on stdin, an address of something else, an empty or malformed path, or files
+            that are not below ``root``.
     """
     targets = [target for text in inputs for target in _targets(text, stdin, recursive=recursive, buckets=buckets)]
     if 0 < sum(in_bucket(Path(target.path)) for target in targets) < len(targets):
@@ -122,7 +125,8 @@ def find_images(
         searched = any(target.kind in {"folder", "pattern", "bucket"} for target in targets)
         hint = looked_for if searched else _where_else(targets)
         raise InputError("there is no image to read", problems=problems, hint=hint)
-    return Found(files.root, files, search.problems, str(search.left_out), search.passed_over)
+    found = Found(files.root, files, search.problems, str(search.left_out), search.passed_over)
+    return found if root is None else found.relative_to(root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,7 @@ class Photographs:
         if store is not None:
             root = Path(store.options.root) if options.root is None else options.root.absolute()
             return cls(root, store.paths.to_pylist(), store)
-        found = find_images(options.photos, exclude=options.exclude)
-        if options.root is not None:
-            found = found.relative_to(options.root)
+        found = find_images(options.photos, exclude=options.exclude, root=options.root)
         if found.left_out:
             progress.note(found.left_out)
         return cls(found.root, [file.name for file in found.files], None)

@@ -55,10 +55,13 @@ def prepare_tagging(options: TagOptions, progress: Progress) -> TagJob:
     assigned = found is not None
     if found is None:
         found = find_images(
-            options.inputs, stdin=options.stdin, recursive=options.recursive, exclude=options.exclude, buckets=True
+            options.inputs,
+            stdin=options.stdin,
+            recursive=options.recursive,
+            exclude=options.exclude,
+            root=options.root,
+            buckets=True,
         )
-        if options.root is not None:
-            found = found.relative_to(options.root)
         if found.left_out:
             progress.note(found.left_out)
     if options.writer is not None and options.writer.kind == "sidecar":
