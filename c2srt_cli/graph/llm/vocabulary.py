@@ -62,8 +62,8 @@ class Vocabulary:
             text = text.strip("'\"`*“”")
         named = self._ids.get(text, [])
         found = set(named) if len(named) == 1 else set()
-        if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in self._candidates:
-            found.add(int(text))
+        if (number := _number(text)) in self._candidates:
+            found.add(number)
         if named or found:
             return found.pop() if len(found) == 1 else None
         if match := _ID_AND_NAME.fullmatch(text):
@@ -73,10 +73,15 @@ class Vocabulary:
 
     def _both(self, number: object, name: str) -> int | None:
         """The id, where the name agrees with it or there is none."""
-        i = int(number) if isinstance(number, str) else number
+        i = _number(number.strip()) if isinstance(number, str) else number
         if isinstance(i, bool) or not isinstance(i, int) or i not in self._candidates:
             return None
         return i if _plain(name) in ("", self._names[i]) else None
+
+
+def _number(text: str) -> int | None:
+    """The number that a text of digits alone is, as an id may be; None of any other."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _plain(name: str) -> str:

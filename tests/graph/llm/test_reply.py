@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from c2srt_cli.graph.category_graph import Edge
@@ -40,6 +40,10 @@ def test_a_good_reply() -> None:
         ({**GOOD, "source": "thing 9"}, 'source "thing 9" is not in the list'),
         ({**GOOD, "source": "2: thing 3"}, 'source "2: thing 3" is not in the list'),
         ({**GOOD, "source": [2, "thing 3"]}, 'source [2, "thing 3"] is not in the list'),
+        ({**GOOD, "source": ["", ""]}, 'source ["", ""] is not in the list'),
+        ({**GOOD, "source": ["cat", "thing 2"]}, 'source ["cat", "thing 2"] is not in the list'),
+        ({**GOOD, "source": {"id": "2.0", "name": "thing 2"}}, 'source {"id": "2.0", "name": "thing 2"} is not in'),
+        ({**GOOD, "source": ["2" * 5000, "thing 2"]}, f'source ["{"2" * 38}… is not in the list'),
         ({**GOOD, "source": True}, "source true is not in the list"),
         ({**GOOD, "source": 2.5}, "source 2.5 is not in the list"),
         ({**GOOD, "source": None}, "source null is not in the list"),
@@ -188,6 +192,7 @@ json_values = st.recursive(
 )
 
 
+@example('{"targets": [{"target": ["", ""]}]}')
 @given(st.text() | json_values.map(json.dumps) | json_values.map(lambda v: json.dumps({"targets": [v]})))
 def test_no_reply_breaks_it_or_leaves_the_closed_set(text: str) -> None:
     for target, answer in read_reply(text, [0, 1], [0, 1, 2]).items():
